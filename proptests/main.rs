@@ -1,0 +1,9 @@
+//! The crate's one test binary: properties, scenarios, golden bytes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that meets the unexpected should stop, and may say what it left out"
+)]

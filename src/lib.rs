@@ -1,0 +1,6 @@
+//! everleaf
+
+pub mod clock;
+pub mod event;
+pub mod id;
+pub mod image;

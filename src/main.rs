@@ -1,0 +1,3 @@
+//! The command: see `everleaf --help`.
+
+fn main() {}
