@@ -1,0 +1,363 @@
+//! The content-addressed files of a vault: verified in, verified out.
+//!
+//! ```text
+//! <vault>/images/<first 2 hex>/<64 hex>.<ext>   an image, named by the blake3 hash of its bytes
+//! <vault>/tmp/image-<random>                    one that is being taken in
+//! ```
+//!
+//! An image gets its name only when all of its bytes are on disk and hashed: they are copied to a
+//! temporary file (hashed on the way, bounded, never whole in memory), the file is synced, renamed,
+//! and the folder synced. From then on the file is read-only and never changes; a name that exists
+//! thus stands for its bytes, and a crash at any moment leaves at most a temporary file, which the
+//! next opening removes. What is read out is hashed again, since disks forget.
+
+mod draft;
+mod error;
+mod shards;
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, DirBuilder, File},
+    io::{self, BufReader, Read, Seek as _},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use draft::Incoming;
+use draft::{Draft, Finished, Hashed, copy};
+pub use error::ImageError;
+use shards::Shards;
+
+use crate::{
+    id::ImageId,
+    image::{self, Dimensions, MediaType},
+};
+
+const TEMPORARY: &str = "image-";
+
+/// An image that is on this device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// The hash of its bytes.
+    pub image: ImageId,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What its content says it is.
+    pub media_type: MediaType,
+    /// In pixels, where they can be told.
+    pub dimensions: Option<Dimensions>,
+    /// Whether it was here before.
+    pub already: bool,
+}
+
+/// An image whose bytes were just found to be what it is named by.
+#[derive(Debug)]
+pub struct Verified {
+    /// Its file, at the beginning.
+    pub file: File,
+    /// Where that is.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// What stands in the folder of images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// An image, by its name; its bytes were not looked at.
+    Image(ImageId, MediaType),
+    /// Something that this library did not put there, and leaves alone.
+    Foreign(PathBuf),
+}
+
+/// The images of one vault. A clone is another handle to the same.
+#[derive(Debug, Clone)]
+pub struct Images {
+    folder: PathBuf,
+    tmp: PathBuf,
+    limit: u64,
+    shards: Arc<Shards>,
+}
+
+impl Images {
+    /// The images of the vault in `vault`, whose folders are created; takes none over `limit` bytes.
+    ///
+    /// Removes what an interrupted taking-in left behind, so the caller must hold the vault's lock.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Io`].
+    pub fn open(vault: &Path, limit: u64) -> Result<Self, ImageError> {
+        let (folder, tmp) = (vault.join("images"), vault.join("tmp"));
+        for path in [&folder, &tmp] {
+            create_private(path).map_err(ImageError::io("create the folder", path))?;
+        }
+        remove_stale(&tmp).map_err(ImageError::io("clear", &tmp))?;
+        // Whoever made the entries that are found may have died before it synced them.
+        sync_folder(vault)?;
+        sync_folder(&folder)?;
+        let shards = Shards::found_in(&folder).map_err(ImageError::io("read", &folder))?;
+        Ok(Self { folder, tmp, limit, shards: Arc::new(shards) })
+    }
+
+    /// Takes in what `reader` gives, up to its end. When this returns, it is on disk to stay.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no image, too large or empty, or reading or writing fails; nothing is left behind.
+    pub fn ingest(&self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
+        let stored = self.take(reader)?;
+        self.shards.settle(&self.folder, [shard(stored.image)])?;
+        Ok(stored)
+    }
+
+    /// Takes in a file. One whose bytes are here already costs reading it once, and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`ingest`](Self::ingest), and where `path` is no file.
+    pub fn ingest_file(&self, path: &Path) -> Result<Stored, ImageError> {
+        let stored = self.take_file(path)?;
+        self.shards.settle(&self.folder, [shard(stored.image)])?;
+        Ok(stored)
+    }
+
+    /// Begins to take in many images, whose folders are synced together at the end.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { images: self, touched: BTreeSet::new() }
+    }
+
+    /// Begins to receive an image from elsewhere, which must turn out to be `expect`.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Io`], where no temporary file can be made.
+    pub fn receive(&self, expect: ImageId) -> Result<Incoming, ImageError> {
+        Ok(Incoming::new(self.clone(), expect, Draft::new(&self.tmp, self.limit)?))
+    }
+
+    /// Where an image is, or would be.
+    #[must_use]
+    pub fn path(&self, image: ImageId, media_type: MediaType) -> PathBuf {
+        let name = format!("{image}.{}", media_type.extension());
+        self.folder.join(format!("{:02x}", shard(image))).join(name)
+    }
+
+    /// Whether an image is here, by its name.
+    #[must_use]
+    pub fn contains(&self, image: ImageId, media_type: MediaType) -> bool {
+        self.path(image, media_type).is_file()
+    }
+
+    /// Opens an image after hashing all of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Missing`], [`ImageError::Damaged`] or [`ImageError::Io`].
+    pub fn verified(&self, image: ImageId, media_type: MediaType) -> Result<Verified, ImageError> {
+        let path = self.path(image, media_type);
+        let mut file = File::open(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ImageError::Missing { image },
+            _ => ImageError::Io { action: "open", path: path.clone(), source },
+        })?;
+        let mut hashed = Hashed::new(u64::MAX);
+        copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", &path))?;
+        if hashed.image() != image {
+            return Err(ImageError::Damaged { image, path, found: hashed.image() });
+        }
+        file.rewind().map_err(ImageError::io("read", &path))?;
+        Ok(Verified { file, path, bytes: hashed.bytes() })
+    }
+
+    /// Removes the local copy of an image; whether there was one.
+    ///
+    /// Not synced: after a power cut the file may be there again, which harms nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Io`].
+    pub fn remove(&self, image: ImageId, media_type: MediaType) -> Result<bool, ImageError> {
+        let path = self.path(image, media_type);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(ImageError::io("remove", &path)(error)),
+        }
+    }
+
+    /// All that stands in the folder of images, by name and in order.
+    pub fn list(&self) -> impl Iterator<Item = Result<Listed, ImageError>> + use<> {
+        let folder = self.folder.clone();
+        let mut walk = walkdir::WalkDir::new(&folder)
+            .min_depth(1)
+            .max_depth(2)
+            .sort_by_file_name()
+            .into_iter();
+        std::iter::from_fn(move || {
+            loop {
+                let entry = match walk.next()? {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        let path = error.path().unwrap_or(&folder).to_owned();
+                        return Some(Err(ImageError::io("read", &path)(error.into())));
+                    }
+                };
+                let is_folder = entry.file_type().is_dir();
+                if entry.depth() == 1 && is_folder {
+                    if shards::parse(entry.file_name()).is_some() {
+                        continue;
+                    }
+                    walk.skip_current_dir();
+                }
+                let image = if is_folder { None } else { named(entry.path()) };
+                return Some(Ok(match image {
+                    Some((image, media_type)) => Listed::Image(image, media_type),
+                    None => Listed::Foreign(entry.into_path()),
+                }));
+            }
+        })
+    }
+
+    fn take(&self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
+        let mut draft = Draft::new(&self.tmp, self.limit)?;
+        copy(reader, |chunk| draft.write(chunk))?;
+        let finished = draft.finish()?;
+        if self.holds(&finished.stored) {
+            return Ok(Stored { already: true, ..finished.stored });
+        }
+        self.publish(finished)
+    }
+
+    fn take_file(&self, path: &Path) -> Result<Stored, ImageError> {
+        let open = ImageError::io("open", path);
+        // Asked before it is opened: to open a pipe would wait for its writer.
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => return Err(open(error)),
+        };
+        if !metadata.is_file() {
+            return Err(ImageError::NotAFile { path: path.to_owned() });
+        }
+        if metadata.len() > self.limit {
+            return Err(ImageError::TooLarge { limit: self.limit });
+        }
+        let mut file = File::open(path).map_err(open)?;
+        // Reading twice costs a tenth of writing once, and most of what is added again is known.
+        let mut hashed = Hashed::new(self.limit);
+        copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
+        let known = hashed.describe(&mut BufReader::new(&file))?;
+        if self.holds(&known) {
+            return Ok(Stored { already: true, ..known });
+        }
+        file.rewind().map_err(ImageError::io("read", path))?;
+        self.take(&mut file).map_err(at("read", path))
+    }
+
+    /// Whether an image is here with as many bytes as it should have: a torn one is replaced.
+    fn holds(&self, stored: &Stored) -> bool {
+        fs::metadata(self.path(stored.image, stored.media_type))
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == stored.bytes)
+    }
+
+    /// Gives a finished draft its name, which is not synced yet.
+    fn publish(&self, finished: Finished) -> Result<Stored, ImageError> {
+        let Finished { file, stored } = finished;
+        let path = self.path(stored.image, stored.media_type);
+        self.shards.place(&self.folder, shard(stored.image), || {
+            file.persist(&path).map_err(|error| ImageError::io("rename to", &path)(error.error))
+        })?;
+        Ok(stored)
+    }
+
+    fn publish_synced(&self, finished: Finished) -> Result<Stored, ImageError> {
+        let stored = self.publish(finished)?;
+        self.shards.settle(&self.folder, [shard(stored.image)])?;
+        Ok(stored)
+    }
+}
+
+/// Images that are taken in together: each file is synced by itself, the folders at the end.
+#[must_use = "what was taken in is not on disk to stay before `finish`"]
+#[derive(Debug)]
+pub struct Batch<'a> {
+    images: &'a Images,
+    touched: BTreeSet<u8>,
+}
+
+impl Batch<'_> {
+    /// Takes in what `reader` gives, up to its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Images::ingest`]; the batch goes on without it.
+    pub fn ingest(&mut self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
+        self.touch(self.images.take(reader))
+    }
+
+    /// Takes in a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Images::ingest_file`]; the batch goes on without it.
+    pub fn ingest_file(&mut self, path: &Path) -> Result<Stored, ImageError> {
+        self.touch(self.images.take_file(path))
+    }
+
+    /// Syncs each folder once. When this returns, all that was taken in is on disk to stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Io`]: none of it is certain.
+    pub fn finish(self) -> Result<(), ImageError> {
+        self.images.shards.settle(&self.images.folder, self.touched)
+    }
+
+    fn touch(&mut self, stored: Result<Stored, ImageError>) -> Result<Stored, ImageError> {
+        if let Ok(stored) = &stored {
+            self.touched.insert(shard(stored.image));
+        }
+        stored
+    }
+}
+
+/// Says of a failure to read what was read.
+fn at(action: &'static str, path: &Path) -> impl FnOnce(ImageError) -> ImageError {
+    move |error| match error {
+        ImageError::Read(source) => ImageError::Io { action, path: path.to_owned(), source },
+        error => error,
+    }
+}
+
+/// The folder that an image goes to: its first byte.
+fn shard(image: ImageId) -> u8 {
+    let [first, ..] = *image.as_bytes();
+    first
+}
+
+/// The image whose place this is.
+fn named(path: &Path) -> Option<(ImageId, MediaType)> {
+    let (hex, extension) = path.file_name()?.to_str()?.split_once('.')?;
+    let image = hex.parse().ok()?;
+    let folder = shards::parse(path.parent()?.file_name()?)?;
+    let media_type = MediaType::from_extension(extension)?;
+    (folder == shard(image)).then_some((image, media_type))
+}
+
+fn create_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn remove_stale(tmp: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(tmp)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn sync_folder(path: &Path) -> Result<(), ImageError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(ImageError::io("sync", path))
+}

@@ -1,0 +1,165 @@
+//! An image on its way in: a temporary file, and what its bytes turned out to be.
+
+use std::{
+    fs::Permissions,
+    io::{self, BufRead, BufReader, Read, Seek, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+use tempfile::NamedTempFile;
+
+use super::{ImageError, Images, Stored, TEMPORARY, image};
+use crate::id::ImageId;
+
+/// Writing more at once takes longer per byte.
+const CHUNK: usize = 128 * 1024;
+
+/// Gives all that `reader` has to `each`, a chunk at a time.
+pub(super) fn copy(
+    reader: &mut (impl Read + ?Sized),
+    mut each: impl FnMut(&[u8]) -> Result<(), ImageError>,
+) -> Result<(), ImageError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => each(buffer.get(..read).unwrap_or(&buffer))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ImageError::Read(error)),
+        }
+    }
+}
+
+/// What is known of bytes that went by: their hash, their number and the first of them.
+#[derive(Debug)]
+pub(super) struct Hashed {
+    hasher: blake3::Hasher,
+    start: Vec<u8>,
+    limit: u64,
+}
+
+impl Hashed {
+    pub(super) fn new(limit: u64) -> Self {
+        Self { hasher: blake3::Hasher::new(), start: Vec::new(), limit }
+    }
+
+    pub(super) fn update(&mut self, chunk: &[u8]) -> Result<(), ImageError> {
+        self.hasher.update(chunk);
+        if self.bytes() > self.limit {
+            return Err(ImageError::TooLarge { limit: self.limit });
+        }
+        let missing = image::START.saturating_sub(self.start.len());
+        self.start.extend(chunk.iter().take(missing));
+        Ok(())
+    }
+
+    pub(super) fn image(&self) -> ImageId {
+        ImageId::from_bytes(*self.hasher.finalize().as_bytes())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.hasher.count()
+    }
+
+    /// Recognises the image; `whole` gives the same bytes again.
+    pub(super) fn describe(&self, whole: &mut (impl BufRead + Seek)) -> Result<Stored, ImageError> {
+        if self.bytes() == 0 {
+            return Err(ImageError::Empty);
+        }
+        let media_type = image::recognise(&self.start)
+            .ok_or_else(|| ImageError::NotAnImage { looks_like: image::looks_like(&self.start) })?;
+        let dimensions = image::dimensions(media_type, &self.start)
+            .or_else(|| image::dimensions_in(media_type, whole));
+        let (image, bytes) = (self.image(), self.bytes());
+        Ok(Stored { image, bytes, media_type, dimensions, already: false })
+    }
+}
+
+/// A temporary file that gets an image's bytes; dropped, it is gone.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: NamedTempFile,
+    hashed: Hashed,
+}
+
+/// A draft that is whole, recognised and on disk.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) file: NamedTempFile,
+    pub(super) stored: Stored,
+}
+
+impl Draft {
+    pub(super) fn new(tmp: &Path, limit: u64) -> Result<Self, ImageError> {
+        let file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempfile_in(tmp)
+            .map_err(ImageError::io("create a temporary file in", tmp))?;
+        Ok(Self { file, hashed: Hashed::new(limit) })
+    }
+
+    pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), ImageError> {
+        self.hashed.update(chunk)?;
+        let written = chunk.chunks(CHUNK).try_for_each(|part| self.file.as_file().write_all(part));
+        written.map_err(ImageError::io("write", self.file.path()))
+    }
+
+    pub(super) fn image(&self) -> ImageId {
+        self.hashed.image()
+    }
+
+    /// Recognises the image, makes its file read-only and syncs it.
+    pub(super) fn finish(self) -> Result<Finished, ImageError> {
+        let Self { file, hashed } = self;
+        let stored = hashed.describe(&mut BufReader::new(file.as_file()))?;
+        let seal = |file: &std::fs::File| {
+            file.set_permissions(Permissions::from_mode(0o400))?;
+            file.sync_all()
+        };
+        seal(file.as_file()).map_err(ImageError::io("sync", file.path()))?;
+        Ok(Finished { file, stored })
+    }
+}
+
+/// An image that is being received. Dropped before [`finish`](Self::finish), it leaves nothing behind.
+#[must_use = "what was written is kept only by `finish`"]
+#[derive(Debug)]
+pub struct Incoming {
+    images: Images,
+    expect: ImageId,
+    draft: Draft,
+}
+
+impl Incoming {
+    pub(super) fn new(images: Images, expect: ImageId, draft: Draft) -> Self {
+        Self { images, expect, draft }
+    }
+
+    /// Adds the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::TooLarge`] or [`ImageError::Io`]; nothing more should be written then.
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), ImageError> {
+        self.draft.write(chunk)
+    }
+
+    /// Gives the image its name, in place of a damaged one if there is one. When this returns, it is
+    /// on disk to stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::WrongHash`] where the bytes are not the image that was expected; otherwise as
+    /// [`Images::ingest`].
+    pub fn finish(self) -> Result<Stored, ImageError> {
+        let found = self.draft.image();
+        if found != self.expect {
+            return Err(ImageError::WrongHash { expected: self.expect, found });
+        }
+        let finished = self.draft.finish()?;
+        let already = self.images.holds(&finished.stored);
+        let stored = self.images.publish_synced(finished)?;
+        Ok(Stored { already, ..stored })
+    }
+}
