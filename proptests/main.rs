@@ -7,3 +7,8 @@
     clippy::print_stderr,
     reason = "a test that meets the unexpected should stop, and may say what it left out"
 )]
+
+mod golden;
+mod image;
+mod images;
+mod seal;
