@@ -8,7 +8,9 @@
     reason = "a test that meets the unexpected should stop, and may say what it left out"
 )]
 
+mod event;
 mod golden;
 mod image;
 mod images;
 mod seal;
+mod segment;
