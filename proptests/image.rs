@@ -49,15 +49,15 @@ fn ftyp(brands: &[&[u8; 4]]) -> Vec<u8> {
 }
 
 /// A box of an ISO media file.
-fn boxed(name: &[u8; 4], inside: &[u8]) -> Vec<u8> {
+fn boxed(name: [u8; 4], inside: &[u8]) -> Vec<u8> {
     let size = u32::try_from(8 + inside.len()).unwrap();
-    [&size.to_be_bytes(), name.as_slice(), inside].concat()
+    [&size.to_be_bytes(), &name, inside].concat()
 }
 
 fn heif(brands: &[&[u8; 4]], width: u32, height: u32) -> Vec<u8> {
     let ispe = [[0; 4], width.to_be_bytes(), height.to_be_bytes()].concat();
-    let iprp = boxed(b"iprp", &boxed(b"ipco", &boxed(b"ispe", &ispe)));
-    let meta = boxed(b"meta", &[&[0; 4], boxed(b"hdlr", &[0; 12]).as_slice(), &iprp].concat());
+    let iprp = boxed(*b"iprp", &boxed(*b"ipco", &boxed(*b"ispe", &ispe)));
+    let meta = boxed(*b"meta", &[&[0; 4], boxed(*b"hdlr", &[0; 12]).as_slice(), &iprp].concat());
     [ftyp(brands), meta].concat()
 }
 

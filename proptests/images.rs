@@ -17,11 +17,11 @@ use tempfile::TempDir;
 
 use crate::image::{jpeg, png};
 
-const LIMIT: u64 = 1 << 20;
+const LIMIT: usize = 1 << 20;
 
 fn open() -> (TempDir, Images) {
     let vault = tempfile::tempdir().unwrap();
-    let images = Images::open(vault.path(), LIMIT).unwrap();
+    let images = Images::open(vault.path(), LIMIT as u64).unwrap();
     (vault, images)
 }
 
@@ -61,7 +61,7 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 #[test]
 fn an_image_is_stored_once_under_its_hash() {
     let (vault, images) = open();
-    let bytes = png(30, 20, &[5; 300_000]);
+    let bytes = png(30, 20, &vec![5; 300_000]);
     let stored = ingest(&images, &bytes).unwrap();
     let expected = Stored {
         image: hash(&bytes),
@@ -118,8 +118,8 @@ fn what_is_refused_leaves_nothing_behind() {
     assert!(matches!(page, ImageError::NotAnImage { looks_like: "text/html" }), "{page}");
     let text = refused("text.bmp", b"BM is not enough");
     assert!(matches!(text, ImageError::NotAnImage { looks_like: "text" }), "{text}");
-    let large = refused("large.png", &png(1, 1, &[0; LIMIT as usize]));
-    assert!(matches!(large, ImageError::TooLarge { limit: LIMIT }));
+    let large = refused("large.png", &png(1, 1, &vec![0; LIMIT]));
+    assert!(matches!(large, ImageError::TooLarge { limit: 1_048_576 }));
     assert!(large.to_string().contains("1048576 bytes"));
 
     let folder = images.ingest_file(outside.path()).unwrap_err();
@@ -138,8 +138,8 @@ fn an_endless_reader_is_stopped_at_the_limit() {
     assert!(matches!(error, ImageError::TooLarge { .. }));
     assert_eq!(files(vault.path()), [] as [PathBuf; 0]);
     let whole = png(1, 1, b"");
-    let full = Cursor::new(&whole).chain(io::repeat(1)).take(LIMIT);
-    assert_eq!(images.ingest(&mut { full }).unwrap().bytes, LIMIT);
+    let full = Cursor::new(&whole).chain(io::repeat(1)).take(LIMIT as u64);
+    assert_eq!(images.ingest(&mut { full }).unwrap().bytes, LIMIT as u64);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn what_is_received_must_be_what_was_asked_for() {
     assert!(matches!(incoming.finish(), Err(ImageError::NotAnImage { .. })));
 
     let mut incoming = images.receive(hash(&bytes)).unwrap();
-    let error = incoming.write(&vec![0; LIMIT as usize + 1]).unwrap_err();
+    let error = incoming.write(&vec![0; LIMIT + 1]).unwrap_err();
     assert!(matches!(error, ImageError::TooLarge { .. }));
     drop(incoming);
     let mut dropped = images.receive(hash(&bytes)).unwrap();
@@ -221,6 +221,21 @@ fn a_batch_takes_in_many_and_goes_on_past_a_bad_one() {
     assert!(!batch.ingest(&mut Cursor::new(png(2, 2, b""))).unwrap().already);
     batch.finish().unwrap();
     assert_eq!(files(vault.path()).len(), 21);
+}
+
+#[test]
+fn many_may_bring_the_same_image_at_once() {
+    let (vault, images) = open();
+    let bytes = png(4, 4, &vec![1; 200_000]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let stored = ingest(&images, &bytes).unwrap();
+                assert_eq!(read(&images, &stored), bytes);
+            });
+        }
+    });
+    assert_eq!(files(vault.path()).len(), 1);
 }
 
 #[test]
@@ -248,7 +263,7 @@ fn opening_removes_what_an_interruption_left() {
     let others = vault.path().join("tmp/of-somebody-else");
     fs::write(&others, b"").unwrap();
     assert_eq!(files(vault.path()).len(), 3);
-    let images = Images::open(vault.path(), LIMIT).unwrap();
+    let images = Images::open(vault.path(), LIMIT as u64).unwrap();
     assert_eq!(files(vault.path()), [images.path(stored.image, stored.media_type), others]);
     assert!(ingest(&images, &png(1, 1, b"")).unwrap().already);
 }
@@ -271,7 +286,9 @@ fn listing_reports_what_is_foreign() {
         folder.join(format!("{}.png", &hex[..60])),
         folder.join(format!("{hex}.png.part")),
     ];
-    foreign.iter().for_each(|path| fs::write(path, b"").unwrap());
+    for path in &foreign {
+        fs::write(path, b"").unwrap();
+    }
     let mut expected: Vec<_> = foreign.into_iter().map(Listed::Foreign).collect();
     expected.push(Listed::Foreign(vault.path().join("images/holiday")));
     expected.push(Listed::Image(stored.image, stored.media_type));

@@ -82,15 +82,15 @@ fn nothing_shows_a_key() {
 
 #[test]
 fn too_short_and_too_new_have_their_errors() {
-    let sealer = key(1).sealer();
+    let own = key(1).sealer();
     let place = Context::Head { device: DeviceId::from_bytes([1; 16]) };
-    let mut sealed = sealer.seal(place, b"");
+    let mut sealed = own.seal(place, b"");
     assert_eq!(sealed.len(), OVERHEAD);
-    assert_eq!(sealer.open(place, b""), Err(OpenError::Short));
-    assert_eq!(sealer.open(place, &sealed[..20]), Err(OpenError::Short));
-    assert_eq!(sealer.open(place, &sealed[..OVERHEAD - 1]), Err(OpenError::Short));
+    assert_eq!(own.open(place, b""), Err(OpenError::Short));
+    assert_eq!(own.open(place, &sealed[..20]), Err(OpenError::Short));
+    assert_eq!(own.open(place, &sealed[..OVERHEAD - 1]), Err(OpenError::Short));
     sealed[0] = 2;
-    assert_eq!(sealer.open(place, &sealed), Err(OpenError::Version(2)));
+    assert_eq!(own.open(place, &sealed), Err(OpenError::Version(2)));
 }
 
 proptest! {

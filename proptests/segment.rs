@@ -30,8 +30,8 @@ fn segment_of(items: Vec<Item>) -> Segment {
 }
 
 fn open(segment: &Segment, sealed: &SealedSegment) -> Result<Segment, SegmentError> {
-    let sealer = key(1).sealer();
-    Segment::open(&sealer, segment.device, segment.seq, sealed.hash, &sealed.bytes)
+    let key = key(1).sealer();
+    Segment::open(&key, segment.device, segment.seq, sealed.hash, &sealed.bytes)
 }
 
 fn name_of(bytes: &[u8]) -> SegmentHash {
