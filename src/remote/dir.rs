@@ -203,10 +203,11 @@ impl Root {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            let ours = name.to_str().is_some_and(|name| {
-                name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)
-            });
-            let age = || now.duration_since(entry.metadata()?.modified()?).map_err(io::Error::other);
+            let ours = name
+                .to_str()
+                .is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+            let age =
+                || now.duration_since(entry.metadata()?.modified()?).map_err(io::Error::other);
             if ours && age().is_ok_and(|age| age > STALE) {
                 fs::remove_file(entry.path())?;
             }

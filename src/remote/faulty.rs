@@ -40,7 +40,7 @@ pub enum Failure {
 
 /// Calls that are to fail.
 #[derive(Debug, Clone)]
-pub struct Fault {
+pub struct Fault<F = Failure> {
     /// Of this kind; `None` for any.
     pub call: Option<Call>,
     /// About a key, or a listed prefix, whose name begins with this.
@@ -50,52 +50,46 @@ pub struct Fault {
     /// So many of them fail; `u64::MAX` for all until the remote is healed.
     pub times: u64,
     /// In this way.
-    pub failure: Failure,
+    pub failure: F,
     /// Whether the call takes effect first, so that only the answer is lost.
     pub after_effect: bool,
 }
 
-impl Fault {
+impl<F> Fault<F> {
     /// Every call fails in this way, before it takes effect.
     #[must_use]
-    pub fn always(failure: Failure) -> Self {
+    pub fn always(failure: F) -> Self {
         let prefix = String::new();
         Self { call: None, prefix, skip: 0, times: u64::MAX, failure, after_effect: false }
     }
 
     /// The next `times` calls of one kind fail in this way, before they take effect.
     #[must_use]
-    pub fn next(call: Call, times: u64, failure: Failure) -> Self {
+    pub fn next(call: Call, times: u64, failure: F) -> Self {
         Self { call: Some(call), times, ..Self::always(failure) }
     }
 }
 
-/// A remote that fails on demand.
+/// All that is to fail.
 #[derive(Debug)]
-pub struct Faulty {
-    inner: Arc<dyn Remote>,
-    faults: Mutex<Vec<Fault>>,
-}
+pub(crate) struct Faults<F>(Mutex<Vec<Fault<F>>>);
 
-impl Faulty {
-    /// A remote that is well, until it is told to fail.
-    #[must_use]
-    pub fn new(inner: Arc<dyn Remote>) -> Self {
-        Self { inner, faults: Mutex::default() }
+impl<F: Clone> Faults<F> {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
     }
 
-    /// Adds to what is to fail; where several faults meet one call, the oldest has it.
-    pub fn fail(&self, fault: Fault) {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    pub(crate) fn add(&self, fault: Fault<F>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
     }
 
-    /// Forgets all that was to fail.
-    pub fn heal(&self) {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn meets(&self, call: Call, name: &str) -> Option<Fault> {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The fault that a call meets, if any: the oldest that is left and fits.
+    pub(crate) fn meets(&self, call: Call, name: &str) -> Option<Fault<F>> {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = faults.iter_mut().find(|fault| {
             fault.times > 0
                 && fault.call.is_none_or(|wanted| wanted == call)
@@ -110,6 +104,31 @@ impl Faulty {
         }
         Some(fault.clone())
     }
+}
+
+/// A remote that fails on demand.
+#[derive(Debug)]
+pub struct Faulty {
+    inner: Arc<dyn Remote>,
+    faults: Faults<Failure>,
+}
+
+impl Faulty {
+    /// A remote that is well, until it is told to fail.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Remote>) -> Self {
+        Self { inner, faults: Faults::new() }
+    }
+
+    /// Adds to what is to fail; where several faults meet one call, the oldest has it.
+    pub fn fail(&self, fault: Fault) {
+        self.faults.add(fault);
+    }
+
+    /// Forgets all that was to fail.
+    pub fn heal(&self) {
+        self.faults.clear();
+    }
 
     async fn call<T>(
         &self,
@@ -117,7 +136,7 @@ impl Faulty {
         name: String,
         effect: impl Future<Output = Result<T, RemoteError>> + Send,
     ) -> Result<T, RemoteError> {
-        let Some(fault) = self.meets(call, &name) else { return effect.await };
+        let Some(fault) = self.faults.meets(call, &name) else { return effect.await };
         let Some(error) = fault.failure.error() else { return effect.await };
         if fault.after_effect {
             effect.await?;
@@ -162,7 +181,7 @@ fn cut(download: Download, length: usize) -> Download {
 #[deny(clippy::missing_trait_methods)]
 impl Remote for Faulty {
     async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        let fault = self.meets(Call::Get, &key.to_string());
+        let fault = self.faults.meets(Call::Get, &key.to_string());
         match fault.map(|fault| fault.failure) {
             None => self.inner.get(key).await,
             Some(Failure::Cut(length)) => Ok(cut(self.inner.get(key).await?, length)),

@@ -23,6 +23,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use tokio::io::AsyncReadExt as _;
 
+#[cfg(feature = "loopback")]
+pub(crate) use self::faulty::Faults;
+#[cfg(feature = "s3")]
+pub use self::s3::{S3, S3Credentials, S3Options, Secret};
 pub use self::{
     counted::{Counted, Requests},
     dir::Dir,
@@ -33,8 +37,6 @@ pub use self::{
     open::{Location, open},
     retry::{Retry, RetryPolicy},
 };
-#[cfg(feature = "s3")]
-pub use self::s3::{S3, S3Credentials, S3Options, Secret};
 
 /// A store of objects.
 ///

@@ -88,9 +88,10 @@ where
         RemoteError::Offline { source }
     } else {
         RemoteError::Misconfigured {
-            advice: "no request could be made: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+            advice:
+                "no request could be made: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
                      name a profile of ~/.aws"
-                .into(),
+                    .into(),
             source: Some(source),
         }
     }

@@ -106,7 +106,8 @@ pub(super) async fn client(options: &S3Options) -> Result<Client, RemoteError> {
             .region(region.unwrap_or_else(|| Region::new("auto")))
             .credentials_provider(Credentials::new(id, &secret.0, None, None, "everleaf")),
         S3Credentials::Chain { profile } => {
-            let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
+            let mut loader =
+                aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
             if let Some(profile) = profile {
                 loader = loader.profile_name(profile);
             }
