@@ -139,10 +139,6 @@ fn length(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-fn done<T>(output: T) -> S3Result<S3Response<T>> {
-    Ok(S3Response::new(output))
-}
-
 pub(super) struct Service(pub(super) Arc<Bucket>);
 
 #[async_trait::async_trait]
@@ -168,7 +164,10 @@ impl S3 for Service {
             modified: self.0.clock.now(),
         };
         state.write(input.key, object)?;
-        done(PutObjectOutput { e_tag: Some(ETag::Strong(tag)), ..Default::default() })
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(ETag::Strong(tag)),
+            ..Default::default()
+        }))
     }
 
     async fn get_object(
@@ -188,7 +187,7 @@ impl S3 for Service {
                 (object.bytes.slice(from..to), Some(shown))
             }
         };
-        done(GetObjectOutput {
+        Ok(S3Response::new(GetObjectOutput {
             content_length: Some(length(bytes.len())),
             body: Some(StreamingBlob::from(Body::from(bytes))),
             content_range,
@@ -198,7 +197,7 @@ impl S3 for Service {
             last_modified: Some(when(object.modified)),
             accept_ranges: Some("bytes".to_owned()),
             ..Default::default()
-        })
+        }))
     }
 
     async fn head_object(
@@ -206,7 +205,7 @@ impl S3 for Service {
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let object = self.0.object(&request.input.bucket, &request.input.key)?;
-        done(HeadObjectOutput {
+        Ok(S3Response::new(HeadObjectOutput {
             content_length: Some(length(object.bytes.len())),
             content_type: object.media_type,
             cache_control: object.cache_control,
@@ -214,7 +213,7 @@ impl S3 for Service {
             last_modified: Some(when(object.modified)),
             accept_ranges: Some("bytes".to_owned()),
             ..Default::default()
-        })
+        }))
     }
 
     async fn delete_object(
@@ -223,7 +222,7 @@ impl S3 for Service {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         check(&request.input.bucket)?;
         self.0.lock().objects.remove(&request.input.key);
-        done(DeleteObjectOutput::default())
+        Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
     async fn list_objects_v2(
@@ -260,7 +259,7 @@ impl S3 for Service {
         }
         let last = contents.last().and_then(|last| last.key.clone());
         let next = rest.peek().and(last);
-        done(ListObjectsV2Output {
+        Ok(S3Response::new(ListObjectsV2Output {
             name: Some(input.bucket),
             prefix: input.prefix,
             start_after: input.start_after,
@@ -271,7 +270,7 @@ impl S3 for Service {
             next_continuation_token: next,
             contents: Some(contents),
             ..Default::default()
-        })
+        }))
     }
 
     async fn create_multipart_upload(
@@ -288,12 +287,12 @@ impl S3 for Service {
             parts: BTreeMap::new(),
         };
         self.0.lock().uploads.insert(id.clone(), upload);
-        done(CreateMultipartUploadOutput {
+        Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
             upload_id: Some(id),
             ..Default::default()
-        })
+        }))
     }
 
     async fn upload_part(
@@ -308,7 +307,10 @@ impl S3 for Service {
         let upload = state.uploads.get_mut(&input.upload_id);
         let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
         upload.parts.insert(input.part_number, bytes);
-        done(UploadPartOutput { e_tag: Some(ETag::Strong(tag)), ..Default::default() })
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(ETag::Strong(tag)),
+            ..Default::default()
+        }))
     }
 
     async fn complete_multipart_upload(
@@ -342,12 +344,12 @@ impl S3 for Service {
         };
         state.write(input.key.clone(), object)?;
         state.uploads.remove(&input.upload_id);
-        done(CompleteMultipartUploadOutput {
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
             e_tag: Some(ETag::Strong(tag)),
             ..Default::default()
-        })
+        }))
     }
 
     async fn abort_multipart_upload(
@@ -357,7 +359,7 @@ impl S3 for Service {
         check(&request.input.bucket)?;
         let removed = self.0.lock().uploads.remove(&request.input.upload_id);
         removed.ok_or_else(|| s3_error!(NoSuchUpload))?;
-        done(AbortMultipartUploadOutput::default())
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 }
 

@@ -6,7 +6,8 @@ use futures_util::StreamExt as _;
 use hyper::{Method, Request, StatusCode, body::Incoming};
 use percent_encoding::percent_decode_str;
 use s3s::{
-    Body, HttpError, HttpResponse, S3Error, S3ErrorCode, dto::StreamingBlob, service::S3Service,
+    Body, HttpError, HttpRequest, HttpResponse, S3Error, S3ErrorCode, dto::StreamingBlob,
+    service::S3Service,
 };
 
 use super::{BUCKET, bucket::Bucket};
@@ -48,24 +49,24 @@ impl Gate {
     ) -> Result<HttpResponse, HttpError> {
         let (call, name) = classify(&request);
         self.count(call);
+        if has_trailer(&request) {
+            return refuse(request.map(Body::from), 501, "NotImplemented").await;
+        }
         let request = request.map(Body::from);
         let Some(fault) = self.faults.meets(call, &name) else {
             return self.service.call(request).await;
         };
-        if fault.after_effect {
-            self.service.call(request).await?;
-        } else {
-            // An answer before the whole request was read looks like a broken connection.
-            let mut body = StreamingBlob::from(request.into_body());
-            while let Some(Ok(_)) = body.next().await {}
-        }
-        match fault.failure {
-            Trouble::Drop => Err(HttpError::new("told to drop the connection".into())),
-            Trouble::Answer { status, code } => {
-                let mut error = S3Error::new(S3ErrorCode::Custom(code.into()));
-                error.set_message("told to fail");
-                error.set_status_code(StatusCode::from_u16(status).unwrap_or_default());
-                error.to_http_response().map_err(|error| HttpError::new(error.into()))
+        match (fault.after_effect, fault.failure) {
+            (true, Trouble::Answer { status, code }) => {
+                self.service.call(request).await?;
+                refuse(HttpRequest::default(), status, code).await
+            }
+            (false, Trouble::Answer { status, code }) => refuse(request, status, code).await,
+            (after_effect, Trouble::Drop) => {
+                if after_effect {
+                    self.service.call(request).await?;
+                }
+                Err(HttpError::new("told to drop the connection".into()))
             }
         }
     }
@@ -81,6 +82,27 @@ impl Gate {
         };
         *counter += 1;
     }
+}
+
+/// Whether a checksum follows the body: R2 takes no such requests.
+fn has_trailer(request: &Request<Incoming>) -> bool {
+    let payload = request.headers().get("x-amz-content-sha256");
+    payload.and_then(|value| value.to_str().ok()).is_some_and(|value| value.ends_with("-TRAILER"))
+}
+
+/// The answer to a request that is not done.
+async fn refuse(
+    request: HttpRequest,
+    status: u16,
+    code: &'static str,
+) -> Result<HttpResponse, HttpError> {
+    // An answer before the whole request was read looks like a broken connection.
+    let mut body = StreamingBlob::from(request.into_body());
+    while let Some(Ok(_)) = body.next().await {}
+    let mut error = S3Error::new(S3ErrorCode::Custom(code.into()));
+    error.set_message("refused");
+    error.set_status_code(StatusCode::from_u16(status).unwrap_or_default());
+    error.to_http_response().map_err(|error| HttpError::new(error.into()))
 }
 
 /// Which call of the contract a request belongs to, and what it is about: an object's name, or the

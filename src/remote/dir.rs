@@ -21,7 +21,7 @@ use super::{
 /// Syncthing, Dropbox and Nextcloud each leave alone what is called so.
 const TEMPORARY: (&str, &str) = ("~syncthing~everleaf-", ".tmp");
 /// A temporary file this much older than a new one was left by a crash.
-const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+const STALE: Duration = Duration::from_hours(24);
 /// Objects up to this size, in bytes, are hashed to tell whether they changed.
 const TAGGED: u64 = 64 * 1024;
 const CHUNK: usize = 128 * 1024;

@@ -1,7 +1,8 @@
 //! What a store's refusal means.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, iter, time::Duration};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -54,10 +55,11 @@ fn answered(answer: Answer, retry_after: Option<Duration>, bucket: &str) -> Remo
     match (status, code.as_str()) {
         (_, "NoSuchBucket") => RemoteError::NoBucket { what: format!("the bucket `{bucket}`") },
         (_, "EntityTooLarge") | (413, _) => RemoteError::TooLarge { source },
+        // What was answered well, but was cut short or made no sense, may come whole another time.
         (_, "SlowDown" | "TooManyRequests" | "RequestTimeout" | "NoSuchUpload")
-        | (408 | 409 | 425 | 429 | 500 | 502..=599, _)
-        // Answered well, but what came of it was cut short or made no sense.
-        | (200..=299, _) => RemoteError::Busy { retry_after, source },
+        | (200..=299 | 408 | 409 | 425 | 429 | 500 | 502..=599, _) => {
+            RemoteError::Busy { retry_after, source }
+        }
         (401 | 403, _) => RemoteError::Denied { source },
         (300..=399, _) | (_, "AuthorizationHeaderMalformed" | "InvalidRegionName") => {
             RemoteError::Misconfigured {
@@ -66,8 +68,9 @@ fn answered(answer: Answer, retry_after: Option<Duration>, bucket: &str) -> Remo
             }
         }
         _ => RemoteError::Misconfigured {
-            advice: "the server does not take our requests: check that the endpoint is an S3 store's"
-                .into(),
+            advice:
+                "the server does not take our requests: check that the endpoint is an S3 store's"
+                    .into(),
             source: Some(source),
         },
     }
@@ -78,21 +81,23 @@ fn unanswered<E>(error: SdkError<E, HttpResponse>) -> RemoteError
 where
     E: Error + Send + Sync + 'static,
 {
-    let of_network = match &error {
-        SdkError::TimeoutError(_) => true,
-        SdkError::DispatchFailure(failure) => !failure.is_user() && !failure.is_other(),
-        _ => false,
+    let made = match &error {
+        SdkError::ConstructionFailure(_) => false,
+        SdkError::DispatchFailure(failure) => !failure.is_user(),
+        _ => true,
     };
     let source = error.into_source().unwrap_or_else(Into::into);
-    if of_network {
-        RemoteError::Offline { source }
-    } else {
-        RemoteError::Misconfigured {
-            advice:
-                "no request could be made: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
-                     name a profile of ~/.aws"
-                    .into(),
-            source: Some(source),
+    let first: Option<&(dyn Error + 'static)> = Some(&*source);
+    let cause = iter::successors(first, |&error| error.source())
+        .find_map(|error| error.downcast_ref::<CredentialsError>());
+    let advice = match cause {
+        Some(CredentialsError::ProviderTimedOut(_)) => return RemoteError::Offline { source },
+        Some(_) => {
+            "no credentials for the store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+             name a profile of ~/.aws"
         }
-    }
+        None if made => return RemoteError::Offline { source },
+        None => "no request could be made: check the endpoint, the region and the bucket's name",
+    };
+    RemoteError::Misconfigured { advice: advice.into(), source: Some(source) }
 }

@@ -106,17 +106,17 @@ pub(super) async fn client(options: &S3Options) -> Result<Client, RemoteError> {
             .region(region.unwrap_or_else(|| Region::new("auto")))
             .credentials_provider(Credentials::new(id, &secret.0, None, None, "everleaf")),
         S3Credentials::Chain { profile } => {
-            let mut loader =
+            let mut chain =
                 aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
             if let Some(profile) = profile {
-                loader = loader.profile_name(profile);
+                chain = chain.profile_name(profile);
             }
             if let Some(region) = region {
-                loader = loader.region(region);
+                chain = chain.region(region);
             }
-            let loaded = loader.load().await;
-            let region = loaded.region().cloned().unwrap_or_else(|| Region::new("auto"));
-            aws_sdk_s3::config::Builder::from(&loaded).region(region)
+            let found = chain.load().await;
+            let region = found.region().cloned().unwrap_or_else(|| Region::new("auto"));
+            Builder::from(&found).region(region)
         }
     };
     let builder = match endpoint {
