@@ -12,5 +12,8 @@ mod event;
 mod golden;
 mod image;
 mod images;
+mod key;
+mod remote;
+mod s3;
 mod seal;
 mod segment;

@@ -5,5 +5,8 @@ pub mod event;
 pub mod id;
 pub mod image;
 pub mod images;
+#[cfg(feature = "loopback")]
+pub mod loopback;
+pub mod remote;
 pub mod seal;
 pub mod segment;

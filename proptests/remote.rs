@@ -1,0 +1,554 @@
+//! One conformance suite for every remote, and what only some of them have.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use everleaf::{
+    clock::{SimulatedClock, Timestamp},
+    event::RemoteOptions,
+    id::{DeviceId, ImageId, SegmentHash},
+    image::MediaType,
+    remote::{
+        After, Call, Counted, Dir, Download, Failure, Fault, Faulty, Key, Location, Memory,
+        ObjectMeta, Page, Prefix, Remote, RemoteError, RemoteExt as _, Requests, Retry,
+        RetryPolicy, Upload, open,
+    },
+};
+use futures_util::{StreamExt as _, future::join_all, stream};
+use proptest::prelude::*;
+
+const MIB: usize = 1024 * 1024;
+
+fn device(n: u8) -> DeviceId {
+    DeviceId::from_bytes([n; 16])
+}
+
+pub(crate) fn segment(of: u8, seq: u64, hash: u8) -> Key {
+    Key::Segment { device: device(of), seq, hash: SegmentHash::from_bytes([hash; 32]) }
+}
+
+pub(crate) fn image(n: u8, media_type: MediaType) -> Key {
+    Key::Image { image: ImageId::from_bytes([n; 32]), media_type }
+}
+
+pub(crate) async fn put(remote: &dyn Remote, key: &Key, bytes: impl Into<Bytes>) {
+    remote.put(key, Upload::Bytes(bytes.into())).await.unwrap();
+}
+
+async fn keys(remote: &dyn Remote, prefix: Prefix, after: Option<After>) -> Vec<Key> {
+    let listed = remote.list_all(&prefix, after).await.unwrap();
+    listed.into_iter().map(|listed| listed.key).collect()
+}
+
+/// What every remote promises. It has to be empty, and is left empty.
+pub(crate) async fn conforms(remote: Arc<dyn Remote>) {
+    let remote = &*remote;
+    keeps_objects_of_every_kind(remote).await;
+    overwrites(remote).await;
+    bounds_what_is_read(remote).await;
+    takes_files(remote).await;
+    lists_in_order(remote).await;
+    one_of_concurrent_puts_stays(remote).await;
+}
+
+async fn keeps_objects_of_every_kind(remote: &dyn Remote) {
+    let keys = [
+        Key::Vault,
+        Key::Pulse,
+        Key::Head(device(1)),
+        segment(1, 1, 9),
+        image(1, MediaType::Png),
+        image(2, MediaType::Svg),
+    ];
+    for key in &keys {
+        assert_eq!(remote.head(key).await.unwrap(), None);
+        let missing = remote.get(key).await.unwrap_err();
+        assert!(matches!(missing, RemoteError::NotFound { key: k } if k == *key), "{missing:?}");
+        remote.delete(key).await.unwrap();
+        let bytes = key.to_string();
+        put(remote, key, bytes.clone()).await;
+        put(remote, key, bytes.clone()).await;
+        assert_eq!(remote.get_bytes(key, 1000).await.unwrap(), bytes);
+        let meta = remote.head(key).await.unwrap().unwrap();
+        assert_eq!(meta.size, bytes.len() as u64);
+        if let Some(media_type) = meta.media_type {
+            assert_eq!(media_type, key.content_type());
+        }
+    }
+    for key in &keys {
+        assert_eq!(remote.get_bytes(key, 1000).await.unwrap(), key.to_string());
+        remote.delete(key).await.unwrap();
+        assert_eq!(remote.head(key).await.unwrap(), None);
+        remote.delete(key).await.unwrap();
+    }
+}
+
+async fn overwrites(remote: &dyn Remote) {
+    let mut tags = Vec::new();
+    for round in 0..4_u8 {
+        put(remote, &Key::Pulse, vec![round; 16]).await;
+        assert_eq!(remote.get_bytes(&Key::Pulse, 16).await.unwrap(), vec![round; 16]);
+        let tag = remote.head(&Key::Pulse).await.unwrap().unwrap().tag;
+        assert_eq!(remote.head(&Key::Pulse).await.unwrap().unwrap().tag, tag);
+        tags.push(tag.expect("small objects have a tag"));
+    }
+    tags.sort();
+    tags.dedup();
+    assert_eq!(tags.len(), 4, "equal tags for different content");
+    remote.delete(&Key::Pulse).await.unwrap();
+}
+
+async fn bounds_what_is_read(remote: &dyn Remote) {
+    put(remote, &Key::Vault, vec![1; 300_000]).await;
+    assert_eq!(remote.get_bytes(&Key::Vault, 300_000).await.unwrap().len(), 300_000);
+    let error = remote.get_bytes(&Key::Vault, 299_999).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Oversized { limit: 299_999, .. }), "{error:?}");
+    put(remote, &Key::Vault, "").await;
+    assert_eq!(remote.get_bytes(&Key::Vault, 0).await.unwrap().len(), 0);
+    assert_eq!(remote.head(&Key::Vault).await.unwrap().unwrap().size, 0);
+    remote.delete(&Key::Vault).await.unwrap();
+}
+
+async fn takes_files(remote: &dyn Remote) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let key = image(3, MediaType::Webp);
+    for size in [0, 1, MIB, MIB + 1, 20 * MIB] {
+        let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let upload = Upload::File { path: path.clone(), size: size as u64 };
+        remote.put(&key, upload).await.unwrap();
+        let size = size as u64;
+        assert_eq!(remote.head(&key).await.unwrap().unwrap().size, size);
+        assert!(remote.get_bytes(&key, size).await.unwrap() == bytes, "{size} bytes differ");
+    }
+    let before = remote.head(&key).await.unwrap();
+    for size in [0, 5, 2 * MIB, 20 * MIB - 1, 20 * MIB + 1] {
+        let upload = Upload::File { path: path.clone(), size: size as u64 };
+        let error = remote.put(&key, upload).await.unwrap_err();
+        assert!(matches!(error, RemoteError::Io { .. }), "{error:?}");
+    }
+    let missing = Upload::File { path: folder.path().join("missing"), size: 1 };
+    let error = remote.put(&key, missing).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Io { .. }), "{error:?}");
+    assert_eq!(remote.head(&key).await.unwrap(), before);
+    remote.delete(&key).await.unwrap();
+}
+
+async fn lists_in_order(remote: &dyn Remote) {
+    let of_one: Vec<_> = [0, 1, 2, 9, 10, 16, 255, 256, u64::MAX].map(|n| segment(1, n, 5)).into();
+    let twin = segment(1, 9, 6);
+    let of_two = [segment(2, 0, 1), segment(2, 7, 1)];
+    let heads = [Key::Head(device(1)), Key::Head(device(2))];
+    let images = [image(1, MediaType::Gif), image(1, MediaType::Png), image(8, MediaType::Avif)];
+    let mut all: Vec<Key> = [Key::Vault, Key::Pulse, twin].into();
+    all.extend(of_one.iter().chain(&of_two).chain(&heads).chain(&images).rev());
+    for key in &all {
+        put(remote, key, key.to_string()).await;
+    }
+    let log = Prefix::Log(device(1));
+    let mut expected = of_one.clone();
+    expected.insert(4, twin);
+    assert_eq!(keys(remote, log, None).await, expected);
+    assert_eq!(keys(remote, Prefix::Log(device(2)), None).await, of_two);
+    assert_eq!(keys(remote, Prefix::Log(device(3)), None).await, []);
+    assert_eq!(keys(remote, Prefix::Logs, None).await, [&expected[..], &of_two].concat());
+    assert_eq!(keys(remote, Prefix::Heads, None).await, heads);
+    assert_eq!(keys(remote, Prefix::Images, None).await, images);
+    let of_image = Prefix::Image(ImageId::from_bytes([1; 32]));
+    assert_eq!(keys(remote, of_image, None).await, images[..2]);
+    for (place, key) in expected.iter().enumerate() {
+        let after = Some(After::from(key));
+        assert_eq!(keys(remote, log, after).await, expected[place + 1..]);
+    }
+    for (seq, place) in [(0, 0), (1, 1), (3, 3), (9, 3), (10, 5), (257, 9), (u64::MAX, 9)] {
+        let after = Some(After::before_segment(device(1), seq));
+        assert_eq!(keys(remote, log, after).await, expected[place..]);
+    }
+    assert_eq!(keys(remote, log, Some(After::from(&of_two[0]))).await, []);
+    assert_eq!(keys(remote, log, Some(After::from(&heads[0]))).await, expected);
+    for listed in remote.list_all(&Prefix::Logs, None).await.unwrap() {
+        assert_eq!(listed.size, listed.key.to_string().len() as u64);
+    }
+    for key in &all {
+        remote.delete(key).await.unwrap();
+    }
+    for prefix in [Prefix::Heads, Prefix::Logs, Prefix::Images] {
+        assert_eq!(keys(remote, prefix, None).await, []);
+    }
+}
+
+async fn one_of_concurrent_puts_stays(remote: &dyn Remote) {
+    let body = |n: u8| Bytes::from(vec![n; 70_000 + usize::from(n)]);
+    let puts = (0..8).map(|n| remote.put(&Key::Pulse, Upload::Bytes(body(n))));
+    for put in join_all(puts).await {
+        put.unwrap();
+    }
+    let left = remote.get_bytes(&Key::Pulse, 100_000).await.unwrap();
+    assert_eq!(left, body(left[0]));
+    remote.delete(&Key::Pulse).await.unwrap();
+}
+
+/// More keys than one page holds come in order, once each.
+pub(crate) async fn lists_page_after_page(remote: Arc<dyn Remote>, number: u64) {
+    let puts = (0..number).map(|seq| {
+        let remote = Arc::clone(&remote);
+        async move { put(&*remote, &segment(1, seq, 1), "x").await }
+    });
+    stream::iter(puts).buffer_unordered(16).collect::<Vec<()>>().await;
+    let expected: Vec<_> = (0..number).map(|seq| segment(1, seq, 1)).collect();
+    assert_eq!(keys(&*remote, Prefix::Log(device(1)), None).await, expected);
+}
+
+fn clock() -> Arc<SimulatedClock> {
+    Arc::new(SimulatedClock::new(Timestamp(0), 1))
+}
+
+fn retry(inner: Arc<dyn Remote>, attempts: u32) -> Retry {
+    let (base, cap) = (Duration::from_micros(1), Duration::from_micros(10));
+    Retry::new(inner, RetryPolicy { attempts, base, cap }, clock())
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conforms(Arc::new(Memory::new())).await;
+    conforms(Arc::new(Memory::with_page(3))).await;
+    lists_page_after_page(Arc::new(Memory::new()), 2503).await;
+}
+
+#[tokio::test]
+async fn a_directory_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    conforms(Arc::new(Dir::open(folder.path()).await.unwrap())).await;
+    lists_page_after_page(Arc::new(Dir::open(folder.path()).await.unwrap()), 30).await;
+}
+
+#[tokio::test]
+async fn wrappers_conform() {
+    conforms(Arc::new(Counted::new(Arc::new(Memory::new())))).await;
+    conforms(Arc::new(retry(Arc::new(Memory::new()), 3))).await;
+    conforms(Arc::new(Faulty::new(Arc::new(Memory::new())))).await;
+    conforms(Arc::new(retry(Arc::new(Flaky::default()), 100))).await;
+}
+
+/// Fails two calls of every three, whatever they are: one before and one after it took effect.
+#[derive(Debug, Default)]
+struct Flaky(Memory, AtomicU64);
+
+impl Flaky {
+    async fn call<T>(
+        &self,
+        effect: impl Future<Output = Result<T, RemoteError>> + Send,
+    ) -> Result<T, RemoteError> {
+        let busy = || RemoteError::Busy { retry_after: None, source: "flaky".into() };
+        match self.1.fetch_add(1, Ordering::Relaxed) % 3 {
+            0 => Err(RemoteError::Offline { source: "flaky".into() }),
+            1 => effect.await.and(Err(busy())),
+            _ => effect.await,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Remote for Flaky {
+    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+        self.call(self.0.get(key)).await
+    }
+    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
+        self.call(self.0.head(key)).await
+    }
+    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
+        self.call(self.0.put(key, body)).await
+    }
+    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
+        self.call(self.0.list(prefix, after)).await
+    }
+    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
+        self.call(self.0.delete(key)).await
+    }
+}
+
+/// One step of a random history, over a small universe of keys.
+#[derive(Debug, Clone)]
+enum Step {
+    Put(usize, Vec<u8>),
+    Delete(usize),
+    Read(usize),
+    List(usize, Option<usize>),
+}
+
+fn universe() -> Vec<Key> {
+    let segments = (0..6).map(|n| segment(1 + n % 2, n.into(), n));
+    let images = (0..3).map(|n| image(n, MediaType::Png));
+    let heads = (1..3).map(|n| Key::Head(device(n)));
+    segments.chain(images).chain(heads).chain([Key::Vault, Key::Pulse]).collect()
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0..universe().len();
+    prop_oneof![
+        (key.clone(), prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(k, b)| Step::Put(k, b)),
+        key.clone().prop_map(Step::Delete),
+        key.clone().prop_map(Step::Read),
+        (0..4_usize, prop::option::of(key)).prop_map(|(p, k)| Step::List(p, k)),
+    ]
+}
+
+/// Does the steps on a remote and on a map, and compares all that shows.
+async fn behaves_as_a_map(remote: &dyn Remote, steps: &[Step]) {
+    let universe = universe();
+    let mut model = BTreeMap::<String, Vec<u8>>::new();
+    for step in steps {
+        match step {
+            Step::Put(at, bytes) => {
+                put(remote, &universe[*at], bytes.clone()).await;
+                model.insert(universe[*at].to_string(), bytes.clone());
+            }
+            Step::Delete(at) => {
+                remote.delete(&universe[*at]).await.unwrap();
+                model.remove(&universe[*at].to_string());
+            }
+            Step::Read(at) => {
+                let key = &universe[*at];
+                let expected = model.get(&key.to_string());
+                let meta = remote.head(key).await.unwrap();
+                assert_eq!(meta.map(|meta| meta.size), expected.map(|bytes| bytes.len() as u64));
+                match remote.get_bytes(key, 20).await {
+                    Ok(bytes) => assert_eq!(Some(&bytes.to_vec()), expected),
+                    Err(RemoteError::NotFound { .. }) => assert_eq!(expected, None),
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            Step::List(prefix, after) => {
+                let prefixes =
+                    [Prefix::Heads, Prefix::Logs, Prefix::Log(device(1)), Prefix::Images];
+                let prefix = prefixes[*prefix];
+                let after = after.map(|at| &universe[at]);
+                let expected: Vec<Key> = model
+                    .keys()
+                    .filter(|name| after.is_none_or(|after| **name > after.to_string()))
+                    .map(|name| name.parse().unwrap())
+                    .filter(|key| prefix.contains(key))
+                    .collect();
+                assert_eq!(keys(remote, prefix, after.map(After::from)).await, expected);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn memory_behaves_as_a_map(steps in prop::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            behaves_as_a_map(&Memory::with_page(2), &steps).await;
+        });
+    }
+}
+
+proptest! {
+    // Waits, synced writes and signed requests take their time: fewer cases.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn every_remote_behaves_as_a_map(steps in prop::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            behaves_as_a_map(&retry(Arc::new(Flaky::default()), 3), &steps).await;
+            let folder = tempfile::tempdir().unwrap();
+            behaves_as_a_map(&Dir::open(folder.path()).await.unwrap(), &steps).await;
+            let store = crate::s3::store().await;
+            let mut options = store.s3_options("");
+            options.page = Some(2);
+            behaves_as_a_map(&everleaf::remote::S3::open(options).await.unwrap(), &steps).await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn foreign_objects_are_passed_over() {
+    let memory = Memory::with_page(1);
+    let mut objects = BTreeMap::new();
+    let real = image(5, MediaType::Png).to_string();
+    for name in ["images/.DS_Store", "images/a.png", &real, "images/zzz", "x", "log/y/z"] {
+        objects.insert(name.to_owned(), Bytes::from("x"));
+    }
+    memory.restore(objects.clone());
+    assert_eq!(keys(&memory, Prefix::Images, None).await, [image(5, MediaType::Png)]);
+    assert_eq!(keys(&memory, Prefix::Logs, None).await, []);
+
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in &objects {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let dir = Dir::open(folder.path()).await.unwrap();
+    std::fs::create_dir(folder.path().join(image(6, MediaType::Png).to_string())).unwrap();
+    std::fs::create_dir(folder.path().join("log/0")).unwrap();
+    assert_eq!(keys(&dir, Prefix::Images, None).await, [image(5, MediaType::Png)]);
+    assert_eq!(keys(&dir, Prefix::Logs, None).await, []);
+    assert_eq!(dir.head(&image(6, MediaType::Png)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_said_and_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    let is_no_bucket = |error| assert!(matches!(error, RemoteError::NoBucket { .. }), "{error:?}");
+    is_no_bucket(Dir::open(&path).await.unwrap_err());
+    let dir = Dir::create(&path).await.unwrap();
+    put(&dir, &Key::Pulse, "x").await;
+    std::fs::remove_dir_all(&path).unwrap();
+    is_no_bucket(dir.get(&Key::Pulse).await.unwrap_err());
+    is_no_bucket(dir.head(&Key::Pulse).await.unwrap_err());
+    is_no_bucket(dir.put(&Key::Head(device(1)), Bytes::from("x").into()).await.unwrap_err());
+    is_no_bucket(dir.list(&Prefix::Heads, None).await.unwrap_err());
+    is_no_bucket(dir.delete(&Key::Pulse).await.unwrap_err());
+    assert!(!path.exists());
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_directory_loses_its_stale_temporary_files_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_hours(72);
+    for (name, is_old) in [
+        ("~syncthing~everleaf-new.tmp", false),
+        ("~syncthing~everleaf-old.tmp", true),
+        ("~syncthing~notes.md.tmp", true),
+        ("thesis.doc", true),
+    ] {
+        let file = std::fs::File::create(folder.path().join(name)).unwrap();
+        if is_old {
+            file.set_modified(old).unwrap();
+        }
+    }
+    let dir = Dir::open(folder.path()).await.unwrap();
+    put(&dir, &Key::Pulse, "x").await;
+    let left = ["pulse", "thesis.doc", "~syncthing~everleaf-new.tmp", "~syncthing~notes.md.tmp"];
+    assert_eq!(names(folder.path()), left);
+}
+
+#[tokio::test]
+async fn calls_are_counted() {
+    let counted = Counted::new(Arc::new(Memory::new()));
+    put(&counted, &Key::Pulse, "x").await;
+    counted.head(&Key::Pulse).await.unwrap();
+    counted.head(&Key::Vault).await.unwrap();
+    counted.get(&Key::Vault).await.unwrap_err();
+    keys(&counted, Prefix::Heads, None).await;
+    counted.delete(&Key::Pulse).await.unwrap();
+    let expected = Requests { get: 1, head: 2, put: 1, list: 1, delete: 1 };
+    assert_eq!(counted.requests(), expected);
+}
+
+#[tokio::test]
+async fn faults_hit_what_they_name() {
+    let memory = Memory::new();
+    let faulty = Faulty::new(Arc::new(memory.clone()));
+    let x = || Upload::Bytes("x".into());
+    let heads = Key::Head(device(1));
+
+    let mut fault = Fault::next(Call::Put, 1, Failure::Busy);
+    fault.prefix = "heads/".to_owned();
+    fault.skip = 1;
+    faulty.fail(fault);
+    faulty.put(&Key::Pulse, x()).await.unwrap();
+    faulty.put(&heads, x()).await.unwrap();
+    let error = faulty.put(&heads, x()).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Busy { .. }) && error.is_transient());
+    faulty.put(&heads, x()).await.unwrap();
+
+    memory.restore(BTreeMap::new());
+    faulty.fail(Fault { after_effect: true, ..Fault::next(Call::Put, 1, Failure::Offline) });
+    assert!(faulty.put(&Key::Vault, x()).await.unwrap_err().is_transient());
+    assert_eq!(faulty.get_bytes(&Key::Vault, 1).await.unwrap(), "x");
+
+    faulty.fail(Fault::always(Failure::Denied));
+    assert!(!faulty.put(&Key::Pulse, x()).await.unwrap_err().is_transient());
+    assert!(faulty.list(&Prefix::Heads, None).await.is_err());
+    assert!(faulty.delete(&Key::Vault).await.is_err());
+    faulty.heal();
+    assert_eq!(memory.snapshot().len(), 1);
+
+    faulty.fail(Fault::next(Call::Get, 2, Failure::Cut(3)));
+    put(&memory, &Key::Vault, "abcdef").await;
+    let mut body = faulty.get(&Key::Vault).await.unwrap().body;
+    assert_eq!(body.next().await.unwrap().unwrap(), "abc");
+    assert!(body.next().await.unwrap().unwrap_err().is_transient());
+    assert!(body.next().await.is_none());
+    assert!(faulty.get_bytes(&Key::Vault, 9).await.unwrap_err().is_transient());
+    assert_eq!(faulty.get_bytes(&Key::Vault, 9).await.unwrap(), "abcdef");
+}
+
+#[tokio::test]
+async fn what_may_pass_is_retried_a_bounded_number_of_times() {
+    let faulty = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let counted = Arc::new(Counted::new(Arc::clone(&faulty) as _));
+    let retry = retry(Arc::clone(&counted) as _, 3);
+    faulty.fail(Fault::next(Call::Put, 2, Failure::Offline));
+    put(&retry, &Key::Pulse, "x").await;
+    assert_eq!(counted.requests().put, 3);
+    faulty.fail(Fault::next(Call::Head, u64::MAX, Failure::Busy));
+    assert!(retry.head(&Key::Pulse).await.unwrap_err().is_transient());
+    assert_eq!(counted.requests().head, 3);
+    faulty.fail(Fault::next(Call::Delete, u64::MAX, Failure::Denied));
+    assert!(retry.delete(&Key::Pulse).await.is_err());
+    assert_eq!(counted.requests().delete, 1);
+    retry.get(&Key::Vault).await.unwrap_err();
+    assert_eq!(counted.requests().get, 1);
+}
+
+#[test]
+fn urls_of_remotes_are_read() {
+    let s3 = |bucket: &str, prefix: &str| Location::S3 {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+    };
+    let good = [
+        ("dir:/mnt/disk", Location::Dir("/mnt/disk".into())),
+        ("dir:notes", Location::Dir("notes".into())),
+        ("s3://bucket", s3("bucket", "")),
+        ("s3://bucket/", s3("bucket", "")),
+        ("s3://my.bucket-1/a/b_c", s3("my.bucket-1", "a/b_c")),
+    ];
+    for (url, location) in good {
+        let read: Location = url.parse().unwrap();
+        assert_eq!(read, location);
+        assert_eq!(read.to_string().parse::<Location>().unwrap(), location);
+    }
+    let bad = ["", "dir:", "s3://", "s3:///x", "s3://b//x", "s3://b/../x", "s3://me:pw@b", "/mnt"];
+    for url in bad.iter().chain(&["https://me:pw@host/", "s3://b/ä", "s3://b/x?y"]) {
+        let error = url.parse::<Location>().unwrap_err();
+        assert!(matches!(error, RemoteError::Misconfigured { .. }), "{url}");
+        assert!(!format!("{error}{error:?}").contains("pw"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_remote_is_opened_by_its_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("dir:{}", folder.path().display());
+    let remote = open(&RemoteOptions { url, ..RemoteOptions::default() }).await.unwrap();
+    put(&*remote, &Key::Pulse, "x").await;
+    assert_eq!(std::fs::read(folder.path().join("pulse")).unwrap(), b"x");
+    let url = format!("dir:{}/missing", folder.path().display());
+    let error = open(&RemoteOptions { url, ..RemoteOptions::default() }).await.unwrap_err();
+    assert!(matches!(error, RemoteError::NoBucket { .. }));
+}

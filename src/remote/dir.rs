@@ -1,0 +1,308 @@
+//! A directory as a remote: a disk, a network share, a folder that another program synchronises.
+//!
+//! A key is a path below the directory. Objects are written to a temporary file, synced and renamed,
+//! so that no reader sees half of one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio_util::io::ReaderStream;
+
+use super::{
+    After, Download, Key, Listed, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, resized,
+};
+
+/// Syncthing, Dropbox and Nextcloud each leave alone what is called so.
+const TEMPORARY: (&str, &str) = ("~syncthing~everleaf-", ".tmp");
+/// A temporary file this much older than a new one was left by a crash.
+const STALE: Duration = Duration::from_hours(24);
+/// Objects up to this size, in bytes, are hashed to tell whether they changed.
+const TAGGED: u64 = 64 * 1024;
+const CHUNK: usize = 128 * 1024;
+
+/// A directory as a remote.
+#[derive(Debug)]
+pub struct Dir(Arc<Root>);
+
+#[derive(Debug)]
+struct Root {
+    path: PathBuf,
+    swept: Once,
+}
+
+impl Dir {
+    /// The remote in the directory at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::NoBucket`] where there is no such directory: a disk may not be connected, so
+    /// none is made.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, RemoteError> {
+        let root = Root { path: path.into(), swept: Once::new() };
+        blocking(move || root.check().map(|()| Self(Arc::new(root)))).await
+    }
+
+    /// The remote in the directory at `path`, which is made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Io`] where that fails.
+    pub async fn create(path: impl Into<PathBuf>) -> Result<Self, RemoteError> {
+        let path = path.into();
+        let made = path.clone();
+        blocking(move || fs::create_dir_all(&made).map_err(RemoteError::io(made))).await?;
+        Self::open(path).await
+    }
+
+    async fn with<T, F>(&self, work: F) -> Result<T, RemoteError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Root) -> Result<T, RemoteError> + Send + 'static,
+    {
+        let root = Arc::clone(&self.0);
+        blocking(move || work(&root)).await
+    }
+}
+
+#[async_trait]
+impl Remote for Dir {
+    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+        let key = *key;
+        let opened = self.with(move |root| root.open(&key)).await?;
+        let (path, file, size) = opened.ok_or(RemoteError::NotFound { key })?;
+        let body = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK)
+            .map_err(move |source| RemoteError::Io { path: path.clone(), source });
+        Ok(Download { size: Some(size), body: body.boxed() })
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
+        let key = *key;
+        self.with(move |root| root.head(&key)).await
+    }
+
+    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
+        let key = *key;
+        self.with(move |root| root.put(&key, body)).await
+    }
+
+    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
+        let (prefix, after) = (*prefix, after.cloned());
+        let keys = self.with(move |root| root.list(&prefix, after.as_ref())).await?;
+        Ok(Page { keys, next: None })
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
+        let key = *key;
+        self.with(move |root| root.delete(&key)).await
+    }
+}
+
+impl Root {
+    fn check(&self) -> Result<(), RemoteError> {
+        match fs::metadata(&self.path) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(RemoteError::io(&self.path)(io::ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RemoteError::NoBucket {
+                what: format!("the directory `{}`", self.path.display()),
+            }),
+            Err(error) => Err(RemoteError::io(&self.path)(error)),
+        }
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.path.join(key.to_string())
+    }
+
+    /// `result`, with `None` for what is missing from a directory that is itself there.
+    fn found<T>(&self, path: &Path, result: io::Result<T>) -> Result<Option<T>, RemoteError> {
+        match result {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.check().map(|()| None),
+            Err(error) => Err(RemoteError::io(path)(error)),
+        }
+    }
+
+    fn open(&self, key: &Key) -> Result<Option<(PathBuf, fs::File, u64)>, RemoteError> {
+        let path = self.path(key);
+        // Asked before it is opened: to open a pipe would wait for its other end.
+        let is_file = self.found(&path, fs::metadata(&path))?.is_some_and(|found| found.is_file());
+        if !is_file {
+            return Ok(None);
+        }
+        let Some(file) = self.found(&path, fs::File::open(&path))? else { return Ok(None) };
+        let size = file.metadata().map_err(RemoteError::io(&path))?.len();
+        Ok(Some((path, file, size)))
+    }
+
+    fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
+        let Some((path, file, size)) = self.open(key)? else { return Ok(None) };
+        let tag = if size <= TAGGED {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(io::Read::take(file, TAGGED)).map_err(RemoteError::io(&path))?;
+            Some(hasher.finalize().to_string())
+        } else {
+            None
+        };
+        Ok(Some(ObjectMeta { size, tag, media_type: None }))
+    }
+
+    fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
+        let path = self.path(key);
+        let folder = path.parent().unwrap_or(&self.path);
+        self.make(folder)?;
+        let mut file = self.temporary()?;
+        write(&mut file, body)?;
+        file.as_file().sync_all().map_err(RemoteError::io(file.path()))?;
+        file.persist(&path).map_err(|error| RemoteError::io(&path)(error.error))?;
+        sync(folder)
+    }
+
+    /// Makes `folder`, which is below the root, but never the root: its disk may not be connected.
+    fn make(&self, folder: &Path) -> Result<(), RemoteError> {
+        self.check()?;
+        let Ok(below) = folder.strip_prefix(&self.path) else { return Ok(()) };
+        let mut at = self.path.clone();
+        for name in below.components() {
+            let parent = at.clone();
+            at.push(name);
+            match fs::create_dir(&at) {
+                Ok(()) => sync(&parent)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(RemoteError::io(at)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn temporary(&self) -> Result<tempfile::NamedTempFile, RemoteError> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            // Less the umask, as any other file: whoever shares the directory reads what is put.
+            builder.permissions(fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(&self.path).map_err(RemoteError::io(&self.path))?;
+        self.swept.call_once(|| {
+            // Left files cost space and nothing else: that they stay is no reason to fail.
+            let _ = self.sweep(file.as_file());
+        });
+        Ok(file)
+    }
+
+    /// Removes the temporary files of crashed writers, by the clock of the file system.
+    fn sweep(&self, new: &fs::File) -> io::Result<()> {
+        let now = new.metadata()?.modified()?;
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ours = name
+                .to_str()
+                .is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+            let age =
+                || now.duration_since(entry.metadata()?.modified()?).map_err(io::Error::other);
+            if ours && age().is_ok_and(|age| age > STALE) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Vec<Listed>, RemoteError> {
+        let folders = match prefix {
+            Prefix::Heads => vec!["heads".to_owned()],
+            Prefix::Images | Prefix::Image(_) => vec!["images".to_owned()],
+            Prefix::Log(device) => vec![format!("log/{device}")],
+            Prefix::Logs => {
+                let devices = self.names("log", fs::FileType::is_dir)?;
+                devices.into_iter().map(|(device, _)| format!("log/{device}")).collect()
+            }
+        };
+        let mut listed = Vec::new();
+        for folder in folders {
+            for (name, entry) in self.names(&folder, fs::FileType::is_file)? {
+                let name = format!("{folder}/{name}");
+                let Ok(key) = name.parse::<Key>() else { continue };
+                let behind = after.is_none_or(|after| name.as_str() > after.as_str());
+                if behind && prefix.contains(&key) {
+                    // Missing where it was deleted since its folder was read.
+                    let found = self.found(&entry.path(), entry.metadata())?;
+                    listed.extend(found.map(|found| (name, Listed { key, size: found.len() })));
+                }
+            }
+        }
+        listed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(listed.into_iter().map(|(_, listed)| listed).collect())
+    }
+
+    /// What a folder holds of one kind; nothing where it is missing.
+    fn names(
+        &self,
+        folder: &str,
+        kind: fn(&fs::FileType) -> bool,
+    ) -> Result<Vec<(String, fs::DirEntry)>, RemoteError> {
+        let path = self.path.join(folder);
+        let Some(entries) = self.found(&path, fs::read_dir(&path))? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(RemoteError::io(&path))?;
+            let wanted = entry.file_type().is_ok_and(|found| kind(&found));
+            if let (true, Some(name)) = (wanted, entry.file_name().to_str()) {
+                names.push((name.to_owned(), entry));
+            }
+        }
+        Ok(names)
+    }
+
+    fn delete(&self, key: &Key) -> Result<(), RemoteError> {
+        let path = self.path(key);
+        match self.found(&path, fs::remove_file(&path))? {
+            Some(()) => sync(path.parent().unwrap_or(&self.path)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write(to: &mut tempfile::NamedTempFile, body: Upload) -> Result<(), RemoteError> {
+    match body {
+        Upload::Bytes(bytes) => bytes.chunks(CHUNK).try_for_each(|chunk| {
+            io::Write::write_all(to, chunk).map_err(RemoteError::io(to.path()))
+        }),
+        Upload::File { path, size } => {
+            let from = fs::File::open(&path).map_err(RemoteError::io(&path))?;
+            // One byte more than there should be, to notice a file that grew.
+            let mut from = io::Read::take(from, size.saturating_add(1));
+            let copied = io::copy(&mut from, to).map_err(RemoteError::io(&path))?;
+            if copied == size { Ok(()) } else { Err(resized(path, size, copied)) }
+        }
+    }
+}
+
+/// Makes what was renamed into or removed from `folder` survive a loss of power.
+fn sync(folder: &Path) -> Result<(), RemoteError> {
+    if cfg!(unix) {
+        let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(RemoteError::io(folder))?;
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RemoteError> + Send + 'static,
+) -> Result<T, RemoteError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(error) => Err(RemoteError::Offline { source: error.into() }),
+        },
+    }
+}

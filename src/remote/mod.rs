@@ -1,0 +1,253 @@
+//! Where devices meet: a store of objects that runs no code of ours and can read no notes.
+//!
+//! The contract is five calls, and it asks for no conditional write, no lock and no clock, because
+//! real stores differ there. Immutable objects are named by their content, so putting one again, or
+//! losing a race to put it, changes nothing. What comes from a remote is not to be trusted: whoever
+//! reads bounds its size and checks what it holds.
+
+mod counted;
+mod dir;
+mod error;
+mod faulty;
+mod key;
+mod memory;
+mod open;
+mod retry;
+#[cfg(feature = "s3")]
+mod s3;
+
+use std::{fmt, path::PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use tokio::io::AsyncReadExt as _;
+
+#[cfg(feature = "loopback")]
+pub(crate) use self::faulty::Faults;
+#[cfg(feature = "s3")]
+pub use self::s3::{S3, S3Credentials, S3Options, Secret};
+pub use self::{
+    counted::{Counted, Requests},
+    dir::Dir,
+    error::{RemoteError, Source},
+    faulty::{Call, Failure, Fault, Faulty},
+    key::{After, Key, ParseKeyError, Prefix, public_url},
+    memory::Memory,
+    open::{Location, open},
+    retry::{Retry, RetryPolicy},
+};
+
+/// A store of objects.
+///
+/// Every call may be repeated: none does more the second time.
+#[async_trait]
+pub trait Remote: fmt::Debug + Send + Sync {
+    /// Begins to read an object.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::NotFound`] where there is none.
+    async fn get(&self, key: &Key) -> Result<Download, RemoteError>;
+
+    /// What can be told of an object without reading it; `None` where there is none.
+    ///
+    /// Some stores cannot tell a missing bucket from a missing object here.
+    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError>;
+
+    /// Creates or replaces an object, all of it or nothing.
+    ///
+    /// After an error it may have taken effect all the same.
+    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError>;
+
+    /// Some of the keys of a group in the order of their names, from the first one behind `after`.
+    ///
+    /// Objects whose names are no keys are passed over.
+    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError>;
+
+    /// Removes an object; that there is none is success.
+    async fn delete(&self, key: &Key) -> Result<(), RemoteError>;
+}
+
+/// The body of an object on its way here.
+pub struct Download {
+    /// In bytes, where the remote says it beforehand; not to be trusted.
+    pub size: Option<u64>,
+    /// The bytes, in pieces of any size. After an error there is no more.
+    pub body: BoxStream<'static, Result<Bytes, RemoteError>>,
+}
+
+impl From<Bytes> for Download {
+    fn from(bytes: Bytes) -> Self {
+        Self { size: Some(bytes.len() as u64), body: stream::iter([Ok(bytes)]).boxed() }
+    }
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// In bytes.
+    pub size: u64,
+    /// Changes whenever the content does; equal tags mean equal content. Not every store has one.
+    pub tag: Option<String>,
+    /// What it is stored under, where the store keeps that.
+    pub media_type: Option<String>,
+}
+
+/// The body of an object on its way there.
+#[derive(Clone)]
+pub enum Upload {
+    /// These bytes.
+    Bytes(Bytes),
+    /// The bytes of a file, which must not change meanwhile.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// In bytes; a file of another size is an error.
+        size: u64,
+    },
+}
+
+impl Upload {
+    /// In bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+
+    /// All the bytes, in memory.
+    async fn read(self) -> Result<Bytes, RemoteError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::File { path, size } => {
+                let file = tokio::fs::File::open(&path).await.map_err(RemoteError::io(&path))?;
+                let mut bytes = Vec::new();
+                let read = file.take(size.saturating_add(1)).read_to_end(&mut bytes).await;
+                read.map_err(RemoteError::io(&path))?;
+                if bytes.len() as u64 == size {
+                    Ok(bytes.into())
+                } else {
+                    Err(resized(path, size, bytes.len() as u64))
+                }
+            }
+        }
+    }
+}
+
+fn resized(path: PathBuf, expected: u64, found: u64) -> RemoteError {
+    let is = if found < expected { "shorter" } else { "longer" };
+    let what = format!("the file is {is} than the {expected} bytes that it had");
+    RemoteError::Io { path, source: std::io::Error::other(what) }
+}
+
+impl From<Bytes> for Upload {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::File { path, size } => write!(f, "{size} bytes of {}", path.display()),
+        }
+    }
+}
+
+/// Some keys of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of their names; may be empty even where there is more.
+    pub keys: Vec<Listed>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<After>,
+}
+
+/// A key that a listing gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// The object.
+    pub key: Key,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// The most keys that [`RemoteExt::list_all`] gathers: no honest vault comes near it.
+const MOST_KEYS: usize = 4_000_000;
+
+/// Comforts on top of the five calls.
+#[async_trait]
+pub trait RemoteExt {
+    /// All the bytes of an object, in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Oversized`] where there are more than `limit`; no more than that is held.
+    async fn get_bytes(&self, key: &Key, limit: u64) -> Result<Bytes, RemoteError>;
+
+    /// All keys of a group behind `after`, page after page.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Damaged`] where the listing goes in circles or without end.
+    async fn list_all(
+        &self,
+        prefix: &Prefix,
+        after: Option<After>,
+    ) -> Result<Vec<Listed>, RemoteError>;
+}
+
+#[async_trait]
+impl<R: Remote + ?Sized> RemoteExt for R {
+    async fn get_bytes(&self, key: &Key, limit: u64) -> Result<Bytes, RemoteError> {
+        let oversized = || RemoteError::Oversized { key: *key, limit };
+        let Download { size, mut body } = self.get(key).await?;
+        if size.is_some_and(|size| size > limit) {
+            return Err(oversized());
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.next().await.transpose()? {
+            if (bytes.len() + piece.len()) as u64 > limit {
+                return Err(oversized());
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        match size {
+            Some(size) if size != bytes.len() as u64 => {
+                let source = format!("{} of {size} bytes came", bytes.len()).into();
+                Err(RemoteError::Offline { source })
+            }
+            _ => Ok(bytes.into()),
+        }
+    }
+
+    async fn list_all(
+        &self,
+        prefix: &Prefix,
+        after: Option<After>,
+    ) -> Result<Vec<Listed>, RemoteError> {
+        let mut keys = Vec::new();
+        let mut after = after;
+        loop {
+            let page = self.list(prefix, after.as_ref()).await?;
+            keys.extend(page.keys);
+            if page.next.is_some() && (page.next <= after || keys.len() > MOST_KEYS) {
+                return Err(RemoteError::Damaged { what: "a listing does not end".to_owned() });
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+}
