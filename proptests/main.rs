@@ -8,6 +8,7 @@
     reason = "a test that meets the unexpected should stop, and may say what it left out"
 )]
 
+mod backends;
 mod event;
 mod golden;
 mod image;

@@ -132,6 +132,19 @@ async fn a_failed_upload_in_parts_leaves_nothing() {
     assert_eq!(store.unfinished_uploads(), 0);
 }
 
+#[tokio::test]
+async fn a_lost_answer_to_the_end_of_an_upload_in_parts_is_no_failure() {
+    let store = store().await;
+    let remote = connect(store.s3_options("")).await;
+    let key = image(1, MediaType::Png);
+    let mut fault = Fault::next(Call::Put, 1, Trouble::Drop);
+    (fault.skip, fault.after_effect) = (4, true);
+    store.fail(fault);
+    put(&remote, &key, vec![1; 17 * 1024 * 1024]).await;
+    assert_eq!(store.puts(&key.to_string()), 1);
+    assert_eq!(store.requests().put, 6, "begin, three parts, and the end twice");
+}
+
 /// What each call makes of one trouble.
 async fn every_error(remote: &dyn Remote) -> Vec<RemoteError> {
     vec![

@@ -10,13 +10,18 @@ use aws_sdk_s3::{
 
 use super::super::{RemoteError, Source};
 
+/// No store is believed that it needs longer than this.
+const LONGEST: Duration = Duration::from_hours(1);
+
 /// What a store answered, in short. The rest of the answer may hold what was signed.
 #[derive(Debug, thiserror::Error)]
-#[error("the store answered {status} {code}{message}")]
+#[error("the store answered {status}{}{code}{message}", if code.is_empty() { "" } else { " " })]
 struct Answer {
     status: u16,
     code: String,
     message: String,
+    /// What the SDK made of it, where the store gave no code.
+    source: Option<Source>,
 }
 
 /// An error of the SDK that can be told by what the caller can do.
@@ -39,13 +44,14 @@ where
         let Some(response) = self.raw_response() else { return unanswered(self) };
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").and_then(|text| text.parse().ok());
-        let retry_after = retry_after.map(Duration::from_secs);
+        let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds).min(LONGEST));
         let short = |text: &str| text.chars().take(200).collect::<String>();
         let meta = self.as_service_error();
         let code = short(meta.and_then(ProvideErrorMetadata::code).unwrap_or_default());
         let message = meta.and_then(ProvideErrorMetadata::message);
         let message = message.map(|text| format!(": {}", short(text))).unwrap_or_default();
-        answered(Answer { status, code, message }, retry_after, bucket)
+        let source = if code.is_empty() { self.into_source().ok() } else { None };
+        answered(Answer { status, code, message, source }, retry_after, bucket)
     }
 }
 

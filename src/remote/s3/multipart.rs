@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
-use super::{Key, RemoteError, S3, Upload, part};
+use super::{Key, Remote as _, RemoteError, S3, Upload, part};
 
 const PART: u64 = 8 * 1024 * 1024;
 
@@ -21,7 +21,14 @@ impl S3 {
             let what = "an upload in parts got no id".to_owned();
             return Err(RemoteError::Damaged { what });
         };
-        let done = self.put_parts(key, body, upload).await;
+        let mut done = self.put_parts(key, body, upload).await;
+        if matches!(&done, Err(error) if error.is_transient() && key.is_immutable()) {
+            // Only the answer may have been lost, and with it the right to complete the upload again.
+            let there = self.head(key).await.ok().flatten();
+            if there.is_some_and(|there| there.size == body.size()) {
+                done = Ok(());
+            }
+        }
         if done.is_err() {
             let abort = self.client.abort_multipart_upload().bucket(&self.bucket);
             if let Err(error) = abort.key(self.name(key)).upload_id(upload).send().await {
