@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::Pin,
     sync::Mutex,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -53,6 +54,9 @@ pub trait Clock: fmt::Debug + Send + Sync {
 
     /// Fills `bytes` with randomness fit for keys.
     fn fill(&self, bytes: &mut [u8]);
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 /// `N` random bytes.
@@ -86,6 +90,10 @@ impl Clock for SystemClock {
     #[expect(clippy::expect_used, reason = "a key made without randomness would be worse")]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives randomness");
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(tokio::time::sleep(duration))
     }
 }
 
@@ -132,5 +140,11 @@ impl Clock for SimulatedClock {
 
     fn fill(&self, bytes: &mut [u8]) {
         self.lock().random.fill(bytes);
+    }
+
+    /// Moves the clock forward and waits for nothing.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.advance(duration);
+        Box::pin(tokio::task::yield_now())
     }
 }

@@ -140,10 +140,12 @@ pub enum Event {
         /// Whether it was there before we put it.
         already_there: bool,
     },
-    /// The bytes of an image came from a remote.
+    /// The bytes of an image came from a remote, which proves that it holds them.
     ImageFetched {
         /// The image.
         image: ImageId,
+        /// The remote.
+        remote: RemoteName,
         /// Its size in bytes.
         bytes: u64,
         /// What its content says it is.

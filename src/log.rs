@@ -1,0 +1,408 @@
+//! The log: events, appended durably, never rewritten.
+//!
+//! One thread writes. Whoever appends waits for it, and all that wait at the same time share one
+//! `fsync`. What the projections make of an event is written in the same batch as the event, so
+//! that neither is ever there without the other.
+//!
+//! A database that lost its tail opens without a word (see [`crate::db`]), so the last event is also
+//! noted in the file `head` beside it:
+//!
+//! ```text
+//! two slots of 32 bytes, written in turn:  seq (8, big-endian) · hash (16) · blake3 of both (8)
+//! ```
+//!
+//! The note is not synced by itself. After a power cut it may be older than the log, never newer.
+
+use std::{
+    fmt,
+    fs::{File, OpenOptions},
+    os::unix::fs::FileExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use crate::{
+    clock::Timestamp,
+    db::{Db, DbError, Draft, Durability},
+    event::{self, Event, Origin, Recorded},
+    id::{EventHash, Seq},
+};
+
+/// How many appends share one `fsync` at most.
+const GROUP: usize = 256;
+const SLOT: usize = 32;
+
+/// Why the log could not be read or appended to.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The database could not.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// An event is damaged, or not the one that follows.
+    #[error("the log is damaged")]
+    Damaged(#[from] event::DecodeError),
+    /// The last event is not the one that was acknowledged.
+    #[error("event {seq} is not the one that was acknowledged; restore the vault or join again")]
+    Altered {
+        /// Its number.
+        seq: Seq,
+    },
+    /// An event could not be written down.
+    #[error("an event could not be encoded")]
+    Encode(#[source] postcard::Error),
+    /// A projection could not take an event in, so it was not appended.
+    #[error("an event was refused")]
+    Refused(#[source] FoldError),
+    /// The thread that writes is gone.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Why a projection can't take an event in.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The database could not be read.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A change is none.
+    #[error("the change of event {seq} is no Automerge change: {reason}")]
+    Change {
+        /// The event.
+        seq: Seq,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is made of each event as it is appended: the projections.
+pub trait Fold: Send {
+    /// Takes an event in, drafting what it changes.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't: the event is not appended then.
+    fn fold(&self, event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError>;
+}
+
+/// Something to append.
+#[derive(Debug, Clone)]
+pub struct New {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What else to draft once the events are folded, in the same batch.
+pub type Then = Box<dyn FnOnce(&mut Draft<'_>) -> Result<(), FoldError> + Send>;
+
+struct Request {
+    events: Vec<New>,
+    then: Option<Then>,
+    reply: SyncSender<Result<Vec<Recorded>, LogError>>,
+}
+
+/// The log of one vault on one device.
+pub struct Log {
+    db: Arc<Db>,
+    requests: Option<Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Log({:?})", self.db)
+    }
+}
+
+/// A log just opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log.
+    pub log: Log,
+    /// The last event that had been acknowledged, where the log ends before it.
+    pub lost: Option<Seq>,
+}
+
+impl Log {
+    /// Opens the log of the vault in `vault` and starts its writer.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Altered`] where the last event is another than was acknowledged.
+    pub fn open(vault: &Path, db: Arc<Db>, fold: Box<dyn Fold>) -> Result<Opened, LogError> {
+        let head = HeadFile::open(&vault.join("head"))?;
+        let last = last(&db)?;
+        let missing = match head.read()? {
+            Some((seq, hash)) if seq <= last.0 => {
+                if let Some(bytes) = db.event(seq.0)?
+                    && event::decode(seq, None, &bytes)?.hash != hash
+                {
+                    return Err(LogError::Altered { seq });
+                }
+                None
+            }
+            Some((seq, _)) => Some(seq),
+            None => None,
+        };
+        let (requests, receiver) = channel();
+        let writer = Writer { db: Arc::clone(&db), fold, head, last };
+        let writer = std::thread::Builder::new()
+            .name("everleaf-log".into())
+            .spawn(move || writer.run(&receiver))
+            .map_err(|source| DbError::Io {
+                action: "start a thread for",
+                path: vault.to_path_buf(),
+                source,
+            })?;
+        Ok(Opened {
+            log: Self { db, requests: Some(requests), writer: Some(writer) },
+            lost: missing,
+        })
+    }
+
+    /// Appends events, and drafts `then` after them; they are on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing of it was appended.
+    pub fn append(&self, events: Vec<New>, then: Option<Then>) -> Result<Vec<Recorded>, LogError> {
+        let (reply, answer) = sync_channel(1);
+        let requests = self.requests.as_ref().ok_or(LogError::Closed)?;
+        requests.send(Request { events, then, reply }).map_err(|_| LogError::Closed)?;
+        answer.recv().map_err(|_| LogError::Closed)?
+    }
+
+    /// The events from `first` on, each checked to follow the one before it.
+    pub fn read(&self, first: Seq) -> impl Iterator<Item = Result<Recorded, LogError>> + use<> {
+        read(&self.db, first)
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be read.
+    pub fn event(&self, seq: Seq) -> Result<Option<Recorded>, LogError> {
+        let bytes = self.db.event(seq.0)?;
+        Ok(bytes.map(|bytes| event::decode(seq, None, &bytes)).transpose()?)
+    }
+
+    /// The number of the last event.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be read.
+    pub fn last(&self) -> Result<Seq, LogError> {
+        Ok(last(&self.db)?.0)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has answered nobody; there is nobody left to tell.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The events from `first` on, each checked to follow the one before it.
+pub fn read(db: &Db, first: Seq) -> impl Iterator<Item = Result<Recorded, LogError>> + use<> {
+    let mut before: Option<(Seq, EventHash)> = None;
+    db.events(first.0).map(move |row| {
+        let (key, bytes) = row?;
+        let seq = seq_of(&key);
+        let follows = before.is_none_or(|(last, _)| last.next() == seq);
+        if !follows {
+            return Err(event::DecodeError::Chain(seq).into());
+        }
+        let recorded = event::decode(seq, before.map(|(_, hash)| hash), &bytes)?;
+        before = Some((seq, recorded.hash));
+        Ok(recorded)
+    })
+}
+
+fn seq_of(key: &[u8]) -> Seq {
+    Seq(key.iter().fold(0, |seq, byte| seq << 8 | u64::from(*byte)))
+}
+
+fn last(db: &Db) -> Result<(Seq, EventHash), LogError> {
+    let Some((key, bytes)) = db.last_event()? else {
+        return Ok((Seq(0), EventHash::from_bytes([0; EventHash::LEN])));
+    };
+    let seq = seq_of(&key);
+    Ok((seq, event::decode(seq, None, &bytes)?.hash))
+}
+
+struct Writer {
+    db: Arc<Db>,
+    fold: Box<dyn Fold>,
+    head: HeadFile,
+    last: (Seq, EventHash),
+}
+
+type Reply = (SyncSender<Result<Vec<Recorded>, LogError>>, Vec<Recorded>);
+
+impl Writer {
+    fn run(mut self, requests: &Receiver<Request>) {
+        while let Ok(first) = requests.recv() {
+            let mut group = vec![first];
+            group.extend(requests.try_iter().take(GROUP - 1));
+            self.append(group);
+        }
+        self.head.sync();
+    }
+
+    /// Appends what a group asks for in one batch. A request that is refused is answered at once and
+    /// leaves no trace in it.
+    fn append(&mut self, group: Vec<Request>) {
+        let db = Arc::clone(&self.db);
+        let mut batch = db.batch();
+        let mut last = self.last;
+        let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
+        let mut draft = db.draft();
+        for request in group {
+            draft.savepoint();
+            match self.draft(request.events, request.then, last, &mut draft) {
+                Ok(encoded) => {
+                    let mut recorded = Vec::with_capacity(encoded.len());
+                    for (bytes, event) in encoded {
+                        last = (event.seq, event.hash);
+                        batch.event(event.seq.0, bytes);
+                        recorded.push(event);
+                    }
+                    replies.push((request.reply, recorded));
+                }
+                Err(error) => {
+                    draft.rollback();
+                    answer(&request.reply, Err(error));
+                }
+            }
+        }
+        batch.apply(draft.into_changes());
+        let committed = batch.commit(Durability::Synced);
+        if committed.is_ok() {
+            self.last = last;
+            self.head.write(last);
+        }
+        // The first to wait is told what the disk said; for the rest, that it said it.
+        let mut failure = committed.err();
+        let failed = failure.is_some();
+        for (reply, recorded) in replies {
+            let result = if failed {
+                Err(failure.take().unwrap_or(DbError::Poisoned).into())
+            } else {
+                Ok(recorded)
+            };
+            answer(&reply, result);
+        }
+    }
+
+    fn draft(
+        &self,
+        events: Vec<New>,
+        then: Option<Then>,
+        mut last: (Seq, EventHash),
+        draft: &mut Draft<'_>,
+    ) -> Result<Vec<(Vec<u8>, Recorded)>, LogError> {
+        let mut encoded = Vec::with_capacity(events.len());
+        for New { at, origin, event } in events {
+            let seq = last.0.next();
+            let (bytes, hash) =
+                event::encode(seq, last.1, at, &origin, &event).map_err(LogError::Encode)?;
+            let recorded = Recorded { seq, at, origin, event, hash };
+            self.fold.fold(&recorded, draft).map_err(LogError::Refused)?;
+            last = (seq, hash);
+            encoded.push((bytes, recorded));
+        }
+        if let Some(then) = then {
+            then(draft).map_err(LogError::Refused)?;
+        }
+        Ok(encoded)
+    }
+}
+
+/// Whoever asked may have gone away meanwhile; the events are appended all the same.
+fn answer(
+    reply: &SyncSender<Result<Vec<Recorded>, LogError>>,
+    result: Result<Vec<Recorded>, LogError>,
+) {
+    let _ = reply.send(result);
+}
+
+/// The note of the last event, beside the database.
+struct HeadFile {
+    file: File,
+    path: std::path::PathBuf,
+}
+
+impl HeadFile {
+    fn open(path: &Path) -> Result<Self, DbError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|source| DbError::Io { action: "open", path: path.into(), source })?;
+        Ok(Self { file, path: path.into() })
+    }
+
+    /// The newer of the two slots; a slot that was torn counts as empty.
+    fn read(&self) -> Result<Option<(Seq, EventHash)>, DbError> {
+        let mut newest = None;
+        for slot in 0..2 {
+            let mut bytes = [0; SLOT];
+            match self.file.read_exact_at(&mut bytes, slot * SLOT as u64) {
+                Ok(()) => newest = newest.max(decode_slot(&bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
+                Err(source) => {
+                    return Err(DbError::Io { action: "read", path: self.path.clone(), source });
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Not fatal where it fails: the log itself is durable, and a note that is older is allowed.
+    fn write(&self, (seq, hash): (Seq, EventHash)) {
+        let bytes = encode_slot(seq, hash);
+        if let Err(error) = self.file.write_all_at(&bytes, (seq.0 % 2) * SLOT as u64) {
+            tracing::warn!(%error, path = %self.path.display(), "could not note the last event");
+        }
+    }
+
+    fn sync(&self) {
+        if let Err(error) = self.file.sync_all() {
+            tracing::warn!(%error, path = %self.path.display(), "could not sync the note of the last event");
+        }
+    }
+}
+
+fn encode_slot(seq: Seq, hash: EventHash) -> [u8; SLOT] {
+    let mut slot = [0; SLOT];
+    let (payload, check) = slot.split_at_mut(24);
+    let (number, rest) = payload.split_at_mut(8);
+    number.copy_from_slice(&seq.0.to_be_bytes());
+    rest.copy_from_slice(hash.as_bytes());
+    let sum = blake3::hash(payload);
+    check.copy_from_slice(sum.as_bytes().split_at(8).0);
+    slot
+}
+
+fn decode_slot(slot: &[u8; SLOT]) -> Option<(Seq, EventHash)> {
+    let (payload, check) = slot.split_at(24);
+    if blake3::hash(payload).as_bytes().split_at(8).0 != check {
+        return None;
+    }
+    let (number, hash) = payload.split_at(8);
+    Some((seq_of(number), EventHash::from_slice(hash)?))
+}
