@@ -18,3 +18,5 @@ mod remote;
 mod s3;
 mod seal;
 mod segment;
+mod vault;
+mod world;

@@ -1,0 +1,107 @@
+//! Which changes make up each note. Knows the order of changes, but loads no document.
+
+use serde::{Deserialize, Serialize};
+
+use super::pair;
+use crate::{
+    clock::Timestamp,
+    db::{DbError, Draft, Read, Table},
+    event::{Event, Recorded},
+    id::{ChangeHash, NoteId, Seq},
+    log::FoldError,
+    note,
+};
+
+/// What is known of a note without loading it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Document {
+    /// The changes that no other known change builds on, sorted.
+    pub heads: Vec<ChangeHash>,
+    /// Changes that are built on and have not arrived, sorted.
+    pub missing: Vec<ChangeHash>,
+    /// How many changes there are.
+    pub changes: u64,
+    /// The event that brought the last of them.
+    pub last: Seq,
+    /// When that was, by this device's clock.
+    pub updated: Timestamp,
+}
+
+pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
+    let Event::NoteChanged { note, change } = &event.event else { return Ok(()) };
+    let info = note::inspect(&change.0)
+        .map_err(|error| FoldError::Change { seq: event.seq, reason: error.to_string() })?;
+    if seq_of(draft, info.hash)?.is_some() {
+        return Ok(());
+    }
+    let mut document = get(draft, *note)?.unwrap_or_default();
+    document.heads.retain(|head| !info.deps.contains(head));
+    for dep in info.deps {
+        if seq_of(draft, dep)?.is_none() {
+            insert(&mut document.missing, dep);
+        }
+    }
+    match document.missing.binary_search(&info.hash) {
+        Ok(found) => drop(document.missing.remove(found)),
+        Err(_) => insert(&mut document.heads, info.hash),
+    }
+    document.changes += 1;
+    document.last = event.seq;
+    document.updated = event.at;
+    draft.put_row(Table::Changes, info.hash.as_bytes(), &event.seq)?;
+    draft.put(Table::Tails, &pair(note.as_bytes(), &event.seq.0.to_be_bytes()), Vec::new());
+    draft.put_row(Table::Documents, note.as_bytes(), &document)?;
+    Ok(())
+}
+
+fn insert(sorted: &mut Vec<ChangeHash>, hash: ChangeHash) {
+    if let Err(place) = sorted.binary_search(&hash) {
+        sorted.insert(place, hash);
+    }
+}
+
+/// What is known of a note; `None` where nothing is.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn get(read: &impl Read, note: NoteId) -> Result<Option<Document>, DbError> {
+    read.row(Table::Documents, note.as_bytes())
+}
+
+/// The event that brought a change; `None` where none did.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn seq_of(read: &impl Read, change: ChangeHash) -> Result<Option<Seq>, DbError> {
+    read.row(Table::Changes, change.as_bytes())
+}
+
+/// The events after `after` that brought changes of a note, in the order of the log.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn tail(read: &impl Read, note: NoteId, after: Seq) -> Result<Vec<Seq>, DbError> {
+    let rows = read.scan(Table::Tails, note.as_bytes())?;
+    let seqs = rows.iter().filter_map(|(key, _)| {
+        let seq = key.get(NoteId::LEN..)?.try_into().ok()?;
+        Some(Seq(u64::from_be_bytes(seq)))
+    });
+    Ok(seqs.filter(|seq| *seq > after).collect())
+}
+
+/// Every event that brought a change, in no order, with its note.
+///
+/// # Errors
+///
+/// What the database said.
+pub(super) fn all(read: &impl Read) -> Result<Vec<Seq>, DbError> {
+    let rows = read.scan(Table::Tails, &[])?;
+    let seqs = rows.iter().filter_map(|(key, _)| {
+        let seq = key.get(NoteId::LEN..)?.try_into().ok()?;
+        Some(Seq(u64::from_be_bytes(seq)))
+    });
+    Ok(seqs.collect())
+}

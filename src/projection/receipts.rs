@@ -1,0 +1,250 @@
+//! What each remote holds: our receipts, how far the others were read, and what is yet to be pushed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{after_remote, catalog, devices, documents, outbox, remote_key};
+use crate::{
+    db::{DbError, Draft, Read, Table, decode_row},
+    event::{Event, Origin, Recorded, RemoteName, RemoteOptions},
+    id::{DeviceId, SegmentHash, Seq},
+    log::FoldError,
+};
+
+/// A remote as this device knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// How to reach it.
+    pub options: RemoteOptions,
+    /// Where our own segments end there.
+    pub own: Chain,
+    /// Public bases that it had before; URLs that begin with them are to be replaced.
+    pub former_public_urls: Vec<String>,
+}
+
+/// Where a device's segments end, as far as they were read or written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Chain {
+    /// The number of the last one; 0 for none.
+    pub seq: u64,
+    /// The hashes of all that bear this number: more than one where a device had a twin.
+    pub hashes: Vec<SegmentHash>,
+}
+
+impl Chain {
+    /// Whether this segment was read or written.
+    #[must_use]
+    pub fn holds(&self, seq: u64, hash: SegmentHash) -> bool {
+        seq < self.seq || (seq == self.seq && self.hashes.contains(&hash))
+    }
+
+    /// Notes a segment.
+    pub(crate) fn note(&mut self, seq: u64, hash: SegmentHash) {
+        if seq > self.seq {
+            *self = Self { seq, hashes: vec![hash] };
+        } else if seq == self.seq && !self.hashes.contains(&hash) {
+            self.hashes.push(hash);
+        }
+    }
+}
+
+pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
+    match &event.event {
+        Event::NoteChanged { .. } => {
+            let from = match &event.origin {
+                Origin::Device { remote, .. } => Some(remote),
+                Origin::Here | Origin::Projector => None,
+            };
+            for (remote, _) in list(draft)? {
+                if from != Some(&remote) {
+                    owe(draft, &remote, event.seq);
+                }
+            }
+        }
+        Event::ImageStored { .. } => {
+            for (remote, _) in list(draft)? {
+                owe(draft, &remote, event.seq);
+            }
+        }
+        Event::SegmentPushed { remote, seq, hash, through } => {
+            settle(draft, remote, |owed| owed <= *through)?;
+            extend_own(draft, remote, *seq, *hash)?;
+        }
+        Event::SegmentPulled { remote, device, seq, hash, known } => {
+            settle(draft, remote, |owed| known.contains(&owed))?;
+            let own = devices::identity(draft)?.is_some_and(|own| own.device == *device);
+            if own {
+                extend_own(draft, remote, *seq, *hash)?;
+            } else {
+                let mut chain = peer(draft, remote, *device)?;
+                chain.note(*seq, *hash);
+                draft.put_row(Table::Peers, &remote_key(remote, device.as_bytes()), &chain)?;
+            }
+        }
+        Event::RemoteConfigured { remote, options } => configure(draft, remote, options)?,
+        Event::RemoteRemoved { remote } => {
+            forget(draft, remote)?;
+            draft.delete(Table::Remotes, remote.as_str().as_bytes());
+        }
+        Event::RemoteReset { remote, .. } => {
+            if let Some(known) = get(draft, remote)? {
+                forget(draft, remote)?;
+                let row = Remote { own: Chain::default(), ..known };
+                draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
+                owe_everything(draft, remote)?;
+            }
+        }
+        Event::DeviceRenewed { from, .. } => {
+            for (remote, known) in list(draft)? {
+                let key = remote_key(&remote, from.as_bytes());
+                draft.put_row(Table::Peers, &key, &known.own)?;
+                let row = Remote { own: Chain::default(), ..known };
+                draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn owe(draft: &mut Draft<'_>, remote: &RemoteName, seq: Seq) {
+    draft.put(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()), Vec::new());
+}
+
+fn owe_everything(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbError> {
+    for seq in documents::all(draft)? {
+        owe(draft, remote, seq);
+    }
+    for (_, image) in catalog::image_records(draft)? {
+        if let Some(seq) = image.stored {
+            owe(draft, remote, seq);
+        }
+    }
+    Ok(())
+}
+
+fn settle(
+    draft: &mut Draft<'_>,
+    remote: &RemoteName,
+    settled: impl Fn(Seq) -> bool,
+) -> Result<(), DbError> {
+    for seq in unpushed(draft, remote)? {
+        if settled(seq) {
+            draft.delete(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()));
+        }
+    }
+    Ok(())
+}
+
+fn extend_own(
+    draft: &mut Draft<'_>,
+    remote: &RemoteName,
+    seq: u64,
+    hash: SegmentHash,
+) -> Result<(), DbError> {
+    let Some(mut known) = get(draft, remote)? else { return Ok(()) };
+    known.own.note(seq, hash);
+    draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &known)
+}
+
+fn configure(
+    draft: &mut Draft<'_>,
+    remote: &RemoteName,
+    options: &RemoteOptions,
+) -> Result<(), DbError> {
+    let key = remote.as_str().as_bytes();
+    let known = get(draft, remote)?;
+    let same_place = known.as_ref().is_some_and(|known| {
+        known.options.url == options.url && known.options.endpoint == options.endpoint
+    });
+    let mut former = known.as_ref().map(|k| k.former_public_urls.clone()).unwrap_or_default();
+    if let Some(url) = known.as_ref().and_then(|known| known.options.public_url.clone())
+        && !former.contains(&url)
+    {
+        former.push(url);
+    }
+    former.retain(|url| Some(url) != options.public_url.as_ref());
+    let own = match known {
+        Some(known) if same_place => known.own,
+        _ => Chain::default(),
+    };
+    let row = Remote { options: options.clone(), own, former_public_urls: former };
+    if !same_place {
+        forget(draft, remote)?;
+        outbox::forget(draft, remote)?;
+    }
+    draft.put_row(Table::Remotes, key, &row)?;
+    if !same_place {
+        owe_everything(draft, remote)?;
+    }
+    Ok(())
+}
+
+/// Takes away what was known of the content of a remote.
+fn forget(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbError> {
+    for table in [Table::Peers, Table::Unpushed] {
+        for (key, _) in draft.scan(table, &remote_key(remote, &[]))? {
+            draft.delete(table, &key);
+        }
+    }
+    Ok(())
+}
+
+/// A remote; `None` where this device knows none of that name.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn get(read: &impl Read, remote: &RemoteName) -> Result<Option<Remote>, DbError> {
+    read.row(Table::Remotes, remote.as_str().as_bytes())
+}
+
+/// Every remote, by its name.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn list(read: &impl Read) -> Result<Vec<(RemoteName, Remote)>, DbError> {
+    let rows = read.scan(Table::Remotes, &[])?.into_iter().filter_map(|(key, value)| {
+        let name: RemoteName = String::from_utf8(key).ok()?.try_into().ok()?;
+        Some(decode_row(Table::Remotes, &value).map(|remote| (name, remote)))
+    });
+    rows.collect()
+}
+
+/// How far another device was read on a remote.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn peer(read: &impl Read, remote: &RemoteName, device: DeviceId) -> Result<Chain, DbError> {
+    let key = remote_key(remote, device.as_bytes());
+    Ok(read.row(Table::Peers, &key)?.unwrap_or_default())
+}
+
+/// Every other device that was read on a remote, and how far.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn peers(read: &impl Read, remote: &RemoteName) -> Result<Vec<(DeviceId, Chain)>, DbError> {
+    let rows = read.scan(Table::Peers, &remote_key(remote, &[]))?.into_iter();
+    let peers = rows.filter_map(|(key, value)| {
+        let device = DeviceId::from_slice(after_remote(remote, &key))?;
+        Some(decode_row(Table::Peers, &value).map(|chain| (device, chain)))
+    });
+    peers.collect()
+}
+
+/// The events that a remote has yet to be told of, in the order of the log.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn unpushed(read: &impl Read, remote: &RemoteName) -> Result<Vec<Seq>, DbError> {
+    let rows = read.scan(Table::Unpushed, &remote_key(remote, &[]))?;
+    let seqs = rows.iter().filter_map(|(key, _)| {
+        let seq = after_remote(remote, key).try_into().ok()?;
+        Some(Seq(u64::from_be_bytes(seq)))
+    });
+    Ok(seqs.collect())
+}

@@ -1,0 +1,221 @@
+//! Decisions of the upload projector. No I/O: what the outbox shows and the time go in, what to do
+//! comes out.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Timestamp,
+    event::{Event, RemoteName},
+    id::ImageId,
+    projection::outbox::{ROUND, Stage, Upload},
+};
+
+/// How many uploads run at once, unless the caller says otherwise.
+pub const PARALLEL: usize = 8;
+/// How long a finished upload stays in the queue's view.
+pub const KEPT_IN_VIEW: Duration = Duration::from_hours(7 * 24);
+
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+const UNREACHABLE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How an image stands with a remote, for people and for decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// No note that shows it is on the remote yet.
+    Waiting,
+    /// It is to be uploaded.
+    Pending,
+    /// It is being uploaded.
+    Uploading,
+    /// An attempt failed; there will be another.
+    Failed,
+    /// It needs a person.
+    Blocked,
+    /// The remote holds it.
+    Uploaded,
+}
+
+impl State {
+    /// All of them, from the least to the most advanced.
+    pub const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Pending,
+        Self::Uploading,
+        Self::Failed,
+        Self::Blocked,
+        Self::Uploaded,
+    ];
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Pending => "pending",
+            Self::Uploading => "uploading",
+            Self::Failed => "failed",
+            Self::Blocked => "blocked",
+            Self::Uploaded => "uploaded",
+        })
+    }
+}
+
+/// An image whose upload is not done, with what the decision needs to know of it.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The image.
+    pub image: ImageId,
+    /// How it stands.
+    pub upload: Upload,
+    /// Whether a note that shows it is on the remote, with all its changes.
+    pub note_pushed: bool,
+    /// Whether this process is uploading it.
+    pub in_flight: bool,
+}
+
+impl Candidate {
+    /// How it stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self.upload.stage {
+            Stage::Uploaded { .. } => State::Uploaded,
+            Stage::Blocked => State::Blocked,
+            _ if self.in_flight => State::Uploading,
+            Stage::Failed { .. } => State::Failed,
+            // An attempt that nobody is making was cut off: it is queued again.
+            Stage::Queued { .. } | Stage::Started if self.note_pushed => State::Pending,
+            Stage::Queued { .. } | Stage::Started => State::Waiting,
+        }
+    }
+
+    /// The earliest time at which it may be tried; `None` where only something else can free it.
+    const fn due(&self) -> Option<Timestamp> {
+        match (self.state(), &self.upload.stage) {
+            (State::Pending, Stage::Queued { retry_at: Some(at) })
+            | (State::Failed, Stage::Failed { retry_at: at }) => Some(*at),
+            (State::Pending, _) => Some(Timestamp(i64::MIN)),
+            _ => None,
+        }
+    }
+}
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Uploads that are due.
+    pub due: Vec<Start>,
+    /// When the next of a round that was begun is; a round is worth waiting for.
+    pub next_in_round: Option<Timestamp>,
+    /// When the next of all is.
+    pub next: Option<Timestamp>,
+}
+
+/// An upload to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// The image.
+    pub image: ImageId,
+    /// Counted from 1 within its round.
+    pub attempt: u32,
+    /// Rounds that failed before this one.
+    pub rounds: u32,
+}
+
+/// Decides which uploads are due, and when the next will be.
+#[must_use]
+pub fn plan(candidates: &[Candidate], now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    for Candidate { image, upload, .. } in
+        candidates.iter().filter(|c| c.due().is_some_and(|due| due <= now))
+    {
+        plan.due.push(Start { image: *image, attempt: upload.attempt + 1, rounds: upload.rounds });
+    }
+    let later =
+        candidates.iter().filter_map(|c| c.due().filter(|due| *due > now).map(|due| (c, due)));
+    for (candidate, due) in later {
+        let sooner = |next: Option<Timestamp>| Some(next.map_or(due, |next| next.min(due)));
+        plan.next = sooner(plan.next);
+        if candidate.upload.attempt > 0 {
+            plan.next_in_round = sooner(plan.next_in_round);
+        }
+    }
+    plan
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The remote confirmed the bytes.
+    Confirmed {
+        /// Where anybody can see it.
+        url: Option<String>,
+        /// Whether it was there before.
+        already_there: bool,
+    },
+    /// The remote could not be reached.
+    Unreachable(String),
+    /// It failed, and may go well another time.
+    Failed {
+        /// Why.
+        reason: String,
+        /// How long the remote asked to be left alone.
+        wait: Option<Duration>,
+    },
+    /// It can't go well before somebody does something.
+    Blocked(String),
+}
+
+/// The event that an outcome is. `fraction`, in `0.0 .. 1.0`, is the jitter.
+#[must_use]
+pub fn record(
+    remote: RemoteName,
+    start: Start,
+    outcome: Outcome,
+    now: Timestamp,
+    fraction: f64,
+) -> Event {
+    let Start { image, attempt, rounds } = start;
+    match outcome {
+        Outcome::Confirmed { url, already_there } => {
+            Event::ImageUploaded { image, remote, url, already_there }
+        }
+        Outcome::Blocked(reason) => Event::UploadBlocked { image, remote, reason },
+        Outcome::Unreachable(reason) => {
+            let retry_at = now.plus(UNREACHABLE_PAUSE);
+            Event::UploadFailed { image, remote, attempt: 0, reason, retry_at }
+        }
+        Outcome::Failed { reason, wait } => {
+            let delay = backoff(attempt, rounds, fraction);
+            let retry_at = now.plus(wait.map_or(delay, |wait| wait.min(LONGEST_PAUSE).max(delay)));
+            Event::UploadFailed { image, remote, attempt, reason, retry_at }
+        }
+    }
+}
+
+/// How long to wait after a failed attempt: exponential with full jitter, at most an hour.
+#[must_use]
+pub fn backoff(attempt: u32, rounds: u32, fraction: f64) -> Duration {
+    let longest = if attempt < ROUND {
+        FIRST_DELAY.saturating_mul(1 << attempt.min(ROUND))
+    } else {
+        FIRST_PAUSE.saturating_mul(1 << rounds.min(16)).min(LONGEST_PAUSE)
+    };
+    longest.mul_f64(fraction.clamp(0.0, 1.0))
+}
+
+/// Whether the projector is to put a URL into a note that shows the image: where there is none, or
+/// one that begins with a base that this remote had before. Anything else somebody else put there,
+/// and two devices that see one remote under two names must not undo each other's work.
+#[must_use]
+pub fn is_to_be_put(current: Option<&str>, wanted: &str, former_bases: &[String]) -> bool {
+    match current {
+        None => true,
+        Some(url) if url == wanted => false,
+        Some(url) => former_bases.iter().any(|base| {
+            url.strip_prefix(base.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+        }),
+    }
+}

@@ -1,0 +1,236 @@
+//! Loaded notes, a bounded number of them, each behind a lock of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use super::{Vault, VaultError, lock};
+use crate::{
+    db::Durability,
+    event::{ChangeBytes, Event, Origin},
+    id::{NoteId, Seq},
+    log::Then,
+    note::{Change, Note, NoteError},
+    projection::{
+        catalog::{self, Digest},
+        documents,
+    },
+};
+
+/// How many loaded notes are kept.
+const KEPT: usize = 32;
+/// How many changes since the last snapshot make a new one worth its bytes.
+const LONG_TAIL: usize = 64;
+
+/// Loaded notes. A note is taken out of here to be used and found again by whoever comes next.
+#[derive(Default)]
+pub(super) struct Cache {
+    notes: HashMap<NoteId, (u64, Arc<Mutex<Slot>>)>,
+    uses: u64,
+}
+
+/// A note, if it is loaded, and the last event that it holds.
+#[derive(Default)]
+pub(super) struct Slot {
+    loaded: Option<Note>,
+    through: Seq,
+}
+
+impl Cache {
+    fn slot(&mut self, note: NoteId) -> Arc<Mutex<Slot>> {
+        self.uses += 1;
+        let uses = self.uses;
+        if !self.notes.contains_key(&note) && self.notes.len() >= KEPT {
+            // One that somebody uses now must stay: a second slot would be a second truth.
+            let idle = self.notes.iter().filter(|(_, (_, slot))| Arc::strong_count(slot) == 1);
+            if let Some(oldest) = idle.min_by_key(|(_, (used, _))| *used).map(|(note, _)| *note) {
+                self.notes.remove(&oldest);
+            }
+        }
+        let (last_use, slot) = self.notes.entry(note).or_default();
+        *last_use = uses;
+        Arc::clone(slot)
+    }
+}
+
+impl Vault {
+    /// Gives the note, with everything that arrived for it, to `work`.
+    pub(super) fn with_note<T>(
+        &self,
+        id: NoteId,
+        work: impl FnOnce(&mut Note) -> Result<T, NoteError>,
+    ) -> Result<T, VaultError> {
+        let slot = lock(&self.0.notes).slot(id);
+        let mut slot = lock(&slot);
+        let note = self.current(id, &mut slot)?;
+        work(note).map_err(|source| VaultError::Note { note: id, source })
+    }
+
+    /// Has `work` change the note, then appends `before`, and the changes as this device's or the
+    /// projector's. Gives whether anything was appended.
+    ///
+    /// A note whose changes were not appended is dropped: what is not in the log did not happen.
+    pub(super) fn change_note(
+        &self,
+        id: NoteId,
+        origin: &Origin,
+        before: Vec<Event>,
+        work: impl FnOnce(&mut Note) -> Result<Vec<Change>, NoteError>,
+    ) -> Result<bool, VaultError> {
+        let slot = lock(&self.0.notes).slot(id);
+        let mut slot = lock(&slot);
+        let note = self.current(id, &mut slot)?;
+        let changes = match work(note) {
+            Ok(changes) => changes,
+            Err(source) => {
+                *slot = Slot::default();
+                return Err(VaultError::Note { note: id, source });
+            }
+        };
+        if changes.is_empty() && before.is_empty() {
+            return Ok(false);
+        }
+        let any = !changes.is_empty();
+        let result = self.append_changes(id, note, origin, before, changes);
+        match result {
+            Ok(Some(through)) => slot.through = through,
+            Ok(None) => {}
+            Err(error) => {
+                *slot = Slot::default();
+                return Err(error);
+            }
+        }
+        Ok(any)
+    }
+
+    fn append_changes(
+        &self,
+        id: NoteId,
+        note: &Note,
+        origin: &Origin,
+        before: Vec<Event>,
+        changes: Vec<Change>,
+    ) -> Result<Option<Seq>, VaultError> {
+        let then = (!changes.is_empty()).then(|| put_row(id, note));
+        let before = before.into_iter().map(|event| (Origin::Here, event));
+        let changes = changes.into_iter().map(|change| {
+            let event = Event::NoteChanged { note: id, change: ChangeBytes(change.bytes) };
+            (origin.clone(), event)
+        });
+        let recorded = self.append(before.chain(changes), then)?;
+        let last = recorded.iter().rev().find(|r| matches!(r.event, Event::NoteChanged { .. }));
+        Ok(last.map(|recorded| recorded.seq))
+    }
+
+    /// Puts a note that was just made here, so that it need not be loaded.
+    pub(super) fn append_new(
+        &self,
+        id: NoteId,
+        note: &Note,
+        before: Vec<Event>,
+        changes: Vec<Change>,
+    ) -> Result<(), VaultError> {
+        self.append_changes(id, note, &Origin::Here, before, changes).map(drop)
+    }
+
+    fn current<'a>(&self, id: NoteId, slot: &'a mut Slot) -> Result<&'a mut Note, VaultError> {
+        let error = |source| VaultError::Note { note: id, source };
+        let document = documents::get(self.db(), id)?
+            .ok_or_else(|| VaultError::UnknownNote(id.to_string()))?;
+        let Slot { loaded, through } = slot;
+        let note = match loaded.take() {
+            Some(note) if *through == document.last => note,
+            Some(mut note) => {
+                let changes = self.changes(&documents::tail(self.db(), id, *through)?)?;
+                let changes: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+                note.apply(&changes).map_err(error)?;
+                note
+            }
+            None => self.load(id, document.last)?,
+        };
+        *through = document.last;
+        Ok(loaded.insert(note))
+    }
+
+    fn load(&self, id: NoteId, last: Seq) -> Result<Note, VaultError> {
+        let error = |source| VaultError::Note { note: id, source };
+        let snapshot = self.db().cached(id.as_bytes())?;
+        let snapshot = snapshot.as_deref().and_then(|row| {
+            let (through, bytes) = row.split_at_checked(8)?;
+            Some((Seq(u64::from_be_bytes(through.try_into().ok()?)), bytes))
+        });
+        let (through, bytes) = snapshot.map_or((Seq(0), None), |(seq, bytes)| (seq, Some(bytes)));
+        let changes = self.changes(&documents::tail(self.db(), id, through)?)?;
+        let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+        let note = match Note::load(id, self.0.actor, bytes, &slices) {
+            Ok(note) => note,
+            // A snapshot is only a shortcut: the log has it all.
+            Err(_) if bytes.is_some() => {
+                let changes = self.changes(&documents::tail(self.db(), id, Seq(0))?)?;
+                let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+                Note::load(id, self.0.actor, None, &slices).map_err(error)?
+            }
+            Err(source) => return Err(error(source)),
+        };
+        if slices.len() >= LONG_TAIL {
+            let row = [last.0.to_be_bytes().as_slice(), &note.save()].concat();
+            let mut batch = self.db().batch();
+            batch.cache(id.as_bytes().to_vec(), Some(row));
+            batch.commit(Durability::Buffered)?;
+        }
+        Ok(note)
+    }
+
+    fn changes(&self, seqs: &[Seq]) -> Result<Vec<Vec<u8>>, VaultError> {
+        let mut changes = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            if let Some(recorded) = self.0.log.event(*seq)?
+                && let Event::NoteChanged { change, .. } = recorded.event
+            {
+                changes.push(change.0);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Makes the stale rows of the catalog again: one load for each of those notes.
+    ///
+    /// # Errors
+    ///
+    /// Where a note can't be read, after the others were done.
+    pub(super) fn refresh_catalog(&self) -> Result<(), VaultError> {
+        let mut failed = None;
+        for id in catalog::stale(self.db())? {
+            let row = self.with_note(id, |note| Ok(put_row(id, note)));
+            match row {
+                Ok(then) => drop(self.append([], Some(then))?),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Puts the row of a note as it is now, unless something else arrives for it first.
+fn put_row(id: NoteId, note: &Note) -> Then {
+    let (heads, digest) = (note.heads(), digest(note));
+    Box::new(move |draft| {
+        catalog::put(draft, id, heads.as_slice(), digest)?;
+        Ok(())
+    })
+}
+
+/// What the catalog shows of a note.
+pub(super) fn digest(note: &Note) -> Digest {
+    let body = note.body();
+    let urls = note.urls();
+    let images = body.images().into_iter();
+    Digest {
+        title: body.title().unwrap_or_default(),
+        path: note.path(),
+        trashed: note.trashed(),
+        characters: body.characters() as u64,
+        images: images.map(|image| (image, urls.get(&image).cloned())).collect(),
+    }
+}

@@ -1,0 +1,209 @@
+//! Why a vault could not do what was asked.
+//!
+//! Rules: a message says what is wrong in one line and never repeats its source, which
+//! `std::error::Error::source` chains; [`VaultError::hint`] says what to do; none holds a secret.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    db::DbError,
+    event::{ParseRemoteNameError, RemoteName},
+    id::{ImageId, NoteId, VaultId},
+    images::ImageError,
+    log::LogError,
+    note::NoteError,
+    remote::RemoteError,
+    seal::KeyError,
+    segment::{SegmentError, VaultFileError},
+};
+
+/// Why a vault could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// There is no vault there.
+    #[error("there is no vault in {}", .0.display())]
+    NoVault(PathBuf),
+    /// There is one already.
+    #[error("there is a vault in {} already", .0.display())]
+    Exists(PathBuf),
+    /// Something else is there.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// A newer everleaf made it.
+    #[error("the vault in {} has format {format}, which a newer everleaf made", path.display())]
+    Newer {
+        /// Where.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// Its log does not say what vault it is.
+    #[error("the vault in {} is incomplete: its log is empty", .0.display())]
+    Incomplete(PathBuf),
+    /// The database could not.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The log could not.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A note could not be read or changed.
+    #[error("note {} could not be used", note.short())]
+    Note {
+        /// The note.
+        note: NoteId,
+        /// Why.
+        source: NoteError,
+    },
+    /// An image could not be taken in or given out.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The key is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A remote could not do what was asked.
+    #[error("remote `{remote}`: {source}")]
+    Remote {
+        /// Which.
+        remote: RemoteName,
+        /// Why; its own sources follow.
+        source: RemoteError,
+    },
+    /// What a remote holds is not what was put there.
+    #[error("remote `{remote}`: {source}")]
+    Segment {
+        /// Which.
+        remote: RemoteName,
+        /// Why.
+        source: SegmentError,
+    },
+    /// The file that says whose a remote is can't be read.
+    #[error("remote `{remote}`: {source}")]
+    RemoteVaultFile {
+        /// Which.
+        remote: RemoteName,
+        /// Why.
+        source: VaultFileError,
+    },
+    /// A remote belongs to another vault.
+    #[error("remote `{remote}` belongs to vault {}, and this is vault {}", found.short(), expected.short())]
+    WrongVault {
+        /// Which remote.
+        remote: RemoteName,
+        /// Whose it is.
+        found: VaultId,
+        /// Whose it would have to be.
+        expected: VaultId,
+    },
+    /// A remote holds no vault to join.
+    #[error("remote `{0}` holds no vault yet")]
+    NothingToJoin(RemoteName),
+    /// No remote has that name.
+    #[error("there is no remote `{0}`")]
+    UnknownRemote(RemoteName),
+    /// No remote was named, and there is not exactly one.
+    #[error("which remote? there are {0}")]
+    WhichRemote(usize),
+    /// The name can't be one of a remote.
+    #[error(transparent)]
+    RemoteName(#[from] ParseRemoteNameError),
+    /// No note is called that.
+    #[error("no note is called `{0}`")]
+    UnknownNote(String),
+    /// Several notes are.
+    #[error("`{query}` could be any of {} notes", candidates.len())]
+    AmbiguousNote {
+        /// What was asked for.
+        query: String,
+        /// The notes that it could be, with their titles.
+        candidates: Vec<(NoteId, String)>,
+    },
+    /// No image is called that.
+    #[error("no image is called `{0}`")]
+    UnknownImage(String),
+    /// The text of a note is too long.
+    #[error("a note of {bytes} bytes is larger than the limit of {limit}")]
+    TooLong {
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The text of a note is not UTF-8.
+    #[error("{} is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    /// The local copy of an image may not go: nothing proves that a remote holds it.
+    #[error("image {} is on no remote yet", .0.short())]
+    OnlyCopy(ImageId),
+    /// A file could not be read or written.
+    #[error("could not {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A task ended before its time.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+}
+
+impl VaultError {
+    /// What a person can do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoVault(_) => {
+                "make one with `everleaf init`, join one with `everleaf join`, or name it with --vault".into()
+            }
+            Self::Exists(_) => "name another folder with --vault, or use this vault as it is".into(),
+            Self::NotEmpty(_) => "name an empty or a new folder with --vault".into(),
+            Self::Newer { .. } => "use the everleaf that made it, or a newer one".into(),
+            Self::Incomplete(_) => {
+                "restore the folder from a backup, or join the vault anew from a remote".into()
+            }
+            Self::Db(DbError::Locked { .. }) | Self::Log(LogError::Db(DbError::Locked { .. })) => {
+                "wait until that process ends, or end it".into()
+            }
+            Self::Db(DbError::Poisoned) | Self::Log(LogError::Db(DbError::Poisoned)) => {
+                "check that the disk is not full, and run the command again".into()
+            }
+            Self::UnknownNote(_) => "`everleaf list` shows ids, paths and titles".into(),
+            Self::AmbiguousNote { candidates, .. } => {
+                let shown = candidates.iter().take(5);
+                let names: Vec<String> =
+                    shown.map(|(note, title)| format!("{note}  {title}")).collect();
+                format!("give more of the id:\n  {}", names.join("\n  "))
+            }
+            Self::UnknownImage(_) => "`everleaf images` shows their ids".into(),
+            Self::UnknownRemote(_) => "`everleaf remote list` shows the names".into(),
+            Self::WhichRemote(0) => "add one with `everleaf remote add NAME URL`".into(),
+            Self::WhichRemote(_) => "name one of those that `everleaf remote list` shows".into(),
+            Self::WrongVault { .. } => {
+                "check the URL and the key: each vault needs a bucket, prefix or folder of its own".into()
+            }
+            Self::NothingToJoin(_) => {
+                "check the URL, and run `everleaf sync` on a device that has the vault".into()
+            }
+            Self::TooLong { .. } => "split the note".into(),
+            Self::NotText(_) => "save it as UTF-8".into(),
+            Self::OnlyCopy(_) => "run `everleaf sync` first".into(),
+            Self::Remote { source, .. } => return remote_hint(source),
+            _ => return None,
+        })
+    }
+}
+
+fn remote_hint(error: &RemoteError) -> Option<String> {
+    Some(match error {
+        RemoteError::Offline { .. } => {
+            "check the network and the endpoint; what is pending stays and is sent next time".into()
+        }
+        RemoteError::Busy { .. } => "run `everleaf sync` again in a while".into(),
+        RemoteError::Denied { .. } => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile with --profile".into()
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,277 @@
+//! A sync: pull, push notes, upload, swap, push the swaps, fetch. Each step goes on where it was cut
+//! off, because each only looks at what the projections show.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Vault, VaultError};
+use crate::{
+    clock::Timestamp,
+    db::Durability,
+    event::RemoteName,
+    id::ImageId,
+    remote::{Counted, Key, Remote, RemoteError, Requests},
+    upload::PARALLEL,
+};
+
+/// Passes that one sync makes at most: others may be pushing all the while.
+const PASSES: usize = 16;
+const SHORTEST_POLL: Duration = Duration::from_secs(2);
+const LONGEST_POLL: Duration = Duration::from_mins(1);
+
+/// Which images a sync brings here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Images {
+    /// All that notes show.
+    #[default]
+    All,
+    /// None.
+    None,
+}
+
+/// How a sync is done.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Which images are brought here. Default: all.
+    pub images: Images,
+    /// How many images are on their way at once. Default: 8.
+    pub parallel: usize,
+    /// Whether the public URL of an image is asked for before it counts as uploaded. Default: no.
+    pub verify_public: bool,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        Self { images: Images::All, parallel: PARALLEL, verify_public: false }
+    }
+}
+
+/// What a sync did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SyncReport {
+    /// What came.
+    pub pulled: Pass,
+    /// What went.
+    pub pushed: Pass,
+    /// Images that went.
+    pub uploaded: Totals,
+    /// Images that came.
+    pub fetched: Totals,
+    /// URLs that were put into notes.
+    pub linked: u64,
+    /// What the remote was asked.
+    pub requests: Requests,
+    /// What could not be read, and was passed over.
+    pub problems: Vec<String>,
+}
+
+/// Segments that went one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Pass {
+    /// Segments.
+    pub segments: u64,
+    /// Changes that they carried, and that were news.
+    pub changes: u64,
+    /// Their sealed bytes.
+    pub bytes: u64,
+}
+
+/// Images that went one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Totals {
+    /// Images.
+    pub images: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Images that were there before.
+    pub already_there: u64,
+    /// Images that failed and will be tried again.
+    pub failed: u64,
+    /// Images that need a person.
+    pub blocked: u64,
+}
+
+/// How a sync is going; for whoever shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// This many segments are to be read.
+    Pulling(u64),
+    /// A segment was read.
+    Pulled,
+    /// A segment was put.
+    Pushed,
+    /// This many images are to be uploaded.
+    Uploading(u64),
+    /// An image was uploaded, or was there.
+    Uploaded(ImageId),
+    /// An upload failed or is blocked.
+    NotUploaded(ImageId),
+    /// This many images are to be brought here.
+    Fetching(u64),
+    /// An image was brought here, or is not there yet.
+    Fetched(ImageId),
+}
+
+/// What is remembered of a remote beside the log: losing it costs a listing, no more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Memory {
+    /// The tag of the pulse before the last complete listing.
+    pub(super) pulse: Option<String>,
+    /// When a sync last came to its end.
+    pub(super) last_sync: Option<Timestamp>,
+    /// Images were uploaded, and the others have not been told.
+    pub(super) pulse_owed: bool,
+    /// Images that are wanted have not been asked for since the pulse changed.
+    pub(super) fetch_owed: bool,
+}
+
+/// One sync with one remote.
+pub(super) struct Session<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) name: RemoteName,
+    pub(super) remote: Arc<Counted>,
+    pub(super) options: &'a SyncOptions,
+    pub(super) progress: &'a (dyn Fn(Progress) + Send + Sync),
+    pub(super) report: SyncReport,
+    pub(super) memory: Memory,
+}
+
+impl Vault {
+    /// Exchanges everything with a remote, until nothing is left to exchange. `remote` is what the
+    /// options of the remote called `name` describe.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote can't be used. What was done until then is done, and what was not is done
+    /// by the next sync. A single image that fails is no error: the report counts it.
+    pub async fn sync(
+        &self,
+        name: &RemoteName,
+        remote: Arc<dyn Remote>,
+        options: &SyncOptions,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<SyncReport, VaultError> {
+        let _one_at_a_time = self.0.exchanging.lock().await;
+        self.remote(Some(name))?;
+        let mut session = Session {
+            vault: self,
+            name: name.clone(),
+            remote: Arc::new(Counted::new(remote)),
+            options,
+            progress,
+            report: SyncReport::default(),
+            memory: self.memory(name)?,
+        };
+        for _ in 0..PASSES {
+            if !session.pass().await? {
+                break;
+            }
+        }
+        session.memory.last_sync = Some(self.0.clock.now());
+        session.remember()?;
+        session.report.requests = session.remote.requests();
+        Ok(session.report)
+    }
+
+    /// Syncs, then goes on: at once when something happens here, and every 2 to 60 seconds to see
+    /// what happened elsewhere. `each` is told what came of every sync. Ends when `stop` does.
+    pub async fn watch(
+        &self,
+        name: &RemoteName,
+        remote: Arc<dyn Remote>,
+        options: &SyncOptions,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+        each: &(dyn Fn(Result<&SyncReport, &VaultError>) + Send + Sync),
+        stop: impl Future<Output = ()> + Send,
+    ) {
+        let mut stop = std::pin::pin!(stop);
+        let mut appended = self.follow();
+        let mut poll = SHORTEST_POLL;
+        loop {
+            let result = tokio::select! {
+                result = self.sync(name, Arc::clone(&remote), options, progress) => result,
+                () = &mut stop => return,
+            };
+            each(result.as_ref());
+            appended.borrow_and_update();
+            let idle = result.is_ok_and(|report| report.is_quiet());
+            poll = if idle { (poll * 2).min(LONGEST_POLL) } else { SHORTEST_POLL };
+            tokio::select! {
+                changed = appended.changed() => if changed.is_err() { return },
+                () = self.0.clock.sleep(poll) => {}
+                () = &mut stop => return,
+            }
+        }
+    }
+
+    pub(super) fn memory(&self, name: &RemoteName) -> Result<Memory, VaultError> {
+        let row = self.db().cached(&memory_key(name))?;
+        Ok(row.and_then(|row| postcard::from_bytes(&row).ok()).unwrap_or_default())
+    }
+}
+
+fn memory_key(name: &RemoteName) -> Vec<u8> {
+    [b"remote/", name.as_str().as_bytes()].concat()
+}
+
+impl SyncReport {
+    /// Whether nothing went either way.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let requests = Requests::default();
+        Self { requests, ..self.clone() } == Self::default()
+    }
+}
+
+impl Session<'_> {
+    /// Gives whether anything was put, so that another pass has to look.
+    async fn pass(&mut self) -> Result<bool, VaultError> {
+        let news = self.pull().await?;
+        let pushed = self.push().await?;
+        let uploaded = self.upload().await?;
+        let linked = self.link().await?;
+        let pushed_links = linked && self.push().await?;
+        if self.memory.pulse_owed {
+            self.beat().await?;
+        }
+        self.memory.fetch_owed |= news;
+        self.fetch().await?;
+        Ok(pushed || uploaded || pushed_links)
+    }
+
+    /// Tells the others that there is something new.
+    pub(super) async fn beat(&mut self) -> Result<(), VaultError> {
+        let pulse: [u8; 16] = self.vault.random();
+        let body = bytes::Bytes::copy_from_slice(&pulse);
+        self.remote.put(&Key::Pulse, body.into()).await.map_err(self.error())?;
+        self.memory.pulse_owed = false;
+        self.remember()
+    }
+
+    pub(super) fn remember(&self) -> Result<(), VaultError> {
+        if self.vault.memory(&self.name)? == self.memory {
+            return Ok(());
+        }
+        let row = postcard::to_allocvec(&self.memory).unwrap_or_default();
+        let mut batch = self.vault.db().batch();
+        batch.cache(memory_key(&self.name), Some(row));
+        Ok(batch.commit(Durability::Buffered)?)
+    }
+
+    pub(super) fn error(&self) -> impl Fn(RemoteError) -> VaultError + Send + Sync + 'static {
+        let remote = self.name.clone();
+        move |source| VaultError::Remote { remote: remote.clone(), source }
+    }
+
+    pub(super) fn problem(&mut self, what: &dyn std::error::Error) {
+        let mut text = what.to_string();
+        let mut source = what.source();
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        tracing::warn!("{text}");
+        self.report.problems.push(text);
+    }
+}

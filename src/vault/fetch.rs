@@ -1,0 +1,161 @@
+//! Bringing images here that notes show.
+
+use futures_util::{StreamExt as _, stream};
+
+use super::{
+    Vault, VaultError,
+    exchange::{Images, Progress, Session},
+};
+use crate::{
+    event::{Event, RemoteName},
+    id::ImageId,
+    image::MediaType,
+    images::{ImageError, Stored},
+    projection::catalog,
+    remote::{Key, Prefix, Remote, RemoteError},
+};
+
+/// What came of asking for an image.
+enum Fetched {
+    Here(Stored),
+    NotThere,
+    Refused(ImageError),
+}
+
+impl Session<'_> {
+    /// Brings here what notes show and this device lacks, as far as the remote holds it.
+    pub(super) async fn fetch(&mut self) -> Result<(), VaultError> {
+        let wanted = catalog::wanted(self.vault.db())?;
+        if self.options.images == Images::None || wanted.is_empty() || !self.memory.fetch_owed {
+            return self.remember();
+        }
+        // Remembered before, so that a sync that is cut off here asks again next time.
+        self.remember()?;
+        (self.progress)(Progress::Fetching(wanted.len() as u64));
+        let (vault, name, remote) = (self.vault, &self.name, &*self.remote);
+        let fetches = wanted.into_iter().map(|image| async move {
+            let fetched = vault.fetch(name, remote, image).await;
+            (image, fetched)
+        });
+        let mut fetches = stream::iter(fetches).buffer_unordered(self.options.parallel.max(1));
+        let mut failed = None;
+        let mut refused = Vec::new();
+        while let Some((image, fetched)) = fetches.next().await {
+            (self.progress)(Progress::Fetched(image));
+            match fetched {
+                Ok(Fetched::Here(stored)) => {
+                    self.report.fetched.images += 1;
+                    self.report.fetched.bytes += stored.bytes;
+                }
+                Ok(Fetched::NotThere) => {}
+                Ok(Fetched::Refused(error)) => refused.push(error),
+                Err(error) => failed = Some(error),
+            }
+        }
+        drop(fetches);
+        for error in refused {
+            self.report.fetched.failed += 1;
+            self.problem(&error);
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.memory.fetch_owed = false;
+        self.remember()
+    }
+}
+
+impl Vault {
+    async fn fetch(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        image: ImageId,
+    ) -> Result<Fetched, VaultError> {
+        if let Some(stored) = self.blocking(move |vault| vault.adopt(image)).await? {
+            return Ok(Fetched::Here(stored));
+        }
+        let error = |source| VaultError::Remote { remote: name.clone(), source };
+        let media_type = match self.media_type(image)? {
+            Some(media_type) => media_type,
+            None => match find(remote, image).await.map_err(error)? {
+                Some(media_type) => media_type,
+                None => return Ok(Fetched::NotThere),
+            },
+        };
+        let mut body = match remote.get(&Key::Image { image, media_type }).await {
+            Ok(download) => download.body,
+            Err(RemoteError::NotFound { .. }) => return Ok(Fetched::NotThere),
+            Err(source) => return Err(error(source)),
+        };
+        let mut incoming = match self.0.images.receive(image) {
+            Ok(incoming) => incoming,
+            Err(error) => return Ok(Fetched::Refused(error)),
+        };
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(error)?;
+            let written = self.blocking(move |_| {
+                let result = incoming.write(&chunk);
+                Ok((incoming, result))
+            });
+            let (back, result) = written.await?;
+            incoming = back;
+            if let Err(error) = result {
+                return Ok(Fetched::Refused(error));
+            }
+        }
+        let remote = name.clone();
+        self.blocking(move |vault| {
+            let stored = match incoming.finish() {
+                Ok(stored) => stored,
+                Err(error) => return Ok(Fetched::Refused(error)),
+            };
+            let Stored { image, bytes, media_type, dimensions, .. } = stored;
+            vault.record([Event::ImageFetched { image, remote, bytes, media_type, dimensions }])?;
+            Ok(Fetched::Here(stored))
+        })
+        .await
+    }
+
+    /// Takes an image in whose file is here though no event says so: its event was lost with the
+    /// tail of the log.
+    fn adopt(&self, image: ImageId) -> Result<Option<Stored>, VaultError> {
+        for media_type in MediaType::ALL {
+            if !self.0.images.contains(image, media_type) {
+                continue;
+            }
+            let Ok(verified) = self.0.images.verified(image, media_type) else { continue };
+            let stored = self.0.images.ingest_file(&verified.path)?;
+            let events = self.stored_events(&[stored])?;
+            self.record(events)?;
+            return Ok(Some(stored));
+        }
+        Ok(None)
+    }
+
+    /// What an image is, as far as another device or a URL said it.
+    fn media_type(&self, image: ImageId) -> Result<Option<MediaType>, VaultError> {
+        if let Some(record) = catalog::image_record(self.db(), image)? {
+            return Ok(Some(record.media_type));
+        }
+        for note in catalog::notes_showing(self.db(), image)? {
+            let url = self.urls(note)?.into_iter().find(|(of, _)| *of == image);
+            let extension = url.and_then(|(_, url)| url).and_then(|url| {
+                url.rsplit_once('.').and_then(|(_, end)| MediaType::from_extension(end))
+            });
+            if extension.is_some() {
+                return Ok(extension);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Under which media type a remote holds an image.
+async fn find(remote: &dyn Remote, image: ImageId) -> Result<Option<MediaType>, RemoteError> {
+    let page = remote.list(&Prefix::Image(image), None).await?;
+    Ok(page.keys.first().and_then(|listed| match listed.key {
+        Key::Image { media_type, .. } => Some(media_type),
+        _ => None,
+    }))
+}

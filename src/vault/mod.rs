@@ -1,0 +1,200 @@
+//! The façade: the only appender, and the only place where decisions meet I/O.
+//!
+//! ```text
+//! VAULT/
+//!   vault.json   format and vault id: what makes the folder a vault, written last
+//!   key          the vault key, readable by its owner alone
+//!   db/          the database: the log, the projections, the cache
+//!   head         the last event that was acknowledged (see the module `log`)
+//!   images/      the images, by their hashes
+//!   folders/     what was imported from where, and at which heads
+//!   journals/    journals of the database as unclean stops left them, the last three
+//!   lock open tmp/
+//! ```
+//!
+//! What is here blocks and knows no runtime, except for [`Vault::sync`] and what it calls.
+
+mod cache;
+mod error;
+mod exchange;
+mod fetch;
+mod notes;
+mod open;
+mod pull;
+mod push;
+mod remotes;
+mod status;
+mod uploads;
+mod verify;
+
+use std::{
+    collections::HashSet,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub use self::{
+    error::VaultError,
+    exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
+    notes::{AttachedImage, NewNote, Reading},
+    open::Options,
+    remotes::RemoteStatus,
+    status::{ImageCounts, ImageStatus, Listed, NoteStatus, Place, VaultStatus},
+    verify::{Finding, Verification},
+};
+use crate::{
+    clock::{self, Clock},
+    db::Db,
+    event::{Event, Origin, Recorded, RemoteName},
+    id::{DeviceId, ImageId, Seq, VaultId},
+    images::Images,
+    log::{Log, LogError, New, Then},
+    projection::devices::{self, Identity},
+    seal::{Sealer, VaultKey},
+};
+
+/// A vault, open for reading and writing. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Vault(Arc<Inner>);
+
+struct Inner {
+    folder: PathBuf,
+    // The log ends before the database does.
+    log: Log,
+    db: Arc<Db>,
+    images: Images,
+    key: VaultKey,
+    sealer: Sealer,
+    clock: Arc<dyn Clock>,
+    /// Under which this opening edits: fresh each time, so that no copy of this vault can author
+    /// another change of the same name.
+    actor: [u8; 8],
+    notes: Mutex<cache::Cache>,
+    /// Uploads that this process is making.
+    in_flight: Mutex<HashSet<(RemoteName, ImageId)>>,
+    /// The last event; whoever follows the log waits for it.
+    appended: tokio::sync::watch::Sender<Seq>,
+    /// One exchange with a remote at a time.
+    exchanging: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vault({})", self.0.folder.display())
+    }
+}
+
+impl Vault {
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// Its id.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be read.
+    pub fn id(&self) -> Result<VaultId, VaultError> {
+        Ok(self.identity()?.vault)
+    }
+
+    /// The id of this device, which a sync may renew.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be read.
+    pub fn device(&self) -> Result<DeviceId, VaultError> {
+        Ok(self.identity()?.device)
+    }
+
+    /// What people call this device.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be read.
+    pub fn device_name(&self) -> Result<String, VaultError> {
+        Ok(self.identity()?.name)
+    }
+
+    /// The key, which lets whoever has it read the vault.
+    #[must_use]
+    pub fn key(&self) -> &VaultKey {
+        &self.0.key
+    }
+
+    /// The events from `first` on, each checked to follow the one before it.
+    pub fn events(&self, first: Seq) -> impl Iterator<Item = Result<Recorded, LogError>> + use<> {
+        self.0.log.read(first)
+    }
+
+    /// Tells of each append; the value is the last event.
+    #[must_use]
+    pub fn follow(&self) -> tokio::sync::watch::Receiver<Seq> {
+        self.0.appended.subscribe()
+    }
+
+    /// The images of this device.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
+    /// The clock that it asks.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    fn identity(&self) -> Result<Identity, VaultError> {
+        devices::identity(self.db())?.ok_or_else(|| VaultError::Incomplete(self.0.folder.clone()))
+    }
+
+    fn random<const N: usize>(&self) -> [u8; N] {
+        clock::random(&*self.0.clock)
+    }
+
+    /// Appends events of one origin that happen now, and drafts `then` after them.
+    fn append(
+        &self,
+        events: impl IntoIterator<Item = (Origin, Event)>,
+        then: Option<Then>,
+    ) -> Result<Vec<Recorded>, VaultError> {
+        let at = self.0.clock.now();
+        let events: Vec<New> =
+            events.into_iter().map(|(origin, event)| New { at, origin, event }).collect();
+        let recorded = self.0.log.append(events, then)?;
+        if let Some(last) = recorded.last() {
+            self.0.appended.send_replace(last.seq);
+        }
+        Ok(recorded)
+    }
+
+    /// Appends events that this device is the origin of.
+    fn record(&self, events: impl IntoIterator<Item = Event>) -> Result<(), VaultError> {
+        self.append(events.into_iter().map(|event| (Origin::Here, event)), None).map(drop)
+    }
+
+    /// Runs what blocks where it may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let vault = self.clone();
+        match tokio::task::spawn_blocking(move || work(&vault)).await {
+            Ok(result) => result,
+            Err(error) => Err(VaultError::Interrupted(error.to_string())),
+        }
+    }
+}
+
+/// Locks what no panic leaves half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

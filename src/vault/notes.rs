@@ -1,0 +1,502 @@
+//! Writing, reading and finding notes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::{Vault, VaultError, open::io, status::Listed};
+use crate::{
+    db::Read as _,
+    event::{Event, Origin},
+    id::{ImageId, NoteId},
+    images::{ImageError, Stored},
+    note::{
+        Body, Embed, Heads, Note, Piece, Target,
+        markdown::{Destination, Syntax},
+    },
+    projection::{catalog, documents, receipts},
+    remote::{Key, public_url},
+    upload::State,
+};
+
+/// The largest note that is taken in, in bytes of its source.
+pub(crate) const NOTE_LIMIT: u64 = 16 << 20;
+
+/// A note to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewNote {
+    /// Markdown source.
+    pub source: String,
+    /// Where export is to put it.
+    pub path: Option<String>,
+    /// Where relative destinations of images are looked for; without, none is.
+    pub folder: Option<PathBuf>,
+}
+
+/// A note as it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The note.
+    pub note: NoteId,
+    /// What an edit of this is based on.
+    pub heads: Heads,
+    /// Its body.
+    pub body: Body,
+}
+
+/// What became of an image that was attached.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AttachedImage {
+    /// The image.
+    pub image: ImageId,
+    /// Whether this device held it before.
+    pub already_stored: bool,
+    /// How its upload stands.
+    pub state: State,
+}
+
+impl Vault {
+    /// Makes a note. Images that its source shows and `folder` holds are taken in with it.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was made.
+    pub fn new_note(&self, new: &NewNote) -> Result<NoteId, VaultError> {
+        check_length(&new.source)?;
+        let mut found = Vec::new();
+        let body = self.parse(&new.source, None, new.folder.as_deref(), &mut found)?;
+        self.create_note(new.path.as_deref(), &body, &found)
+    }
+
+    /// Makes a note of a body whose images are here.
+    pub(crate) fn create_note(
+        &self,
+        path: Option<&str>,
+        body: &Body,
+        stored: &[Stored],
+    ) -> Result<NoteId, VaultError> {
+        let at = self.0.clock.now();
+        let id = NoteId::new(at.millis(), self.random());
+        let mut note = Note::new(id, self.0.actor);
+        let content = note.create(path, body, at);
+        let content = content.map_err(|source| VaultError::Note { note: id, source })?;
+        let changes = std::iter::once(Note::genesis(id)).chain(content).collect();
+        self.append_new(id, &note, self.stored_events(stored)?, changes)?;
+        Ok(id)
+    }
+
+    /// Reads a note, as it is or as it was at `heads`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such note, or it never had those heads.
+    pub fn read(&self, note: NoteId, heads: Option<&Heads>) -> Result<Reading, VaultError> {
+        self.with_note(note, |loaded| {
+            let (heads, body) = match heads {
+                Some(heads) => (heads.clone(), loaded.body_at(heads)?),
+                None => (loaded.heads(), loaded.body()),
+            };
+            Ok(Reading { note, heads, body })
+        })
+    }
+
+    /// The Markdown of a reading with URLs in place of the names of images that have one; of the
+    /// rest, the local file, else `blake3:<64 hex>`.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn markdown(&self, reading: &Reading) -> Result<String, VaultError> {
+        let urls = self.urls(reading.note)?;
+        let mut failed = None;
+        let text = reading.body.render(|embed, _| {
+            let url = urls.iter().find(|(image, _)| *image == embed.image);
+            if let Some((_, Some(url))) = url {
+                return Some(url.clone());
+            }
+            match self.local_file(embed.image) {
+                Ok(Some(path)) => Some(path.display().to_string()),
+                Ok(None) => Some(format!("blake3:{}", embed.image)),
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            }
+        });
+        failed.map_or(Ok(text), Err)
+    }
+
+    /// The images that a note shows, with their URLs.
+    pub(crate) fn urls(&self, note: NoteId) -> Result<Vec<(ImageId, Option<String>)>, VaultError> {
+        Ok(catalog::get(self.db(), note)?.map(|entry| entry.digest.images).unwrap_or_default())
+    }
+
+    /// Where the bytes of an image are on this device.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn local_file(&self, image: ImageId) -> Result<Option<PathBuf>, VaultError> {
+        let record = catalog::image_record(self.db(), image)?.filter(|record| record.local);
+        Ok(record.map(|record| self.0.images.path(image, record.media_type)))
+    }
+
+    /// Changes the body of a note to `source`, which its author wrote having seen it at `base`: what
+    /// happened to it meanwhile stays. Gives whether anything changed.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was changed.
+    pub fn edit(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        source: &str,
+        folder: Option<&Path>,
+    ) -> Result<bool, VaultError> {
+        check_length(source)?;
+        let before = self.read(note, Some(base))?;
+        if before.body.source() == source {
+            return Ok(false);
+        }
+        let mut found = Vec::new();
+        let body = self.parse(source, Some(&before), folder, &mut found)?;
+        self.edit_body(note, base, &body, &found)
+    }
+
+    /// Changes the body of a note to one whose images are here.
+    pub(crate) fn edit_body(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        body: &Body,
+        stored: &[Stored],
+    ) -> Result<bool, VaultError> {
+        let at = self.0.clock.now();
+        let before = self.stored_events(stored)?;
+        self.change_note(note, &Origin::Here, before, |loaded| {
+            Ok(loaded.edit_body(base, body, at)?.into_iter().collect())
+        })
+    }
+
+    /// Appends the markup of images to a note, after taking them in.
+    ///
+    /// # Errors
+    ///
+    /// Where none was attached.
+    pub fn attach(
+        &self,
+        note: NoteId,
+        files: &[PathBuf],
+        alt: Option<&str>,
+    ) -> Result<Vec<AttachedImage>, VaultError> {
+        let reading = self.read(note, None)?;
+        let mut stored = Vec::with_capacity(files.len());
+        let mut batch = self.0.images.batch();
+        for file in files {
+            stored.push(batch.ingest_file(file)?);
+        }
+        batch.finish()?;
+        let mut pieces = reading.body.pieces().to_vec();
+        for (file, image) in files.iter().zip(&stored) {
+            let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+            let lead = lead(&pieces);
+            let alt = alt.map_or_else(|| stem(&name), str::to_owned);
+            pieces.push(Piece::Text(format!("{lead}![{}](", escape(&alt))));
+            pieces.push(Piece::Embed(Embed {
+                image: image.image,
+                name: utf8_percent_encode(&name, DESTINATION).to_string(),
+                path: None,
+            }));
+            pieces.push(Piece::Text(")\n".to_owned()));
+        }
+        let known = self.known(&stored)?;
+        self.edit_body(note, &reading.heads, &Body::new(pieces), &stored)?;
+        let states = self.image_states()?;
+        let attached = stored.iter().zip(known).map(|(image, known)| AttachedImage {
+            image: image.image,
+            already_stored: known,
+            state: states.get(&image.image).copied().unwrap_or(State::Waiting),
+        });
+        Ok(attached.collect())
+    }
+
+    /// Moves a note, or takes its path away.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was changed.
+    pub fn set_path(&self, note: NoteId, path: Option<&str>) -> Result<bool, VaultError> {
+        let at = self.0.clock.now();
+        self.change_note(note, &Origin::Here, Vec::new(), |loaded| {
+            Ok(loaded.set_path(path, at)?.into_iter().collect())
+        })
+    }
+
+    /// Puts a note into the trash, or takes it out. Gives whether that changed anything.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was changed.
+    pub fn set_trashed(&self, note: NoteId, trashed: bool) -> Result<bool, VaultError> {
+        let at = self.0.clock.now();
+        self.change_note(note, &Origin::Here, Vec::new(), |loaded| {
+            Ok(loaded.set_trashed(trashed, at)?.into_iter().collect())
+        })
+    }
+
+    /// The note that a person calls `query`: a unique start of its id, its path, or its exact title.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::UnknownNote`] or [`VaultError::AmbiguousNote`].
+    pub fn find(&self, query: &str) -> Result<NoteId, VaultError> {
+        if let Ok(note) = query.parse::<NoteId>()
+            && documents::get(self.db(), note)?.is_some()
+        {
+            return Ok(note);
+        }
+        let notes = catalog::list(self.db())?;
+        let by = |test: &dyn Fn(&NoteId, &catalog::Entry) -> bool| -> Vec<(NoteId, String)> {
+            let found = notes.iter().filter(|(note, entry)| test(note, entry));
+            found.map(|(note, entry)| (*note, entry.digest.title.clone())).collect()
+        };
+        // A note in the trash gives way to one that is not.
+        let live = |test: &dyn Fn(&NoteId, &catalog::Entry) -> bool| {
+            let found = by(&|note, entry| !entry.digest.trashed && test(note, entry));
+            if found.is_empty() { by(test) } else { found }
+        };
+        let is_hex = query.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
+        let mut found = live(&|_, entry| entry.digest.path.as_deref() == Some(query));
+        if found.is_empty() {
+            found = live(&|_, entry| entry.digest.title == query);
+        }
+        if found.is_empty() && is_hex && !query.is_empty() {
+            found = by(&|note, _| note.to_string().starts_with(query));
+        }
+        match found.as_slice() {
+            [] => Err(VaultError::UnknownNote(query.to_owned())),
+            [(note, _)] => Ok(*note),
+            _ => Err(VaultError::AmbiguousNote { query: query.to_owned(), candidates: found }),
+        }
+    }
+
+    /// Every note, by the time of its creation, without loading any.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn list(&self) -> Result<Vec<Listed>, VaultError> {
+        let states = self.image_states()?;
+        let rows = catalog::list(self.db())?.into_iter();
+        Ok(rows.map(|(note, entry)| Listed::new(note, entry, &states)).collect())
+    }
+
+    /// Finds what the destinations in a source stand for: an image that the note showed before under
+    /// this name, URL, path or hash; else a file of `folder`, which is taken in.
+    fn parse(
+        &self,
+        source: &str,
+        before: Option<&Reading>,
+        folder: Option<&Path>,
+        stored: &mut Vec<Stored>,
+    ) -> Result<Body, VaultError> {
+        let names = match before {
+            Some(reading) => self.names(reading)?,
+            None => Vec::new(),
+        };
+        let mut batch = self.0.images.batch();
+        let mut failed = None;
+        let body = Body::parse(source, |destination| {
+            let written = source.get(destination.range.clone()).unwrap_or_default();
+            let known =
+                names.iter().find(|(name, _)| name == written || *name == destination.target);
+            if let Some((_, target)) = known {
+                return Some(target.clone());
+            }
+            match self.take_in(destination, folder, &mut batch) {
+                Ok(taken) => taken.map(|image| {
+                    let target = Target { image: image.image, path: None, name: None };
+                    stored.push(image);
+                    target
+                }),
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            }
+        });
+        batch.finish()?;
+        failed.map_or(Ok(body), Err)
+    }
+
+    /// All that the images of a reading may be called in a new text of it.
+    fn names(&self, reading: &Reading) -> Result<Vec<(String, Target)>, VaultError> {
+        let urls = self.urls(reading.note)?;
+        let mut names = Vec::new();
+        for embed in reading.body.embeds() {
+            let target = Target {
+                image: embed.image,
+                path: embed.path.clone(),
+                name: Some(embed.name.clone()),
+            };
+            names.push((embed.name.clone(), target.clone()));
+            names.push((format!("blake3:{}", embed.image), target.clone()));
+            if let Some(path) = self.local_file(embed.image)? {
+                names.push((path.display().to_string(), target.clone()));
+            }
+            if let Some((_, Some(url))) = urls.iter().find(|(image, _)| *image == embed.image) {
+                names.push((url.clone(), target));
+            }
+        }
+        Ok(names)
+    }
+
+    fn take_in(
+        &self,
+        destination: &Destination,
+        folder: Option<&Path>,
+        batch: &mut crate::images::Batch<'_>,
+    ) -> Result<Option<Stored>, VaultError> {
+        if let Some(hash) = destination.target.strip_prefix("blake3:")
+            && let Ok(image) = hash.parse::<ImageId>()
+            && let Some(record) = catalog::image_record(self.db(), image)?
+        {
+            return Ok(Some(Stored {
+                image,
+                bytes: record.bytes,
+                media_type: record.media_type,
+                dimensions: record.dimensions,
+                already: true,
+            }));
+        }
+        let Some(path) = folder.and_then(|folder| beside(folder, destination)) else {
+            return Ok(None);
+        };
+        match batch.ingest_file(&path) {
+            Ok(stored) => Ok(Some(stored)),
+            // No image, so no embed: the text stays as it was written.
+            Err(ImageError::NotAnImage { .. } | ImageError::Empty) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// For each, whether this device held it before.
+    fn known(&self, stored: &[Stored]) -> Result<Vec<bool>, VaultError> {
+        let local = |image: &Stored| {
+            let record = catalog::image_record(self.db(), image.image)?;
+            Ok(record.is_some_and(|record| record.local))
+        };
+        stored.iter().map(local).collect()
+    }
+
+    /// The events that say that images are here now; none for those that were before.
+    pub(crate) fn stored_events(&self, stored: &[Stored]) -> Result<Vec<Event>, VaultError> {
+        let mut events: Vec<Event> = Vec::new();
+        for (image, known) in stored.iter().zip(self.known(stored)?) {
+            let Stored { image, bytes, media_type, dimensions, .. } = *image;
+            let event = Event::ImageStored { image, bytes, media_type, dimensions };
+            if !known && self.0.images.contains(image, media_type) && !events.contains(&event) {
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+
+    /// The URL that an image has on a remote with a public base.
+    pub(crate) fn public_url(
+        &self,
+        remote: &receipts::Remote,
+        image: ImageId,
+    ) -> Result<Option<String>, VaultError> {
+        let Some(base) = &remote.options.public_url else { return Ok(None) };
+        let record = catalog::image_record(self.db(), image)?;
+        Ok(record
+            .map(|record| public_url(base, &Key::Image { image, media_type: record.media_type })))
+    }
+
+    /// Whether any row of a table is there; for tests of what a command leaves behind.
+    #[doc(hidden)]
+    pub fn is_settled(&self) -> Result<bool, VaultError> {
+        Ok(self.db().scan(crate::db::Table::Stale, &[])?.is_empty())
+    }
+}
+
+/// The file that a destination stands for when its note lies in `folder`: relative to it, without
+/// `?…` or `#…`.
+fn beside(folder: &Path, destination: &Destination) -> Option<PathBuf> {
+    let written = destination.target.split(['?', '#']).next().unwrap_or_default();
+    let path = match destination.syntax {
+        Syntax::Wiki => written.into(),
+        _ => percent_decode_str(written).decode_utf8().ok()?,
+    };
+    let path = Path::new(&*path);
+    let file = folder.join(path);
+    (path.is_relative() && file.is_file()).then_some(file)
+}
+
+/// What can't stand in a destination without brackets around it.
+const DESTINATION: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'(')
+    .add(b')')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\');
+
+fn check_length(source: &str) -> Result<(), VaultError> {
+    let bytes = source.len() as u64;
+    if bytes > NOTE_LIMIT {
+        return Err(VaultError::TooLong { bytes, limit: NOTE_LIMIT });
+    }
+    Ok(())
+}
+
+/// Reads the source of a note from a file.
+///
+/// # Errors
+///
+/// [`VaultError::NotText`] or [`VaultError::TooLong`] where it can't be one.
+pub(crate) fn read_source(path: &Path) -> Result<String, VaultError> {
+    let bytes = fs::metadata(path).map_err(io("read", path))?.len();
+    if bytes > NOTE_LIMIT {
+        return Err(VaultError::TooLong { bytes, limit: NOTE_LIMIT });
+    }
+    let bytes = fs::read(path).map_err(io("read", path))?;
+    String::from_utf8(bytes).map_err(|_| VaultError::NotText(path.to_path_buf()))
+}
+
+/// What sets an image apart from the text before it.
+fn lead(pieces: &[Piece]) -> &'static str {
+    match pieces.last() {
+        None => "",
+        Some(Piece::Text(text)) if text.ends_with("\n\n") => "",
+        Some(Piece::Text(text)) if text.ends_with('\n') => "\n",
+        Some(_) => "\n\n",
+    }
+}
+
+fn stem(name: &str) -> String {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+}
+
+/// Makes a text safe between `![` and `]`.
+fn escape(alt: &str) -> String {
+    let mut escaped = String::with_capacity(alt.len());
+    for c in alt.chars() {
+        match c {
+            '[' | ']' | '\\' => escaped.extend(['\\', c]),
+            '\n' | '\r' => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

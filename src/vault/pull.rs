@@ -1,0 +1,301 @@
+//! Reading what other devices put on a remote.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
+use super::{Vault, VaultError, exchange::Progress, exchange::Session};
+use crate::{
+    event::{Event, Origin, RemoteName, RenewReason, ResetReason},
+    id::{DeviceId, SegmentHash, Seq},
+    note,
+    projection::{
+        devices, documents,
+        receipts::{self, Chain},
+    },
+    remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
+    segment::{self, HEAD_LIMIT, Head, Item, Segment, VaultFile},
+    sync,
+};
+
+/// How many segments are on their way at once.
+const AHEAD: usize = 4;
+
+/// What came of reading a segment.
+pub(super) enum Applied {
+    /// It was taken in; this many changes were news.
+    News(u64),
+    /// It bears our id, and we did not write it.
+    Twin,
+}
+
+impl Session<'_> {
+    /// Reads everything that is new. Gives whether anything on the remote had changed.
+    pub(super) async fn pull(&mut self) -> Result<bool, VaultError> {
+        let pulse = self.remote.head(&Key::Pulse).await.map_err(self.error())?;
+        let tag = pulse.as_ref().and_then(|pulse| pulse.tag.clone());
+        if tag.is_some() && tag == self.memory.pulse {
+            return Ok(false);
+        }
+        if pulse.is_none() {
+            self.begin().await?;
+        }
+        let complete = self.read_heads().await?;
+        self.vault.blocking(Vault::refresh_catalog).await?;
+        // Only now: whatever was put before this pulse has been seen.
+        self.memory.pulse = tag.filter(|_| complete);
+        self.remember()?;
+        Ok(true)
+    }
+
+    /// Makes an empty remote ours, and notices one that was emptied.
+    async fn begin(&mut self) -> Result<(), VaultError> {
+        if self.vault.is_ours(&self.name, &*self.remote).await? {
+            return Ok(());
+        }
+        if self.was_used()? {
+            self.reset(ResetReason::Emptied).await?;
+        }
+        let file = VaultFile::new(self.vault.id()?).to_bytes();
+        self.remote.put(&Key::Vault, Bytes::from(file).into()).await.map_err(self.error())
+    }
+
+    fn was_used(&self) -> Result<bool, VaultError> {
+        let own = receipts::get(self.vault.db(), &self.name)?.is_some_and(|r| r.own.seq > 0);
+        let peers = receipts::peers(self.vault.db(), &self.name)?;
+        Ok(own || peers.iter().any(|(_, chain)| chain.seq > 0))
+    }
+
+    /// The remote lost what it had confirmed: its receipts no longer count, and our numbering there
+    /// begins anew under a new id.
+    async fn reset(&mut self, reason: ResetReason) -> Result<(), VaultError> {
+        tracing::warn!(remote = %self.name, ?reason, "the remote has lost what it had confirmed");
+        let remote = self.name.clone();
+        let work = move |vault: &Vault| {
+            vault.record([Event::RemoteReset { remote, reason }])?;
+            vault.renew(RenewReason::RemoteReset)
+        };
+        self.vault.blocking(work).await
+    }
+
+    /// Reads what the heads point to. Gives whether all of it could be read.
+    async fn read_heads(&mut self) -> Result<bool, VaultError> {
+        let mut complete = true;
+        let (heads, unreadable) = self.heads().await?;
+        complete &= unreadable.is_empty();
+        let mut known = self.known_chains()?;
+        known.retain(|device, _| !unreadable.contains(device));
+        let mut reading = sync::reading(&heads, &known);
+        if reading.went_back {
+            self.reset(ResetReason::HeadWentBack).await?;
+            reading = sync::reading(&heads, &BTreeMap::new());
+        }
+        for (device, from) in reading.devices {
+            complete &= self.read_device(device, from).await?;
+        }
+        Ok(complete)
+    }
+
+    /// The heads on the remote, and whose could not be read.
+    async fn heads(&mut self) -> Result<(BTreeMap<DeviceId, Head>, Vec<DeviceId>), VaultError> {
+        let listed = self.remote.list_all(&Prefix::Heads, None).await.map_err(self.error())?;
+        let devices = listed.into_iter().filter_map(|listed| match listed.key {
+            Key::Head(device) => Some(device),
+            _ => None,
+        });
+        let remote = &self.remote;
+        let gets = devices.map(|device| async move {
+            (device, remote.get_bytes(&Key::Head(device), HEAD_LIMIT as u64).await)
+        });
+        let got: Vec<_> = stream::iter(gets).buffered(AHEAD).collect().await;
+        let (mut heads, mut unreadable, mut seen) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (device, bytes) in got {
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(RemoteError::Oversized { .. } | RemoteError::NotFound { .. }) => {
+                    unreadable.push(device);
+                    continue;
+                }
+                Err(error) => return Err(self.error()(error)),
+            };
+            match Head::open(&self.vault.0.sealer, device, &bytes) {
+                Ok(head) => {
+                    if !devices::is_known(self.vault.db(), device, &head.name)? {
+                        seen.push(Event::DeviceSeen { device, name: head.name.clone() });
+                    }
+                    heads.insert(device, head);
+                }
+                Err(error) => {
+                    unreadable.push(device);
+                    self.problem(&error);
+                }
+            }
+        }
+        if !seen.is_empty() {
+            self.vault.blocking(move |vault| vault.record(seen)).await?;
+        }
+        Ok((heads, unreadable))
+    }
+
+    /// How far every device was read here, this one included.
+    fn known_chains(&self) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
+        let db = self.vault.db();
+        let mut known: BTreeMap<_, _> = receipts::peers(db, &self.name)?.into_iter().collect();
+        if let Some(remote) = receipts::get(db, &self.name)? {
+            known.insert(self.vault.device()?, remote.own);
+        }
+        Ok(known)
+    }
+
+    /// Reads the segments of a device from a number on. Gives whether all could be read.
+    async fn read_device(&mut self, device: DeviceId, from: u64) -> Result<bool, VaultError> {
+        let after = After::before_segment(device, from);
+        let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
+        let listed = listed.map_err(self.error())?;
+        let mut chain = self.known_chains()?.remove(&device).unwrap_or_default();
+        let new: Vec<(u64, SegmentHash)> = listed
+            .into_iter()
+            .filter_map(|listed| match listed.key {
+                Key::Segment { seq, hash, .. } if !chain.holds(seq, hash) => Some((seq, hash)),
+                _ => None,
+            })
+            .collect();
+        (self.progress)(Progress::Pulling(new.len() as u64));
+        let remote = std::sync::Arc::clone(&self.remote);
+        let gets = new.into_iter().map(|(seq, hash)| {
+            let remote = &remote;
+            async move {
+                let key = Key::Segment { device, seq, hash };
+                (seq, hash, remote.get_bytes(&key, segment::LIMIT as u64).await)
+            }
+        });
+        let mut segments = std::pin::pin!(stream::iter(gets).buffered(AHEAD));
+        while let Some((seq, hash, bytes)) = segments.next().await {
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
+                    self.problem(&error);
+                    return Ok(false);
+                }
+                Err(error) => return Err(self.error()(error)),
+            };
+            if !self.take(device, seq, hash, bytes, &mut chain).await? {
+                return Ok(false);
+            }
+            (self.progress)(Progress::Pulled);
+        }
+        Ok(true)
+    }
+
+    /// Takes in one segment. Gives whether it could be read and follows the one before it.
+    async fn take(
+        &mut self,
+        device: DeviceId,
+        seq: u64,
+        hash: SegmentHash,
+        bytes: Bytes,
+        chain: &mut Chain,
+    ) -> Result<bool, VaultError> {
+        let size = bytes.len() as u64;
+        let sealer = self.vault.0.sealer.clone();
+        let open = move |_: &Vault| Ok(Segment::open(&sealer, device, seq, hash, &bytes));
+        let segment = match self.vault.blocking(open).await? {
+            Ok(segment) => segment,
+            Err(error) => {
+                self.problem(&error);
+                return Ok(false);
+            }
+        };
+        if let Err(error) = follows(&segment, chain) {
+            self.problem(&error);
+            return Ok(false);
+        }
+        let name = self.name.clone();
+        let applied = self.vault.blocking(move |vault| vault.take_in_segment(&name, segment, hash));
+        match applied.await? {
+            Applied::News(changes) => {
+                self.report.pulled.segments += 1;
+                self.report.pulled.changes += changes;
+                self.report.pulled.bytes += size;
+                chain.note(seq, hash);
+                Ok(true)
+            }
+            Applied::Twin => {
+                // Under a new id this prefix is somebody else's, and the next pass reads it so.
+                let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
+                self.vault.blocking(renew).await?;
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// A segment that does not follow those that were read: the remote lost, reordered or made up one.
+#[derive(Debug, thiserror::Error)]
+#[error("segment {seq} of device {} does not follow segment {known}, the last that was read: the remote may not show all of them yet, or has lost one", device.short())]
+struct OutOfOrder {
+    device: DeviceId,
+    seq: u64,
+    known: u64,
+}
+
+fn follows(segment: &Segment, chain: &Chain) -> Result<(), OutOfOrder> {
+    let in_order = if segment.seq == chain.seq {
+        true
+    } else if segment.seq == chain.seq + 1 {
+        match segment.previous {
+            Some(previous) => chain.hashes.contains(&previous),
+            None => chain.seq == 0,
+        }
+    } else {
+        false
+    };
+    let out = OutOfOrder { device: segment.device, seq: segment.seq, known: chain.seq };
+    if in_order { Ok(()) } else { Err(out) }
+}
+
+impl Vault {
+    /// Appends what a segment carries, with the receipt that it was read, in one batch.
+    pub(super) fn take_in_segment(
+        &self,
+        remote: &RemoteName,
+        segment: Segment,
+        hash: SegmentHash,
+    ) -> Result<Applied, VaultError> {
+        let Segment { device, seq, items, .. } = segment;
+        let own = self.device()? == device;
+        let mut known: Vec<Seq> = Vec::new();
+        let mut events = Vec::new();
+        for item in items {
+            match item {
+                Item::Change { note, change, projector } => {
+                    let info = note::inspect(&change.0)
+                        .map_err(|source| VaultError::Note { note, source })?;
+                    if let Some(seq) = documents::seq_of(self.db(), info.hash)? {
+                        known.push(seq);
+                        continue;
+                    }
+                    let remote = remote.clone();
+                    let origin = Origin::Device { remote, device, seq, projector };
+                    events.push((origin, Event::NoteChanged { note, change }));
+                }
+                Item::Image { image, bytes, media_type, dimensions } if !own => {
+                    let event =
+                        Event::ImageAnnounced { image, bytes, media_type, dimensions, device };
+                    events.push((Origin::Here, event));
+                }
+                Item::Image { .. } => {}
+            }
+        }
+        let is_change = |(_, event): &&(Origin, Event)| matches!(event, Event::NoteChanged { .. });
+        let news = events.iter().filter(is_change).count() as u64;
+        if own && news > 0 {
+            return Ok(Applied::Twin);
+        }
+        let pulled = Event::SegmentPulled { remote: remote.clone(), device, seq, hash, known };
+        events.push((Origin::Here, pulled));
+        self.append(events, None)?;
+        Ok(Applied::News(news))
+    }
+}

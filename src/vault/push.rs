@@ -1,0 +1,174 @@
+//! Putting what happened here on a remote.
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{
+    Vault, VaultError,
+    exchange::{Progress, Session},
+    pull::Applied,
+};
+use crate::{
+    event::{Event, RenewReason},
+    id::{DeviceId, SegmentHash, Seq},
+    projection::receipts,
+    remote::{After, Key, Prefix, Remote as _, RemoteExt as _},
+    segment::{self, Head, Item, SealedSegment, Segment},
+    sync::{self, Cut},
+};
+
+/// How many segments are sealed and put together.
+const TOGETHER: usize = 4;
+
+/// A segment that is about to be put, and what its receipt will say.
+struct Ready {
+    seq: u64,
+    sealed: SealedSegment,
+    through: Seq,
+    changes: u64,
+}
+
+impl Session<'_> {
+    /// Puts everything that the remote has not been told of. Gives whether there was anything.
+    pub(super) async fn push(&mut self) -> Result<bool, VaultError> {
+        let mut pushed = false;
+        loop {
+            let name = self.name.clone();
+            let (device, ready) = self.vault.blocking(move |vault| vault.seal_next(&name)).await?;
+            let (Some(first), Some(last)) = (ready.first(), ready.last()) else {
+                return Ok(pushed);
+            };
+            pushed = true;
+            let (first, head) = (
+                first.seq,
+                Head {
+                    seq: last.seq,
+                    hash: Some(last.sealed.hash),
+                    name: self.vault.device_name()?,
+                },
+            );
+            self.put(device, &ready).await?;
+            let sealed = head
+                .seal(&self.vault.0.sealer, device)
+                .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
+            let key = Key::Head(device);
+            self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
+            if self.has_twin(device, first, &ready).await? {
+                // No receipt: what the twin's segments may hide is pushed again under a new id.
+                let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
+                self.vault.blocking(renew).await?;
+                continue;
+            }
+            self.beat().await?;
+            self.receipts(ready).await?;
+        }
+    }
+
+    async fn put(&mut self, device: DeviceId, ready: &[Ready]) -> Result<(), VaultError> {
+        let puts = ready.iter().map(|ready| {
+            let key = Key::Segment { device, seq: ready.seq, hash: ready.sealed.hash };
+            let body = Bytes::copy_from_slice(&ready.sealed.bytes);
+            let remote = &self.remote;
+            async move { remote.put(&key, body.into()).await }
+        });
+        let progress = self.progress;
+        stream::iter(puts)
+            .buffer_unordered(TOGETHER)
+            .try_for_each(|()| async move {
+                progress(Progress::Pushed);
+                Ok(())
+            })
+            .await
+            .map_err(self.error())
+    }
+
+    /// Whether somebody else pushes under our id: a segment lies among ours that we did not write.
+    /// One that a crash left there before its receipt is ours; it is noted.
+    async fn has_twin(
+        &mut self,
+        device: DeviceId,
+        first: u64,
+        ready: &[Ready],
+    ) -> Result<bool, VaultError> {
+        let after = After::before_segment(device, first);
+        let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
+        for listed in listed.map_err(self.error())? {
+            let Key::Segment { seq, hash, .. } = listed.key else { continue };
+            if ready.iter().any(|ready| ready.seq == seq && ready.sealed.hash == hash) {
+                continue;
+            }
+            let bytes = self.remote.get_bytes(&listed.key, segment::LIMIT as u64).await;
+            let bytes = bytes.map_err(self.error())?;
+            let opened = Segment::open(&self.vault.0.sealer, device, seq, hash, &bytes);
+            let segment = match opened {
+                Ok(segment) => segment,
+                Err(error) => {
+                    self.problem(&error);
+                    continue;
+                }
+            };
+            let name = self.name.clone();
+            let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash);
+            if matches!(self.vault.blocking(take).await?, Applied::Twin) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn receipts(&mut self, ready: Vec<Ready>) -> Result<(), VaultError> {
+        let mut events = Vec::with_capacity(ready.len());
+        for Ready { seq, sealed, through, changes } in ready {
+            self.report.pushed.segments += 1;
+            self.report.pushed.changes += changes;
+            self.report.pushed.bytes += sealed.bytes.len() as u64;
+            let remote = self.name.clone();
+            events.push(Event::SegmentPushed { remote, seq, hash: sealed.hash, through });
+        }
+        self.vault.blocking(move |vault| vault.record(events)).await
+    }
+}
+
+impl Vault {
+    /// Seals the next segments of what a remote has not been told of; none where it knows all.
+    fn seal_next(
+        &self,
+        remote: &crate::event::RemoteName,
+    ) -> Result<(DeviceId, Vec<Ready>), VaultError> {
+        let device = self.device()?;
+        let Some(known) = receipts::get(self.db(), remote)? else {
+            return Ok((device, Vec::new()));
+        };
+        let mut items = Vec::new();
+        let mut size = 0;
+        for seq in receipts::unpushed(self.db(), remote)? {
+            let Some(recorded) = self.0.log.event(seq)? else { continue };
+            let projector = recorded.origin.is_projector();
+            let item = match recorded.event {
+                Event::NoteChanged { note, change } => Item::Change { note, change, projector },
+                Event::ImageStored { image, bytes, media_type, dimensions } => {
+                    Item::Image { image, bytes, media_type, dimensions }
+                }
+                _ => continue,
+            };
+            size += item.size();
+            items.push((seq, item));
+            if size > TOGETHER * segment::TARGET {
+                break;
+            }
+        }
+        let mut previous: Option<SegmentHash> = known.own.hashes.last().copied();
+        let mut ready = Vec::new();
+        for (seq, Cut { items, through }) in (known.own.seq + 1..).zip(sync::cut(items)) {
+            let is_change = |item: &&Item| matches!(item, Item::Change { .. });
+            let changes = items.iter().filter(is_change).count() as u64;
+            let segment = Segment { device, seq, previous, items };
+            let sealed = segment
+                .seal(&self.0.sealer)
+                .map_err(|source| VaultError::Segment { remote: remote.clone(), source })?;
+            previous = Some(sealed.hash);
+            ready.push(Ready { seq, sealed, through, changes });
+        }
+        Ok((device, ready))
+    }
+}

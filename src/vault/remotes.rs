@@ -1,0 +1,130 @@
+//! The remotes that this device uses.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Vault, VaultError};
+use crate::{
+    event::{Event, RemoteName, RemoteOptions},
+    projection::receipts,
+    remote::{Key, Remote, RemoteError, RemoteExt as _},
+    segment::{VAULT_FILE_LIMIT, VaultFile},
+};
+
+/// A remote, as `status` and `remote list` show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemoteStatus {
+    /// What this device calls it.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// S3: the server's address, if not AWS.
+    pub endpoint: Option<String>,
+    /// S3: the region.
+    pub region: Option<String>,
+    /// Where anybody can read its images.
+    pub public_url: Option<String>,
+    /// When a sync with it last came to its end; RFC 3339.
+    pub last_sync: Option<String>,
+    /// Changes that it has yet to be told of.
+    pub unpushed_changes: usize,
+}
+
+impl Vault {
+    /// The remotes, by their names.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn remotes(&self) -> Result<Vec<RemoteStatus>, VaultError> {
+        let mut remotes = Vec::new();
+        for (name, remote) in receipts::list(self.db())? {
+            let memory = self.memory(&name)?;
+            remotes.push(RemoteStatus {
+                unpushed_changes: receipts::unpushed(self.db(), &name)?.len(),
+                last_sync: memory.last_sync.map(|at| at.to_string()),
+                name: name.into(),
+                url: remote.options.url,
+                endpoint: remote.options.endpoint,
+                region: remote.options.region,
+                public_url: remote.options.public_url,
+            });
+        }
+        Ok(remotes)
+    }
+
+    /// How to reach a remote; without a name, the only one there is.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::UnknownRemote`] or [`VaultError::WhichRemote`].
+    pub fn remote(
+        &self,
+        name: Option<&RemoteName>,
+    ) -> Result<(RemoteName, RemoteOptions), VaultError> {
+        let mut remotes = receipts::list(self.db())?;
+        let Some(name) = name else {
+            let count = remotes.len();
+            return match remotes.pop() {
+                Some((name, remote)) if count == 1 => Ok((name, remote.options)),
+                _ => Err(VaultError::WhichRemote(count)),
+            };
+        };
+        let found = remotes.into_iter().find(|(known, _)| known == name);
+        let (name, remote) = found.ok_or_else(|| VaultError::UnknownRemote(name.clone()))?;
+        Ok((name, remote.options))
+    }
+
+    /// Adds a remote, or gives it new options, after checking that it can be reached and that it is
+    /// this vault's or nobody's yet. `remote` is what `options` describe.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be reached, or belongs to another vault; nothing was changed then.
+    pub async fn add_remote(
+        &self,
+        name: RemoteName,
+        options: RemoteOptions,
+        remote: Arc<dyn Remote>,
+    ) -> Result<(), VaultError> {
+        let error = |source| VaultError::Remote { remote: name.clone(), source };
+        if !self.is_ours(&name, &*remote).await? {
+            let file = VaultFile::new(self.id()?).to_bytes();
+            remote.put(&Key::Vault, bytes::Bytes::from(file).into()).await.map_err(error)?;
+        }
+        let event = Event::RemoteConfigured { remote: name, options };
+        self.blocking(move |vault| vault.record([event])).await
+    }
+
+    /// Stops using a remote. What it holds stays there.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::UnknownRemote`].
+    pub fn remove_remote(&self, name: &RemoteName) -> Result<(), VaultError> {
+        self.remote(Some(name))?;
+        self.record([Event::RemoteRemoved { remote: name.clone() }])
+    }
+
+    /// Whether a remote is this vault's; `false` where it is nobody's yet.
+    pub(super) async fn is_ours(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+    ) -> Result<bool, VaultError> {
+        let bytes = match remote.get_bytes(&Key::Vault, VAULT_FILE_LIMIT as u64).await {
+            Ok(bytes) => bytes,
+            Err(RemoteError::NotFound { .. }) => return Ok(false),
+            Err(source) => return Err(VaultError::Remote { remote: name.clone(), source }),
+        };
+        let file = VaultFile::from_bytes(&bytes)
+            .map_err(|source| VaultError::RemoteVaultFile { remote: name.clone(), source })?;
+        let expected = self.id()?;
+        if file.vault == expected {
+            Ok(true)
+        } else {
+            Err(VaultError::WrongVault { remote: name.clone(), found: file.vault, expected })
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! How things stand: computed from receipts, not from intentions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{RemoteStatus, Vault, VaultError, lock};
+use crate::{
+    clock::Timestamp,
+    db::Read as _,
+    event::{Event, RemoteName},
+    id::{ImageId, NoteId},
+    image::MediaType,
+    projection::{
+        catalog::{self, Entry, ImageRecord},
+        devices,
+        outbox::{self, Stage, Upload},
+        receipts,
+    },
+    upload::{Candidate, KEPT_IN_VIEW, State},
+};
+
+/// A line of `list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The note.
+    pub note: NoteId,
+    /// Its title; its path where it has none.
+    pub title: String,
+    /// Where export puts it.
+    pub path: Option<String>,
+    /// When it last changed, by this device's clock; RFC 3339.
+    #[serde(serialize_with = "as_text")]
+    pub updated: Timestamp,
+    /// The length of its source in code points.
+    pub characters: u64,
+    /// How many distinct images it shows.
+    pub images: usize,
+    /// How many of them no remote is known to hold.
+    pub pending_images: usize,
+    /// Whether it is in the trash.
+    pub trashed: bool,
+}
+
+impl Listed {
+    pub(super) fn new(note: NoteId, entry: Entry, states: &BTreeMap<ImageId, State>) -> Self {
+        let Entry { digest, updated } = entry;
+        let pending =
+            digest.images.iter().filter(|(image, url)| is_pending(states, *image, url.as_deref()));
+        Self {
+            note,
+            pending_images: pending.count(),
+            images: digest.images.len(),
+            title: if digest.title.is_empty() {
+                digest.path.clone().unwrap_or_default()
+            } else {
+                digest.title
+            },
+            path: digest.path,
+            updated,
+            characters: digest.characters,
+            trashed: digest.trashed,
+        }
+    }
+}
+
+/// An image that is here is pending until every remote confirmed it; one that is not, is somebody
+/// else's to upload, and a URL in the note says that it was.
+fn is_pending(states: &BTreeMap<ImageId, State>, image: ImageId, url: Option<&str>) -> bool {
+    states.get(&image).map_or(url.is_none(), |state| *state != State::Uploaded)
+}
+
+fn as_text<T: std::fmt::Display, S: serde::Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "what serde hands over")]
+fn as_optional_text<S: serde::Serializer>(
+    value: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// How many images are in which state; an image that is elsewhere alone counts in none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ImageCounts {
+    /// Distinct images that are known.
+    pub distinct: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// No note that shows it is on the remote yet.
+    pub waiting: u64,
+    /// To be uploaded.
+    pub pending: u64,
+    /// Being uploaded.
+    pub uploading: u64,
+    /// To be tried again.
+    pub failed: u64,
+    /// In need of a person.
+    pub blocked: u64,
+    /// Confirmed by every remote.
+    pub uploaded: u64,
+}
+
+/// How a vault stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VaultStatus {
+    /// Notes that are not in the trash.
+    pub notes: u64,
+    /// Notes of which some remote lacks a change; all of them where there is no remote.
+    pub unsynced_notes: u64,
+    /// The images.
+    pub images: ImageCounts,
+    /// The remotes.
+    pub remotes: Vec<RemoteStatus>,
+}
+
+/// How a note's images stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NoteStatus {
+    /// Whether an image that it shows has yet to be uploaded.
+    pub has_pending_image_uploads: bool,
+    /// Whether an image that it shows, or the note itself, is not known to be on a remote.
+    pub has_unsynced_images: bool,
+    /// How many images that it shows have yet to be uploaded.
+    pub pending_image_count: usize,
+    /// URLs that it has.
+    pub synced_image_urls: Vec<String>,
+    /// Local files of images that have no URL yet.
+    pub local_only_image_paths: Vec<String>,
+    /// Images that are not here, and who has them.
+    pub elsewhere: Vec<Place>,
+}
+
+/// An image that is not on this device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The image.
+    pub image: ImageId,
+    /// The devices that said they hold it, by their names.
+    pub devices: Vec<String>,
+}
+
+/// A line of `images`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageStatus {
+    /// The image.
+    pub image: ImageId,
+    /// What its content says it is.
+    pub media_type: MediaType,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// In pixels, where that could be told.
+    pub width: Option<u32>,
+    /// In pixels, where that could be told.
+    pub height: Option<u32>,
+    /// How its upload stands, with the remote that is furthest behind; `None` where it is not here.
+    pub state: Option<State>,
+    /// Attempts to upload it so far.
+    pub attempts: u32,
+    /// When the next will be; RFC 3339.
+    #[serde(serialize_with = "as_optional_text")]
+    pub retry_at: Option<Timestamp>,
+    /// What the last met.
+    pub error: Option<String>,
+    /// Where anybody can see it.
+    pub url: Option<String>,
+    /// The notes that show it.
+    pub notes: Vec<NoteId>,
+    /// Whether its bytes are on this device.
+    pub local: bool,
+    /// The devices that said they hold it, by their names.
+    pub holders: Vec<String>,
+    /// Whether the queue's view shows it: not done, or done in the last seven days.
+    pub in_queue: bool,
+}
+
+impl Vault {
+    /// How the vault stands.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn status(&self) -> Result<VaultStatus, VaultError> {
+        let notes = catalog::list(self.db())?;
+        let live = notes.iter().filter(|(_, entry)| !entry.digest.trashed).count() as u64;
+        let remotes = self.remotes()?;
+        let unsynced =
+            if remotes.is_empty() { notes.len() } else { self.unsynced_notes()?.len() } as u64;
+        let states = self.image_states()?;
+        let mut images = ImageCounts::default();
+        for (image, record) in catalog::image_records(self.db())? {
+            images.distinct += 1;
+            images.bytes += record.bytes;
+            let count = match states.get(&image) {
+                Some(State::Waiting) => &mut images.waiting,
+                Some(State::Pending) => &mut images.pending,
+                Some(State::Uploading) => &mut images.uploading,
+                Some(State::Failed) => &mut images.failed,
+                Some(State::Blocked) => &mut images.blocked,
+                Some(State::Uploaded) => &mut images.uploaded,
+                None => continue,
+            };
+            *count += 1;
+        }
+        Ok(VaultStatus { notes: live, unsynced_notes: unsynced, images, remotes })
+    }
+
+    /// How a note stands.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn note_status(&self, note: NoteId) -> Result<NoteStatus, VaultError> {
+        let states = self.image_states()?;
+        let images = self.urls(note)?;
+        let pending = images
+            .iter()
+            .filter(|(image, url)| is_pending(&states, *image, url.as_deref()))
+            .count();
+        let (mut local_only, mut elsewhere) = (Vec::new(), Vec::new());
+        for (image, url) in &images {
+            match self.local_file(*image)? {
+                Some(path) if url.is_none() => local_only.push(path.display().to_string()),
+                Some(_) => {}
+                None => {
+                    let record = catalog::image_record(self.db(), *image)?;
+                    elsewhere
+                        .push(Place { image: *image, devices: self.holders(record.as_ref())? });
+                }
+            }
+        }
+        let no_remote = receipts::list(self.db())?.is_empty();
+        let unsynced = no_remote || self.unsynced_notes()?.contains(&note);
+        Ok(NoteStatus {
+            has_pending_image_uploads: pending > 0,
+            has_unsynced_images: !images.is_empty() && (pending > 0 || unsynced),
+            pending_image_count: pending,
+            synced_image_urls: images.into_iter().filter_map(|(_, url)| url).collect(),
+            local_only_image_paths: local_only,
+            elsewhere,
+        })
+    }
+
+    /// Every image that is known, with how it stands.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn image_list(&self) -> Result<Vec<ImageStatus>, VaultError> {
+        let now = self.0.clock.now();
+        let remotes = receipts::list(self.db())?;
+        let mut uploads: BTreeMap<ImageId, Vec<Candidate>> = BTreeMap::new();
+        for (remote, _) in &remotes {
+            for candidate in self.candidates(remote, outbox::list(self.db(), remote)?)? {
+                uploads.entry(candidate.image).or_default().push(candidate);
+            }
+        }
+        let mut list = Vec::new();
+        for (image, record) in catalog::image_records(self.db())? {
+            let candidates = uploads.remove(&image).unwrap_or_default();
+            let worst = candidates.iter().min_by_key(|candidate| candidate.state());
+            let state = record.local.then(|| worst.map_or(State::Waiting, Candidate::state));
+            let upload = worst.map(|candidate| &candidate.upload);
+            let mut url = None;
+            for (_, remote) in remotes.iter().filter(|_| state == Some(State::Uploaded)) {
+                url = url.or(self.public_url(remote, image)?);
+            }
+            let notes = catalog::notes_showing(self.db(), image)?;
+            if let (None, Some(note)) = (&url, notes.first()) {
+                url = self
+                    .urls(*note)?
+                    .into_iter()
+                    .find(|(of, _)| *of == image)
+                    .and_then(|(_, url)| url);
+            }
+            list.push(ImageStatus {
+                image,
+                media_type: record.media_type,
+                bytes: record.bytes,
+                width: record.dimensions.map(|size| size.width),
+                height: record.dimensions.map(|size| size.height),
+                state,
+                attempts: upload.map_or(0, |upload| upload.attempts),
+                retry_at: upload.and_then(retry_at),
+                error: upload.and_then(|upload| upload.error.clone()),
+                url,
+                notes,
+                local: record.local,
+                holders: self.holders(Some(&record))?,
+                in_queue: upload.is_some_and(|upload| in_queue(upload, now)),
+            });
+        }
+        Ok(list)
+    }
+
+    /// Makes failed and blocked uploads due now: of these images, or of all. Gives how many.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was changed.
+    pub fn retry(&self, images: &[ImageId]) -> Result<usize, VaultError> {
+        let mut events = Vec::new();
+        for (remote, _) in receipts::list(self.db())? {
+            for (image, upload) in outbox::active(self.db(), &remote)? {
+                let wanted = images.is_empty() || images.contains(&image);
+                let stuck = upload.error.is_some() && !matches!(upload.stage, Stage::Started);
+                if wanted && stuck {
+                    events.push(Event::UploadRetried { image, remote: remote.clone() });
+                }
+            }
+        }
+        let count = events.len();
+        if count > 0 {
+            self.record(events)?;
+        }
+        Ok(count)
+    }
+
+    /// The image whose id begins with `start`.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::UnknownImage`] where none does, or more than one.
+    pub fn find_image(&self, start: &str) -> Result<ImageId, VaultError> {
+        let images = catalog::image_records(self.db())?;
+        let mut found = images.iter().filter(|(image, _)| image.to_string().starts_with(start));
+        match (found.next(), found.next()) {
+            (Some((image, _)), None) if !start.is_empty() => Ok(*image),
+            _ => Err(VaultError::UnknownImage(start.to_owned())),
+        }
+    }
+
+    /// How each image that is here stands with the remote that is furthest behind.
+    pub(super) fn image_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
+        let remotes = receipts::list(self.db())?;
+        let mut states = BTreeMap::new();
+        let first = if remotes.is_empty() { State::Waiting } else { State::Uploaded };
+        for (image, record) in catalog::image_records(self.db())? {
+            if record.local {
+                states.insert(image, first);
+            }
+        }
+        for (remote, _) in &remotes {
+            for candidate in self.candidates(remote, outbox::active(self.db(), remote)?)? {
+                if let Some(state) = states.get_mut(&candidate.image) {
+                    *state = candidate.state().min(*state);
+                }
+            }
+        }
+        Ok(states)
+    }
+
+    /// Adds to uploads what a decision about them needs to know.
+    pub(super) fn candidates(
+        &self,
+        remote: &RemoteName,
+        uploads: Vec<(ImageId, Upload)>,
+    ) -> Result<Vec<Candidate>, VaultError> {
+        let behind = self.notes_behind(remote)?;
+        let in_flight = lock(&self.0.in_flight).clone();
+        let mut candidates = Vec::with_capacity(uploads.len());
+        for (image, upload) in uploads {
+            let notes = catalog::notes_showing(self.db(), image)?;
+            candidates.push(Candidate {
+                image,
+                upload,
+                note_pushed: notes.iter().any(|note| !behind.contains(note)),
+                in_flight: in_flight.contains(&(remote.clone(), image)),
+            });
+        }
+        Ok(candidates)
+    }
+
+    /// Notes of which a remote lacks a change.
+    pub(super) fn notes_behind(&self, remote: &RemoteName) -> Result<BTreeSet<NoteId>, VaultError> {
+        let mut notes = BTreeSet::new();
+        for seq in receipts::unpushed(self.db(), remote)? {
+            if let Some(recorded) = self.0.log.event(seq)?
+                && let Event::NoteChanged { note, .. } = recorded.event
+            {
+                notes.insert(note);
+            }
+        }
+        Ok(notes)
+    }
+
+    fn unsynced_notes(&self) -> Result<BTreeSet<NoteId>, VaultError> {
+        let mut notes = BTreeSet::new();
+        for (remote, _) in receipts::list(self.db())? {
+            notes.extend(self.notes_behind(&remote)?);
+        }
+        Ok(notes)
+    }
+
+    fn holders(&self, record: Option<&ImageRecord>) -> Result<Vec<String>, VaultError> {
+        let devices = record.map(|record| record.holders.as_slice()).unwrap_or_default();
+        let names = devices.iter().map(|device| Ok(devices::name(self.db(), *device)?));
+        names.collect()
+    }
+
+    /// Drops local bytes of an image that a remote is proved to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::OnlyCopy`] where no receipt says so.
+    pub fn evict(&self, image: ImageId) -> Result<(), VaultError> {
+        let record = catalog::image_record(self.db(), image)?
+            .ok_or_else(|| VaultError::UnknownImage(image.to_string()))?;
+        let mut proved = false;
+        for (remote, _) in receipts::list(self.db())? {
+            proved |=
+                outbox::get(self.db(), &remote, image)?.is_some_and(|upload| upload.is_done());
+        }
+        if !proved {
+            return Err(VaultError::OnlyCopy(image));
+        }
+        // The event first: an image that is said to be here must be here.
+        self.record([Event::ImageEvicted { image }])?;
+        self.0.images.remove(image, record.media_type)?;
+        Ok(())
+    }
+
+    /// How many rows a table holds; for tests.
+    #[doc(hidden)]
+    pub fn rows(&self, table: crate::db::Table) -> Result<usize, VaultError> {
+        Ok(self.db().scan(table, &[])?.len())
+    }
+}
+
+const fn retry_at(upload: &Upload) -> Option<Timestamp> {
+    match upload.stage {
+        Stage::Queued { retry_at } => retry_at,
+        Stage::Failed { retry_at } => Some(retry_at),
+        Stage::Started | Stage::Blocked | Stage::Uploaded { .. } => None,
+    }
+}
+
+fn in_queue(upload: &Upload, now: Timestamp) -> bool {
+    match upload.stage {
+        Stage::Uploaded { at, .. } => now.since(at) < KEPT_IN_VIEW,
+        _ => true,
+    }
+}

@@ -1,0 +1,308 @@
+//! The upload projector: performs what [`crate::upload`] decides, and puts URLs into notes once the
+//! remote confirmed the bytes.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
+use super::{
+    Vault, VaultError,
+    exchange::{Progress, Session},
+    lock,
+};
+use crate::{
+    clock::fraction,
+    event::{Event, Origin, RemoteName},
+    id::{ImageId, NoteId},
+    images::ImageError,
+    projection::{catalog, outbox, receipts},
+    remote::{Key, Remote, RemoteError, Upload},
+    upload::{self, Outcome, Plan, Start, is_to_be_put},
+};
+
+/// Images up to this size are sent from memory, which lets the store check their hash.
+const IN_MEMORY: u64 = 1 << 20;
+
+impl Session<'_> {
+    /// Uploads what is due, through the end of every round that began. Gives whether anything was
+    /// confirmed.
+    pub(super) async fn upload(&mut self) -> Result<bool, VaultError> {
+        let before = self.report.uploaded.images + self.report.uploaded.already_there;
+        let unreachable = AtomicBool::new(false);
+        loop {
+            let name = self.name.clone();
+            let plan = self.vault.blocking(move |vault| vault.plan_uploads(&name)).await?;
+            if !plan.due.is_empty() {
+                self.memory.pulse_owed = true;
+                self.remember()?;
+                self.round(plan.due, &unreachable).await?;
+            } else if let Some(next) = plan.next_in_round {
+                let clock = &self.vault.0.clock;
+                clock.sleep(next.since(clock.now())).await;
+            } else {
+                break;
+            }
+            if unreachable.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(self.report.uploaded.images + self.report.uploaded.already_there > before)
+    }
+
+    /// Makes one attempt for each of `due`, several at once.
+    async fn round(&mut self, due: Vec<Start>, unreachable: &AtomicBool) -> Result<(), VaultError> {
+        (self.progress)(Progress::Uploading(due.len() as u64));
+        let (vault, name, remote) = (self.vault, &self.name, &*self.remote);
+        let (parallel, verify_public) = (self.options.parallel.max(1), self.options.verify_public);
+        let attempts = due.into_iter().map(|start| async move {
+            if unreachable.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let _flight = InFlight::begin(vault, name, start.image);
+            let begun = Event::UploadStarted {
+                image: start.image,
+                remote: name.clone(),
+                attempt: start.attempt,
+            };
+            vault.blocking(move |vault| vault.record([begun])).await?;
+            let outcome = vault.attempt(name, remote, start.image, verify_public).await?;
+            if matches!(outcome, Outcome::Unreachable(_)) {
+                unreachable.store(true, Ordering::Relaxed);
+            }
+            let jitter = fraction(&*vault.0.clock);
+            let now = vault.0.clock.now();
+            let event = upload::record(name.clone(), start, outcome, now, jitter);
+            let recorded = event.clone();
+            vault.blocking(move |vault| vault.record([recorded])).await?;
+            Ok::<_, VaultError>(Some((start.image, event)))
+        });
+        let mut attempts = stream::iter(attempts).buffer_unordered(parallel);
+        let mut failed = None;
+        while let Some(result) = attempts.next().await {
+            match result {
+                Ok(Some((image, event))) => {
+                    count(self.vault, &mut self.report.uploaded, &event)?;
+                    (self.progress)(match event {
+                        Event::ImageUploaded { .. } => Progress::Uploaded(image),
+                        _ => Progress::NotUploaded(image),
+                    });
+                }
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Puts URLs into the notes that show uploaded images. Gives whether any was put.
+    pub(super) async fn link(&mut self) -> Result<bool, VaultError> {
+        let name = self.name.clone();
+        let linked = self.vault.blocking(move |vault| vault.link(&name)).await?;
+        self.report.linked += linked;
+        Ok(linked > 0)
+    }
+}
+
+fn count(vault: &Vault, totals: &mut super::Totals, event: &Event) -> Result<(), VaultError> {
+    match event {
+        Event::ImageUploaded { already_there: true, .. } => totals.already_there += 1,
+        Event::ImageUploaded { image, .. } => {
+            totals.images += 1;
+            totals.bytes += catalog::image_record(vault.db(), *image)?.map_or(0, |r| r.bytes);
+        }
+        Event::UploadBlocked { .. } => totals.blocked += 1,
+        _ => totals.failed += 1,
+    }
+    Ok(())
+}
+
+/// Says, while it lives, that this process is uploading an image.
+struct InFlight<'a>(&'a Vault, (RemoteName, ImageId));
+
+impl<'a> InFlight<'a> {
+    fn begin(vault: &'a Vault, remote: &RemoteName, image: ImageId) -> Self {
+        let flight = (remote.clone(), image);
+        lock(&vault.0.in_flight).insert(flight.clone());
+        Self(vault, flight)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0.in_flight).remove(&self.1);
+    }
+}
+
+impl Vault {
+    fn plan_uploads(&self, remote: &RemoteName) -> Result<Plan, VaultError> {
+        let candidates = self.candidates(remote, outbox::active(self.db(), remote)?)?;
+        Ok(upload::plan(&candidates, self.0.clock.now()))
+    }
+
+    /// Sees to it that the remote holds an image: asks first, puts what is missing, and asks again.
+    async fn attempt(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        image: ImageId,
+        verify_public: bool,
+    ) -> Result<Outcome, VaultError> {
+        let Some(record) = catalog::image_record(self.db(), image)? else {
+            return Ok(Outcome::Blocked("nothing is known of the image".to_owned()));
+        };
+        let key = Key::Image { image, media_type: record.media_type };
+        let confirmed = match remote.head(&key).await {
+            Ok(meta) => meta.is_some_and(|meta| meta.size == record.bytes),
+            Err(error) => return Ok(outcome(&error)),
+        };
+        if !confirmed {
+            let body = self.blocking(move |vault| Ok(vault.body(image, record.media_type))).await?;
+            let body = match body {
+                Ok(body) => body,
+                Err(error) => return Ok(Outcome::Blocked(error.to_string())),
+            };
+            if let Err(error) = remote.put(&key, body).await {
+                return Ok(outcome(&error));
+            }
+            match remote.head(&key).await {
+                Ok(Some(meta)) if meta.size == record.bytes => {}
+                Ok(_) => {
+                    let reason = "the remote does not show what was put".to_owned();
+                    return Ok(Outcome::Failed { reason, wait: None });
+                }
+                Err(error) => return Ok(outcome(&error)),
+            }
+        }
+        let known = receipts::get(self.db(), name)?;
+        let url = match known {
+            Some(known) => self.public_url(&known, image)?,
+            None => None,
+        };
+        if verify_public
+            && let Some(url) = &url
+            && let Err(reason) = is_public(url).await
+        {
+            return Ok(Outcome::Failed { reason, wait: None });
+        }
+        Ok(Outcome::Confirmed { url, already_there: confirmed })
+    }
+
+    /// The bytes of an image, their hash verified.
+    fn body(
+        &self,
+        image: ImageId,
+        media_type: crate::image::MediaType,
+    ) -> Result<Upload, ImageError> {
+        use std::io::Read as _;
+        let mut verified = self.0.images.verified(image, media_type)?;
+        if verified.bytes > IN_MEMORY {
+            return Ok(Upload::File { path: verified.path, size: verified.bytes });
+        }
+        let mut bytes = Vec::new();
+        verified.file.read_to_end(&mut bytes).map_err(|source| ImageError::Io {
+            action: "read",
+            path: verified.path,
+            source,
+        })?;
+        Ok(Bytes::from(bytes).into())
+    }
+
+    /// Puts URLs into notes: one change for each note, and nothing but URLs in it.
+    fn link(&self, remote: &RemoteName) -> Result<u64, VaultError> {
+        let Some(known) = receipts::get(self.db(), remote)? else { return Ok(0) };
+        if known.options.public_url.is_none() {
+            return Ok(0);
+        }
+        let mut due: BTreeMap<NoteId, Vec<(ImageId, String)>> = BTreeMap::new();
+        for (image, note) in self.link_candidates(&known)? {
+            let done = outbox::get(self.db(), remote, image)?.is_some_and(|up| up.is_done());
+            if let Some(url) = self.public_url(&known, image)?.filter(|_| done) {
+                due.entry(note).or_default().push((image, url));
+            }
+        }
+        let at = self.0.clock.now();
+        let mut linked = 0;
+        for (note, wanted) in due {
+            self.change_note(note, &Origin::Projector, Vec::new(), |loaded| {
+                let urls = loaded.urls();
+                let former = &known.former_public_urls;
+                let put: Vec<(ImageId, String)> = wanted
+                    .into_iter()
+                    .filter(|(image, url)| {
+                        is_to_be_put(urls.get(image).map(String::as_str), url, former)
+                    })
+                    .collect();
+                linked += put.len() as u64;
+                Ok(loaded.put_urls(&put, at)?.into_iter().collect())
+            })?;
+        }
+        Ok(linked)
+    }
+
+    /// Images in notes that have no URL there, or one that may begin with a base of old.
+    fn link_candidates(
+        &self,
+        remote: &receipts::Remote,
+    ) -> Result<Vec<(ImageId, NoteId)>, VaultError> {
+        let mut candidates = catalog::unlinked(self.db())?;
+        if !remote.former_public_urls.is_empty() {
+            for (note, entry) in catalog::list(self.db())? {
+                let linked = entry.digest.images.into_iter().filter(|(_, url)| url.is_some());
+                candidates.extend(linked.map(|(image, _)| (image, note)));
+            }
+        }
+        Ok(candidates)
+    }
+}
+
+/// What an error means for an upload.
+fn outcome(error: &RemoteError) -> Outcome {
+    let reason = chain(error);
+    match error {
+        RemoteError::Offline { .. } => Outcome::Unreachable(reason),
+        RemoteError::Busy { retry_after, .. } => Outcome::Failed { reason, wait: *retry_after },
+        RemoteError::Denied { .. }
+        | RemoteError::TooLarge { .. }
+        | RemoteError::NoBucket { .. }
+        | RemoteError::Misconfigured { .. } => Outcome::Blocked(reason),
+        RemoteError::NotFound { .. }
+        | RemoteError::Oversized { .. }
+        | RemoteError::Damaged { .. }
+        | RemoteError::Io { .. } => Outcome::Failed { reason, wait: None },
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Whether anybody can read what is at `url`.
+#[cfg(feature = "s3")]
+async fn is_public(url: &str) -> Result<(), String> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let answer = reqwest::Client::new().head(url).send().await;
+    match answer.map(|answer| answer.status()) {
+        Ok(status) if status.is_success() => Ok(()),
+        Ok(status) => Err(format!(
+            "{url} answers {status}: check the public address and that the bucket may be read there"
+        )),
+        Err(error) => Err(format!("{url} could not be asked: {error}")),
+    }
+}
+
+/// Without an HTTP client, nobody can be asked.
+#[cfg(not(feature = "s3"))]
+async fn is_public(url: &str) -> Result<(), String> {
+    Err(format!("{url} can't be asked: this build has no HTTP client"))
+}

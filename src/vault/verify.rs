@@ -1,0 +1,282 @@
+//! Checking a vault against its own log.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::Serialize;
+
+use super::{Vault, VaultError};
+use crate::{
+    db::{Db, Read as _, Table},
+    event::{Event, RemoteName},
+    id::Seq,
+    images::Listed,
+    note,
+    projection::{self, catalog, documents, outbox, receipts},
+    remote::{Key, Prefix, Remote, RemoteExt as _},
+};
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Events that were read, each following the one before it.
+    pub events: u64,
+    /// Notes that were loaded from the log.
+    pub notes: u64,
+    /// Images whose hashes were computed.
+    pub images: u64,
+    /// Changes of upload projectors that touch nothing but URLs.
+    pub projector_changes: u64,
+    /// Objects on the remote that receipts speak of.
+    pub receipts: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong, or missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Where.
+    pub what: String,
+    /// What is wrong with it, and what to do.
+    pub problem: String,
+}
+
+impl Verification {
+    fn find(&mut self, what: impl Into<String>, problem: impl std::fmt::Display) {
+        self.findings.push(Finding { what: what.into(), problem: problem.to_string() });
+    }
+}
+
+impl Vault {
+    /// Checks the log, the projections, the notes and the images.
+    ///
+    /// # Errors
+    ///
+    /// Where the check could not be made; what it finds is no error.
+    pub fn verify(&self) -> Result<Verification, VaultError> {
+        let mut found = Verification {
+            events: 0,
+            notes: 0,
+            images: 0,
+            projector_changes: 0,
+            receipts: 0,
+            findings: Vec::new(),
+        };
+        self.verify_log(&mut found);
+        self.verify_projections(&mut found)?;
+        self.verify_notes(&mut found)?;
+        self.verify_images(&mut found)?;
+        Ok(found)
+    }
+
+    fn verify_log(&self, found: &mut Verification) {
+        for recorded in self.events(Seq(1)) {
+            let recorded = match recorded {
+                Ok(recorded) => recorded,
+                Err(error) => {
+                    found.find("log", error);
+                    return;
+                }
+            };
+            found.events += 1;
+            let Event::NoteChanged { change, note } = &recorded.event else { continue };
+            if !recorded.origin.is_projector() {
+                continue;
+            }
+            match note::touches_only_images(*note, &change.0) {
+                Ok(true) => found.projector_changes += 1,
+                Ok(false) => found.find(
+                    format!("event {}", recorded.seq),
+                    "the upload projector changed more than the URLs of a note",
+                ),
+                Err(error) => found.find(format!("event {}", recorded.seq), error),
+            }
+        }
+    }
+
+    /// Folds the log from zero into a database of its own, and compares row by row.
+    fn verify_projections(&self, found: &mut Verification) -> Result<(), VaultError> {
+        let tmp = self.0.folder.join("tmp");
+        let folder = tempfile::Builder::new()
+            .prefix("verify-")
+            .tempdir_in(&tmp)
+            .map_err(super::open::io("create a folder in", tmp))?;
+        let replay = Db::open(folder.path(), Duration::ZERO)?;
+        if let Err(error) = projection::catch_up(self.db(), &replay) {
+            found.find("log", error);
+            return Ok(());
+        }
+        self.replay_catalog(&replay)?;
+        for table in Table::ALL {
+            let (live, replayed) = (self.db().scan(table, &[])?, replay.scan(table, &[])?);
+            if live != replayed {
+                let differing = live.iter().filter(|row| !replayed.contains(row)).count();
+                found.find(
+                    format!("projection {table:?}"),
+                    format!(
+                        "{} of {} rows are not what the log says ({} after a replay); run `everleaf rebuild`",
+                        differing.max(usize::from(live.len() != replayed.len())),
+                        live.len(),
+                        replayed.len()
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the rows of the catalog in another database, from the notes.
+    fn replay_catalog(&self, replay: &Db) -> Result<(), VaultError> {
+        let mut draft = replay.draft();
+        for id in catalog::stale(replay)? {
+            // What can't be loaded is found when the notes are checked.
+            let row = self.with_note(id, |note| Ok((note.heads(), super::cache::digest(note))));
+            if let Ok((heads, digest)) = row {
+                catalog::put(&mut draft, id, heads.as_slice(), digest)?;
+            }
+        }
+        let mut batch = replay.batch();
+        batch.apply(draft.into_changes());
+        batch.commit(crate::db::Durability::Buffered)?;
+        Ok(())
+    }
+
+    fn verify_notes(&self, found: &mut Verification) -> Result<(), VaultError> {
+        for (id, _) in catalog::list(self.db())? {
+            let missing = documents::get(self.db(), id)?.map(|d| d.missing).unwrap_or_default();
+            if !missing.is_empty() {
+                let text = format!(
+                    "{} changes that it builds on have not arrived; sync with the device that made them",
+                    missing.len()
+                );
+                found.find(format!("note {id}"), text);
+            }
+            match self.with_note(id, |note| Ok(note.heads())) {
+                Ok(_) => found.notes += 1,
+                Err(error) => found.find(format!("note {id}"), error),
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_images(&self, found: &mut Verification) -> Result<(), VaultError> {
+        let mut expected = BTreeSet::new();
+        for (image, record) in catalog::image_records(self.db())? {
+            if !record.local {
+                continue;
+            }
+            expected.insert(image);
+            match self.0.images.verified(image, record.media_type) {
+                Ok(_) => found.images += 1,
+                Err(error) => found.find(format!("image {image}"), error),
+            }
+        }
+        for listed in self.0.images.list() {
+            match listed {
+                Ok(Listed::Image(image, _)) if !expected.contains(&image) => found.find(
+                    format!("image {image}"),
+                    "its file is here, but no event says so; it is not used",
+                ),
+                Ok(Listed::Image(..)) => {}
+                Ok(Listed::Foreign(path)) => {
+                    found.find(path.display().to_string(), "this file is not one of everleaf's");
+                }
+                Err(error) => found.find("images", error),
+            }
+        }
+        for image in catalog::wanted(self.db())? {
+            let record = catalog::image_record(self.db(), image)?;
+            let on_remote = receipts::list(self.db())?.iter().any(|(remote, _)| {
+                outbox::get(self.db(), remote, image)
+                    .is_ok_and(|up| up.is_some_and(|up| up.is_done()))
+            });
+            let known = record.map_or(0, |record| record.holders.len());
+            if known == 0 && !on_remote {
+                found.find(
+                    format!("image {image}"),
+                    "a note shows it, it is not here, and no device has said that it holds it",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a remote holds what its receipts say.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote can't be asked.
+    pub async fn verify_remote(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        found: &mut Verification,
+    ) -> Result<(), VaultError> {
+        let error = |source| VaultError::Remote { remote: name.clone(), source };
+        self.remote(Some(name))?;
+        if !self.is_ours(name, remote).await? {
+            found.find(format!("remote {name}"), "it holds no vault; run `everleaf sync`");
+        }
+        let mut keys = BTreeSet::new();
+        for prefix in [Prefix::Logs, Prefix::Images] {
+            let listed = remote.list_all(&prefix, None).await.map_err(error)?;
+            keys.extend(listed.into_iter().map(|listed| (listed.key.to_string(), listed.size)));
+        }
+        let sizes: std::collections::BTreeMap<String, u64> = keys.into_iter().collect();
+        for key in self.receipted_segments(name)? {
+            found.receipts += 1;
+            if !sizes.contains_key(&key.to_string()) {
+                found.find(key.to_string(), "the remote confirmed it and does not hold it now");
+            }
+        }
+        for (image, upload) in outbox::list(self.db(), name)? {
+            let Some(record) = catalog::image_record(self.db(), image)? else { continue };
+            if !upload.is_done() {
+                continue;
+            }
+            found.receipts += 1;
+            let key = Key::Image { image, media_type: record.media_type }.to_string();
+            match sizes.get(&key) {
+                Some(size) if *size == record.bytes => {}
+                Some(size) => {
+                    found
+                        .find(key, format!("it has {size} bytes there, and {} here", record.bytes));
+                }
+                None => found.find(key, "the remote confirmed it and does not hold it now"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The segments that a remote is said to hold since it last lost anything.
+    fn receipted_segments(&self, name: &RemoteName) -> Result<Vec<Key>, VaultError> {
+        let mut keys = Vec::new();
+        let mut own = None;
+        for recorded in self.events(Seq(1)) {
+            match recorded?.event {
+                Event::LogBegun { device, .. } | Event::DeviceRenewed { to: device, .. } => {
+                    own = Some(device);
+                }
+                Event::RemoteReset { remote, .. } if remote == *name => keys.clear(),
+                Event::SegmentPulled { remote, device, seq, hash, .. } if remote == *name => {
+                    keys.push(Key::Segment { device, seq, hash });
+                }
+                Event::SegmentPushed { remote, seq, hash, .. } if remote == *name => {
+                    keys.extend(own.map(|device| Key::Segment { device, seq, hash }));
+                }
+                _ => {}
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Drops the projections and makes them again from the log.
+    ///
+    /// # Errors
+    ///
+    /// Where the log can't be read.
+    pub fn rebuild(&self) -> Result<(), VaultError> {
+        projection::rebuild(self.db())?;
+        self.refresh_catalog()
+    }
+}
