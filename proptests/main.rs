@@ -16,6 +16,7 @@ mod images;
 mod key;
 mod remote;
 mod s3;
+mod scenarios;
 mod seal;
 mod segment;
 mod vault;
