@@ -9,15 +9,18 @@
 )]
 
 mod backends;
+mod decisions;
 mod event;
 mod golden;
 mod image;
 mod images;
 mod key;
+mod log;
 mod remote;
 mod s3;
 mod scenarios;
 mod seal;
 mod segment;
+mod twins;
 mod vault;
 mod world;
