@@ -7,3 +7,7 @@
     clippy::print_stderr,
     reason = "a test that meets the unexpected should stop, and may say what it left out"
 )]
+
+mod markdown;
+mod resolve;
+mod shared;
