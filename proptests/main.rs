@@ -9,5 +9,6 @@
 )]
 
 mod markdown;
+mod note;
 mod resolve;
 mod shared;

@@ -1,3 +1,25 @@
-//! A note: Markdown source with embedded images, as an Automerge document.
+//! A note: Markdown source in which every local image is one embedded object, as an Automerge document.
+//!
+//! ```text
+//! { format: 1,
+//!   path:    "Recipes/Bread.md" | null
+//!   trashed: bool
+//!   body:    Text                              Markdown source with embeds
+//!   images:  { "<64 hex>": "https://…" } }     absent = not uploaded yet
+//! ```
+//!
+//! An embed is a block marker in `body`: `{ type: "image", isEmbed: true, parents: [], attrs: { src:
+//! "blake3:<64 hex>", name, path? } }`. It stands for the destination alone; all around it is text.
 
+mod block;
+mod diff;
+mod document;
+mod edit;
+mod embed;
+mod history;
+mod layout;
 pub mod markdown;
+
+pub use document::{Note, NoteError};
+pub use embed::{Body, Embed, Piece, Target};
+pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};

@@ -5,6 +5,7 @@
 
 mod front_matter;
 mod html;
+mod title;
 mod wiki;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, ops::Range};
 use pulldown_cmark::{Event, LinkType, OffsetIter, Options, Parser, Tag, TagEnd};
 
 pub use front_matter::front_matter;
+pub use title::title;
 
 /// How an image is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +70,7 @@ pub fn destinations(source: &str) -> Vec<Destination> {
     found.into_iter().map(|destination| destination.moved(start)).collect()
 }
 
-pub(super) fn options() -> Options {
+fn options() -> Options {
     Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH
 }
 

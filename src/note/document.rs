@@ -1,0 +1,369 @@
+//! The Automerge document of a note.
+
+use std::collections::BTreeMap;
+
+use automerge::{
+    ActorId, Automerge, LoadOptions, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue,
+    TextEncoding, Value,
+    transaction::{CommitOptions, Transactable, Transaction},
+};
+
+use super::{
+    block::{body_of, splice},
+    edit::splices,
+    embed::Body,
+    history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
+};
+use crate::{
+    clock::Timestamp,
+    id::{ChangeHash, ImageId, NoteId},
+};
+
+/// The operations of the genesis that make the root objects.
+const BODY: u64 = 2;
+pub(super) const IMAGES: u64 = 3;
+
+const FORMAT: i64 = 1;
+
+/// Why a note can't be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NoteError {
+    /// Bytes are not whole, or are not what they should be: get them again.
+    #[error("a note's bytes are damaged: {reason}")]
+    Damaged {
+        /// In which way.
+        reason: String,
+    },
+    /// The document is whole, but it is not this note.
+    #[error("the document is not the note {note}")]
+    NotThisNote {
+        /// The note that it should have been.
+        note: NoteId,
+    },
+    /// A version of the note was asked for that is not here, or not yet.
+    #[error("the note has no version {heads}")]
+    UnknownHeads {
+        /// The version.
+        heads: Heads,
+    },
+    /// Automerge refused an edit.
+    #[error("the note could not be changed")]
+    Refused(#[from] automerge::AutomergeError),
+}
+
+impl NoteError {
+    pub(super) fn damaged(error: impl std::error::Error) -> Self {
+        Self::Damaged { reason: error.to_string() }
+    }
+}
+
+/// A note in memory.
+///
+/// Whoever authors changes takes care that an actor is not used in two copies of a note that do not know
+/// of each other's changes: every opening of a vault takes a new one. An edit of an older version may be
+/// authored under an actor that Automerge derives from it.
+#[derive(Debug, Clone)]
+pub struct Note {
+    id: NoteId,
+    document: Automerge,
+    body: ObjId,
+    images: ObjId,
+}
+
+impl Note {
+    /// The first change of a note: its root objects. On every device the same.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "depends on nothing but an id, and is tested")]
+    pub fn genesis(id: NoteId) -> Change {
+        let mut document =
+            Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint).with_actor(actor_of(id));
+        let mut transaction = document.transaction();
+        transaction.put(ROOT, "format", FORMAT).expect("a root takes a number");
+        transaction.put_object(ROOT, "body", ObjType::Text).expect("a root takes a text");
+        transaction.put_object(ROOT, "images", ObjType::Map).expect("a root takes a map");
+        let (genesis, _) = transaction.commit_with(CommitOptions::default().with_time(0));
+        let change = genesis.and_then(|hash| document.get_change_by_hash(&hash));
+        Change::new(&change.expect("the transaction was not empty"))
+    }
+
+    /// A new, empty note: its genesis alone.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "depends on nothing but an id, and is tested")]
+    pub fn new(id: NoteId, actor: [u8; 8]) -> Self {
+        Self::load(id, actor, None, &[]).expect("the genesis is a note")
+    }
+
+    /// Loads a note from what [`Note::save`] gave and changes, or from changes alone, in any order.
+    ///
+    /// The genesis need not be among them. Changes whose dependencies are missing wait; see
+    /// [`Note::missing`].
+    ///
+    /// # Errors
+    ///
+    /// [`NoteError::Damaged`] for bytes that are not whole, [`NoteError::NotThisNote`] for another
+    /// document's.
+    pub fn load(
+        id: NoteId,
+        actor: [u8; 8],
+        snapshot: Option<&[u8]>,
+        changes: &[&[u8]],
+    ) -> Result<Self, NoteError> {
+        let genesis = Self::genesis(id);
+        let document = guarded(|| match snapshot {
+            None => Ok(Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint)),
+            Some(bytes) => {
+                let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
+                let document = Automerge::load_with_options(bytes, options);
+                document.map_err(NoteError::damaged)
+            }
+        })?;
+        if snapshot.is_some()
+            && document
+                .get_change_by_hash(&automerge::ChangeHash(*genesis.hash.as_bytes()))
+                .is_none()
+        {
+            return Err(NoteError::NotThisNote { note: id });
+        }
+        let mut note = Self {
+            id,
+            document: document.with_actor(ActorId::from(actor.as_slice())),
+            body: root_object(id, BODY),
+            images: root_object(id, IMAGES),
+        };
+        let mut all = vec![genesis.bytes.as_slice()];
+        all.extend(changes);
+        note.apply(&all)?;
+        Ok(note)
+    }
+
+    /// Takes in changes, in any order; those that are known change nothing.
+    ///
+    /// One call for many costs little more than one call for one.
+    ///
+    /// # Errors
+    ///
+    /// [`NoteError::Damaged`] for bytes that are not whole. The note may then be half changed: drop it,
+    /// and load it again without them.
+    pub fn apply(&mut self, changes: &[&[u8]]) -> Result<(), NoteError> {
+        let changes = changes.iter().map(|bytes| read(bytes)).collect::<Result<Vec<_>, _>>()?;
+        guarded(|| self.document.apply_changes(changes).map_err(NoteError::damaged))
+    }
+
+    /// The whole note, with its history and with what waits.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        self.document.save()
+    }
+
+    /// Which note it is.
+    #[must_use]
+    pub fn id(&self) -> NoteId {
+        self.id
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn heads(&self) -> Heads {
+        self.document.get_heads().into_iter().map(hash).collect::<Vec<_>>().into()
+    }
+
+    /// The changes that others wait for.
+    #[must_use]
+    pub fn missing(&self) -> Vec<ChangeHash> {
+        self.document.get_missing_deps(&[]).into_iter().map(hash).collect()
+    }
+
+    /// Its changes, each after those that it builds on.
+    #[must_use]
+    pub fn history(&self) -> Vec<ChangeInfo> {
+        let changes = self.document.get_changes_meta(&[]).into_iter();
+        changes
+            .map(|change| ChangeInfo {
+                hash: hash(change.hash),
+                deps: change.deps.into_iter().map(hash).collect(),
+                at: seconds(change.timestamp),
+                message: change.message.map(Into::into),
+            })
+            .collect()
+    }
+
+    /// Its body.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]
+    pub fn body(&self) -> Body {
+        body_of(self.document.spans(&self.body).expect("a note has a body"))
+    }
+
+    /// Its body as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`NoteError::UnknownHeads`] where that version is not here.
+    pub fn body_at(&self, heads: &Heads) -> Result<Body, NoteError> {
+        let native = self.known(heads)?;
+        Ok(body_of(self.document.spans_at(&self.body, &native)?))
+    }
+
+    /// Where a folder keeps it.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        self.text(&ROOT, "path")
+    }
+
+    /// Whether it was thrown away.
+    #[must_use]
+    pub fn trashed(&self) -> bool {
+        let value = self.document.get(ROOT, "trashed").ok().flatten();
+        value.and_then(|(value, _)| value.as_bool()).unwrap_or(false)
+    }
+
+    /// The public URLs of images, as far as they are known.
+    #[must_use]
+    pub fn urls(&self) -> BTreeMap<ImageId, String> {
+        let keys: Vec<String> = self.document.keys(&self.images).collect();
+        let url = |key: String| Some((key.parse().ok()?, self.text(&self.images, &key)?));
+        keys.into_iter().filter_map(url).collect()
+    }
+
+    /// Writes the first content of a new note, in one change.
+    ///
+    /// # Errors
+    ///
+    /// Where Automerge refuses it.
+    pub fn create(
+        &mut self,
+        path: Option<&str>,
+        body: &Body,
+        at: Timestamp,
+    ) -> Result<Option<Change>, NoteError> {
+        let plan = splices(&self.body(), body);
+        let text = self.body.clone();
+        self.change(at, None, |transaction| {
+            transaction.put(ROOT, "path", path.map_or(ScalarValue::Null, ScalarValue::from))?;
+            transaction.put(ROOT, "trashed", false)?;
+            splice(transaction, &text, &plan)
+        })
+    }
+
+    /// Makes of the body at `base` the body `new`, and merges that with what came since: nothing
+    /// concurrent is overwritten. `None` where nothing would change.
+    ///
+    /// # Errors
+    ///
+    /// [`NoteError::UnknownHeads`] where `base` is not here.
+    pub fn edit_body(
+        &mut self,
+        base: &Heads,
+        new: &Body,
+        at: Timestamp,
+    ) -> Result<Option<Change>, NoteError> {
+        let current = *base == self.heads();
+        let plan = splices(&if current { self.body() } else { self.body_at(base)? }, new);
+        let heads = (!current).then(|| base.native());
+        let text = self.body.clone();
+        self.change(at, heads, |transaction| splice(transaction, &text, &plan))
+    }
+
+    /// Moves it to another place in its folder. `None` where it is there.
+    ///
+    /// # Errors
+    ///
+    /// Where Automerge refuses it.
+    pub fn set_path(
+        &mut self,
+        path: Option<&str>,
+        at: Timestamp,
+    ) -> Result<Option<Change>, NoteError> {
+        if self.path().as_deref() == path {
+            return Ok(None);
+        }
+        let value = path.map_or(ScalarValue::Null, ScalarValue::from);
+        self.change(at, None, |transaction| Ok(transaction.put(ROOT, "path", value)?))
+    }
+
+    /// Throws it away, or takes it back. `None` where that is so.
+    ///
+    /// # Errors
+    ///
+    /// Where Automerge refuses it.
+    pub fn set_trashed(
+        &mut self,
+        trashed: bool,
+        at: Timestamp,
+    ) -> Result<Option<Change>, NoteError> {
+        if self.trashed() == trashed {
+            return Ok(None);
+        }
+        self.change(at, None, |transaction| Ok(transaction.put(ROOT, "trashed", trashed)?))
+    }
+
+    /// Says where images can be seen: only puts texts into `images`. `None` where all are known.
+    ///
+    /// # Errors
+    ///
+    /// Where Automerge refuses it.
+    pub fn put_urls(
+        &mut self,
+        urls: &[(ImageId, String)],
+        at: Timestamp,
+    ) -> Result<Option<Change>, NoteError> {
+        let known = self.urls();
+        let images = self.images.clone();
+        self.change(at, None, |transaction| {
+            for (image, url) in urls.iter().filter(|(image, url)| known.get(image) != Some(url)) {
+                transaction.put(&images, image.to_string(), url.as_str())?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes one change, at `heads` or at the present.
+    fn change(
+        &mut self,
+        at: Timestamp,
+        heads: Option<Vec<automerge::ChangeHash>>,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<(), NoteError>,
+    ) -> Result<Option<Change>, NoteError> {
+        let mut transaction = match heads {
+            None => self.document.transaction(),
+            Some(heads) => self
+                .document
+                .transaction_at(PatchLog::inactive(), &heads)
+                .map_err(NoteError::damaged)?,
+        };
+        if let Err(error) = edit(&mut transaction) {
+            transaction.rollback();
+            return Err(error);
+        }
+        let options = CommitOptions::default().with_time(at.0.div_euclid(1000));
+        let (made, _) = transaction.commit_with(options);
+        let change = made.and_then(|hash| self.document.get_change_by_hash(&hash));
+        Ok(change.as_ref().map(Change::new))
+    }
+
+    fn known(&self, heads: &Heads) -> Result<Vec<automerge::ChangeHash>, NoteError> {
+        let native = heads.native();
+        if native.iter().all(|hash| self.document.get_change_meta_by_hash(hash).is_some()) {
+            return Ok(native);
+        }
+        Err(NoteError::UnknownHeads { heads: heads.clone() })
+    }
+
+    /// A text, however its author's Automerge wrote it.
+    fn text(&self, object: &ObjId, key: &str) -> Option<String> {
+        match self.document.get(object, key).ok()?? {
+            (Value::Scalar(value), _) => value.as_str().map(str::to_owned),
+            (Value::Object(ObjType::Text), id) => self.document.text(&id).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The author of a note's genesis.
+pub(super) fn actor_of(id: NoteId) -> ActorId {
+    ActorId::from(id.as_bytes().as_slice())
+}
+
+fn root_object(id: NoteId, operation: u64) -> ObjId {
+    ObjId::Id(operation, actor_of(id), 0)
+}

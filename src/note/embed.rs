@@ -1,0 +1,170 @@
+//! The body of a note: text and the embeds in it.
+
+use crate::{
+    id::ImageId,
+    note::{
+        layout::{Layout, Show},
+        markdown::{self, Destination, Syntax},
+    },
+};
+
+/// One image destination of a body.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Embed {
+    /// The image.
+    pub image: ImageId,
+    /// The destination exactly as it was written.
+    pub name: String,
+    /// The path in the folder that the image was imported from, where `name` does not give it.
+    pub path: Option<String>,
+}
+
+/// What a destination turned out to name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The image.
+    pub image: ImageId,
+    /// See [`Embed::path`].
+    pub path: Option<String>,
+}
+
+/// A part of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Markdown source.
+    Text(String),
+    /// An image destination.
+    Embed(Embed),
+    /// A block that another Automerge client made; shown as U+FFFC.
+    Foreign,
+}
+
+/// What [`Piece::Foreign`] shows as.
+pub(super) const FOREIGN: char = '\u{fffc}';
+
+/// Markdown source with embeds.
+///
+/// Two embeds without text between them stand for one destination: two devices replaced one image at
+/// once. Whatever shows such a body repeats the image around them for the second, so both are seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Body {
+    pieces: Vec<Piece>,
+}
+
+impl Body {
+    /// The body of these pieces; empty texts are dropped, adjacent ones joined.
+    #[must_use]
+    pub fn new(pieces: impl IntoIterator<Item = Piece>) -> Self {
+        let mut body = Self::default();
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => body.push_text(&text),
+                other => body.pieces.push(other),
+            }
+        }
+        body
+    }
+
+    /// Reads Markdown. `find` says which image a destination names; where it names none it stays text.
+    #[must_use]
+    pub fn parse(source: &str, mut find: impl FnMut(&Destination) -> Option<Target>) -> Self {
+        let (mut body, mut at) = (Self::default(), 0);
+        for destination in markdown::destinations(source) {
+            let Some(target) = find(&destination) else { continue };
+            let range = destination.range;
+            let (Some(text), Some(name)) = (source.get(at..range.start), source.get(range.clone()))
+            else {
+                continue;
+            };
+            if text.is_empty() && at > 0 {
+                continue; // Two embeds side by side would mean something else.
+            }
+            at = range.end;
+            body.push_text(text);
+            body.pieces.push(Piece::Embed(Embed {
+                image: target.image,
+                name: name.to_owned(),
+                path: target.path,
+            }));
+        }
+        body.push_text(source.get(at..).unwrap_or_default());
+        body
+    }
+
+    /// Its parts: no text is empty, none follows another.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The Markdown with the names that its author wrote.
+    #[must_use]
+    pub fn source(&self) -> String {
+        Layout::of(self, false).text(|_, _| None)
+    }
+
+    /// The Markdown with other destinations: `Some` replaces a name, `None` keeps it.
+    ///
+    /// The syntax is that of the place, which the answer must fit: percent-encoded for a plain
+    /// [`Syntax::Inline`], say. It is `None` where the embed stands in no image, in code for instance.
+    #[must_use]
+    pub fn render(
+        &self,
+        destination: impl FnMut(&Embed, Option<Syntax>) -> Option<String>,
+    ) -> String {
+        Layout::of(self, true).text(destination)
+    }
+
+    /// The embeds, in the order of the body.
+    pub fn embeds(&self) -> impl Iterator<Item = &Embed> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Embed(embed) => Some(embed),
+            Piece::Text(_) | Piece::Foreign => None,
+        })
+    }
+
+    /// The images, each once, in the order in which the body first names them.
+    #[must_use]
+    pub fn images(&self) -> Vec<ImageId> {
+        let mut seen = std::collections::HashSet::new();
+        self.embeds().map(|embed| embed.image).filter(|image| seen.insert(*image)).collect()
+    }
+
+    /// The number of code points in [`Body::source`].
+    #[must_use]
+    pub fn characters(&self) -> usize {
+        let layout = Layout::of(self, false);
+        layout
+            .shows()
+            .map(|show| match show {
+                Show::Text(text) => text.chars().count(),
+                Show::Embed(embed, _) => embed.name.chars().count(),
+                Show::Foreign => 1,
+            })
+            .sum()
+    }
+
+    /// What people call the note: the front matter's `title`, else the first heading, else the first line
+    /// with text; without markup, at most 200 code points.
+    #[must_use]
+    pub fn title(&self) -> Option<String> {
+        markdown::title(&self.source())
+    }
+
+    pub(super) fn push_text(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        match self.pieces.last_mut() {
+            Some(Piece::Text(last)) => last.push_str(text),
+            _ => self.pieces.push(Piece::Text(text.to_owned())),
+        }
+    }
+
+    pub(super) fn push(&mut self, piece: Piece) {
+        match piece {
+            Piece::Text(text) => self.push_text(&text),
+            other => self.pieces.push(other),
+        }
+    }
+}
