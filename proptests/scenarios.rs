@@ -305,16 +305,16 @@ async fn a_kill_between_put_and_receipt_loses_nothing_and_puts_nothing_twice() {
     let crumb = picture(&scene.phone, "crumb.png");
     let note = scene.phone.note("![Crumb](crumb.png)\n");
     let grave = scene.phone.folder.path().join("grave");
-    let killed = Arc::new(Notify::new());
+    let notify = Arc::new(Notify::new());
     let killer: Arc<dyn Remote> = Arc::new(Killer {
         inner: Arc::clone(&scene.remote),
         vault: scene.phone.path(),
         grave: grave.clone(),
-        killed: Arc::clone(&killed),
+        killed: Arc::clone(&notify),
     });
     tokio::select! {
         _ = scene.phone.try_sync(&killer) => panic!("the sync survived"),
-        () = killed.notified() => {}
+        () = notify.notified() => {}
     }
     rise(&mut scene.phone, &grave);
     assert_eq!(scene.states(), [State::Pending], "nothing claims that it is uploaded");
