@@ -320,8 +320,6 @@ fn edits(insert: &'static str) -> impl Strategy<Value = Vec<(Index, usize, Strin
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn a_body_gives_back_its_source(source in markdown()) {
         prop_assert_eq!(body(&source).source(), source);
@@ -494,4 +492,25 @@ fn other_documents_are_refused() {
         let _ = inspect(&bytes);
         let _ = touches_only_images(id(), &bytes);
     }
+}
+
+/// Not timed: where a diff took time beyond proportion, it would not come to an end.
+#[test]
+fn long_and_different_bodies_are_compared_in_proportion() {
+    let words = |mut seed: u64, mark: &str| {
+        let mut text = String::new();
+        while text.len() < 200_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(
+                ["lorem ", "ipsum ", "dolor ", "\u{e9} ", "sit ", "amet, "]
+                    [(seed >> 33) as usize % 6],
+            );
+        }
+        format!("{text}![k](a.png){mark}{text}")
+    };
+    let (mut note, _) = note(&words(1, "one"), 1);
+    let embed = note.body().embeds().cloned().collect::<Vec<_>>();
+    edit(&mut note, &words(2, "two"));
+    assert_eq!(note.body(), body(&words(2, "two")));
+    assert_eq!(note.body().embeds().cloned().collect::<Vec<_>>(), embed);
 }
