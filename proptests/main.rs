@@ -25,6 +25,7 @@ mod scenarios;
 mod seal;
 mod segment;
 mod shared;
+mod sim;
 mod twins;
 mod vault;
 mod world;

@@ -200,8 +200,10 @@ pub enum Event {
 pub enum ResetReason {
     /// It is empty.
     Emptied,
-    /// Our head there is older than our last receipt.
+    /// A head there is older than what was read or confirmed.
     HeadWentBack,
+    /// A segment that was read or confirmed is not there.
+    SegmentGone,
 }
 
 /// What showed that a device needs a new identity.

@@ -66,7 +66,7 @@ impl Retry {
                 Err(error) if error.is_transient() && failures + 1 < self.policy.attempts => {
                     failures += 1;
                     let wait = self.policy.wait(failures, &error, &*self.clock);
-                    tokio::time::sleep(wait).await;
+                    self.clock.sleep(wait).await;
                 }
                 result => return result,
             }

@@ -135,6 +135,8 @@ pub(super) struct Session<'a> {
     pub(super) progress: &'a (dyn Fn(Progress) + Send + Sync),
     pub(super) report: SyncReport,
     pub(super) memory: Memory,
+    /// Something was noticed after which the remote must be read again.
+    pub(super) again: bool,
 }
 
 impl Vault {
@@ -162,6 +164,7 @@ impl Vault {
             progress,
             report: SyncReport::default(),
             memory: self.memory(name)?,
+            again: false,
         };
         for _ in 0..PASSES {
             if !session.pass().await? {
@@ -236,7 +239,7 @@ impl Session<'_> {
             self.beat().await?;
         }
         self.fetch().await?;
-        Ok(pushed || uploaded || pushed_links)
+        Ok(pushed || uploaded || pushed_links || std::mem::take(&mut self.again))
     }
 
     /// Tells the others that there is something new.

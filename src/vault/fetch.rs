@@ -139,7 +139,7 @@ impl Vault {
             return Ok(Some(record.media_type));
         }
         for note in catalog::notes_showing(self.db(), image)? {
-            let url = self.urls(note)?.into_iter().find(|(of, _)| *of == image);
+            let url = self.image_urls(note)?.into_iter().find(|(of, _)| *of == image);
             let extension = url.and_then(|(_, url)| url).and_then(|url| {
                 url.rsplit_once('.').and_then(|(_, end)| MediaType::from_extension(end))
             });

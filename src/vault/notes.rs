@@ -110,7 +110,7 @@ impl Vault {
     ///
     /// What the database said.
     pub fn markdown(&self, reading: &Reading) -> Result<String, VaultError> {
-        let urls = self.urls(reading.note)?;
+        let urls = self.image_urls(reading.note)?;
         let mut failed = None;
         let text = reading.body.render(|embed, _| {
             let url = urls.iter().find(|(image, _)| *image == embed.image);
@@ -129,8 +129,12 @@ impl Vault {
         failed.map_or(Ok(text), Err)
     }
 
-    /// The images that a note shows, with their URLs.
-    pub(crate) fn urls(&self, note: NoteId) -> Result<Vec<(ImageId, Option<String>)>, VaultError> {
+    /// The images that a note shows, each once, with the URLs that it has for them.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn image_urls(&self, note: NoteId) -> Result<Vec<(ImageId, Option<String>)>, VaultError> {
         Ok(catalog::get(self.db(), note)?.map(|entry| entry.digest.images).unwrap_or_default())
     }
 
@@ -335,7 +339,7 @@ impl Vault {
 
     /// All that the images of a reading may be called in a new text of it.
     fn names(&self, reading: &Reading) -> Result<Vec<(String, Target)>, VaultError> {
-        let urls = self.urls(reading.note)?;
+        let urls = self.image_urls(reading.note)?;
         let mut names = Vec::new();
         for embed in reading.body.embeds() {
             let target = Target {

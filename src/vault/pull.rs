@@ -22,6 +22,16 @@ use crate::{
 /// How many segments are on their way at once.
 const AHEAD: usize = 4;
 
+/// What came of reading the segments of a device.
+enum Read {
+    /// All were read.
+    All,
+    /// Some were, and the rest is to be tried again.
+    Part,
+    /// The last that was read is gone: the remote lost it.
+    Lost,
+}
+
 /// What came of reading a segment.
 pub(super) enum Applied {
     /// It was taken in; this many changes were news.
@@ -71,6 +81,7 @@ impl Session<'_> {
     /// The remote lost what it had confirmed: its receipts no longer count, and our numbering there
     /// begins anew under a new id.
     async fn reset(&mut self, reason: ResetReason) -> Result<(), VaultError> {
+        self.again = true;
         tracing::warn!(remote = %self.name, ?reason, "the remote has lost what it had confirmed");
         let remote = self.name.clone();
         let work = move |vault: &Vault| {
@@ -93,7 +104,15 @@ impl Session<'_> {
             reading = sync::reading(&heads, &BTreeMap::new());
         }
         for (device, from) in reading.devices {
-            complete &= self.read_device(device, from).await?;
+            match self.read_device(device, from).await? {
+                Read::All => {}
+                Read::Part => complete = false,
+                Read::Lost => {
+                    // What was read before does not count any more: the next pass reads it all.
+                    self.reset(ResetReason::SegmentGone).await?;
+                    return Ok(false);
+                }
+            }
         }
         Ok(complete)
     }
@@ -149,19 +168,23 @@ impl Session<'_> {
         Ok(known)
     }
 
-    /// Reads the segments of a device from a number on. Gives whether all could be read.
-    async fn read_device(&mut self, device: DeviceId, from: u64) -> Result<bool, VaultError> {
+    /// Reads the segments of a device from a number on.
+    async fn read_device(&mut self, device: DeviceId, from: u64) -> Result<Read, VaultError> {
         let after = After::before_segment(device, from);
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         let listed = listed.map_err(self.error())?;
         let mut chain = self.known_chains()?.remove(&device).unwrap_or_default();
-        let new: Vec<(u64, SegmentHash)> = listed
+        let mut new: Vec<(u64, SegmentHash)> = listed
             .into_iter()
             .filter_map(|listed| match listed.key {
-                Key::Segment { seq, hash, .. } if !chain.holds(seq, hash) => Some((seq, hash)),
+                Key::Segment { seq, hash, .. } => Some((seq, hash)),
                 _ => None,
             })
             .collect();
+        if !chain.hashes.iter().all(|hash| new.contains(&(chain.seq, *hash))) {
+            return Ok(Read::Lost);
+        }
+        new.retain(|(seq, hash)| !chain.holds(*seq, *hash));
         (self.progress)(Progress::Pulling(new.len() as u64));
         let remote = std::sync::Arc::clone(&self.remote);
         let gets = new.into_iter().map(|(seq, hash)| {
@@ -177,16 +200,16 @@ impl Session<'_> {
                 Ok(bytes) => bytes,
                 Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
                     self.problem(&error);
-                    return Ok(false);
+                    return Ok(Read::Part);
                 }
                 Err(error) => return Err(self.error()(error)),
             };
             if !self.take(device, seq, hash, bytes, &mut chain).await? {
-                return Ok(false);
+                return Ok(Read::Part);
             }
             (self.progress)(Progress::Pulled);
         }
-        Ok(true)
+        Ok(Read::All)
     }
 
     /// Takes in one segment. Gives whether it could be read and follows the one before it.
@@ -224,6 +247,7 @@ impl Session<'_> {
             }
             Applied::Twin => {
                 // Under a new id this prefix is somebody else's, and the next pass reads it so.
+                self.again = true;
                 let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
                 self.vault.blocking(renew).await?;
                 Ok(false)

@@ -220,7 +220,7 @@ impl Vault {
     /// What the database said.
     pub fn note_status(&self, note: NoteId) -> Result<NoteStatus, VaultError> {
         let states = self.image_states()?;
-        let images = self.urls(note)?;
+        let images = self.image_urls(note)?;
         let pending = images
             .iter()
             .filter(|(image, url)| is_pending(&states, *image, url.as_deref()))
@@ -276,7 +276,7 @@ impl Vault {
             let notes = catalog::notes_showing(self.db(), image)?;
             if let (None, Some(note)) = (&url, notes.first()) {
                 url = self
-                    .urls(*note)?
+                    .image_urls(*note)?
                     .into_iter()
                     .find(|(of, _)| *of == image)
                     .and_then(|(_, url)| url);
