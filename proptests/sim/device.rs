@@ -109,6 +109,11 @@ impl Device {
         self.vault.as_ref().is_some_and(|vault| vault.read(note, Some(heads)).is_ok())
     }
 
+    /// Whether it holds the bytes of an image.
+    pub(crate) fn holds(&self, image: ImageId) -> bool {
+        self.vault.as_ref().is_some_and(|vault| vault.local_file(image).is_ok_and(|f| f.is_some()))
+    }
+
     pub(crate) async fn add(&self, remote: &Arc<dyn Remote>) -> Check {
         let options = RemoteOptions {
             url: "simulated".into(),

@@ -188,14 +188,14 @@ impl World {
             993..995 => {
                 self.remote.wipe();
                 self.model.remote_lost();
-                self.model.destroyed(self.devices.iter());
+                self.model.destroyed(self.devices.iter(), &self.remote.images());
                 self.note("wipe", "the remote is emptied");
                 Ok(())
             }
             995..998 => {
                 if self.remote.put_back(&mut self.dice) {
                     self.model.remote_lost();
-                    self.model.destroyed(self.devices.iter());
+                    self.model.destroyed(self.devices.iter(), &self.remote.images());
                     self.note("put back", "an old copy of the remote is put back");
                 }
                 Ok(())
@@ -252,7 +252,7 @@ impl World {
     fn restore_backup(&mut self, n: usize) -> Check {
         let seed = self.seed();
         if self.devices[n].restore_backup(seed)? {
-            self.model.destroyed(self.devices.iter());
+            self.model.destroyed(self.devices.iter(), &self.remote.images());
             self.note("restore", format_args!("d{n} is restored from its backup"));
         }
         Ok(())
@@ -274,7 +274,7 @@ impl World {
         let others = self.devices.iter().filter(|device| !device.is_gone()).count();
         if others > 2 {
             self.devices[n].leave();
-            self.model.destroyed(self.devices.iter());
+            self.model.destroyed(self.devices.iter(), &self.remote.images());
             self.note("leave", format_args!("d{n} is gone for ever"));
         }
         Ok(())

@@ -30,6 +30,8 @@ pub(crate) struct Edit {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub edits: Vec<Edit>,
+    /// Images whose bytes were nowhere at some time; somebody may have taken them in again.
+    pub lost: BTreeSet<ImageId>,
     next_char: u32,
     next_name: u32,
 }
@@ -67,7 +69,17 @@ impl Model {
     }
 
     /// After something was destroyed: what neither the remote nor any device has may be lost.
-    pub(crate) fn destroyed<'a>(&mut self, devices: impl Iterator<Item = &'a Device> + Clone) {
+    pub(crate) fn destroyed<'a>(
+        &mut self,
+        devices: impl Iterator<Item = &'a Device> + Clone,
+        remote: &BTreeSet<ImageId>,
+    ) {
+        for (_, image) in self.edits.iter().flat_map(|edit| &edit.embeds) {
+            let held = devices.clone().any(|device| device.holds(*image));
+            if !held && !remote.contains(image) {
+                self.lost.insert(*image);
+            }
+        }
         for edit in self.edits.iter_mut().filter(|edit| !edit.on_remote && !edit.maybe) {
             let known = |device: &Device| !device.is_gone() && device.knows(edit.note, &edit.heads);
             edit.maybe = !devices.clone().any(known);
@@ -132,9 +144,10 @@ impl Model {
         Ok(())
     }
 
-    /// The images that somebody certainly took in.
+    /// The images whose bytes somebody certainly has.
     pub(crate) fn images(&self) -> BTreeSet<ImageId> {
         let certain = self.edits.iter().filter(|edit| !edit.maybe);
-        certain.flat_map(|edit| edit.embeds.iter().map(|(_, image)| *image)).collect()
+        let images = certain.flat_map(|edit| edit.embeds.iter().map(|(_, image)| *image));
+        images.filter(|image| !self.lost.contains(image)).collect()
     }
 }

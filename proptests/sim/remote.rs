@@ -1,13 +1,14 @@
 //! A remote that keeps its contract and is hostile within it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use everleaf::id::ImageId;
 use everleaf::remote::{
     After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
 };
@@ -61,6 +62,16 @@ impl Hostile {
 
     pub(crate) fn objects(&self) -> BTreeMap<String, Bytes> {
         self.0.memory.snapshot()
+    }
+
+    /// The images that it holds.
+    pub(crate) fn images(&self) -> BTreeSet<ImageId> {
+        let names = self.objects().into_keys();
+        let images = names.filter_map(|name| match name.parse() {
+            Ok(Key::Image { image, .. }) => Some(image),
+            _ => None,
+        });
+        images.collect()
     }
 
     /// No more malice from now on.

@@ -248,6 +248,13 @@ impl Session<'_> {
         let body = bytes::Bytes::copy_from_slice(&pulse);
         self.remote.put(&Key::Pulse, body.into()).await.map_err(self.error())?;
         self.memory.pulse_owed = false;
+        self.changed_remote()
+    }
+
+    /// What we put there is not part of what the remembered pulse stands for: were an old copy of the
+    /// remote put back now, it would have that pulse, and its loss would go unnoticed.
+    pub(super) fn changed_remote(&mut self) -> Result<(), VaultError> {
+        self.memory.pulse = None;
         self.remember()
     }
 

@@ -38,7 +38,7 @@ impl Session<'_> {
             let plan = self.vault.blocking(move |vault| vault.plan_uploads(&name)).await?;
             if !plan.due.is_empty() {
                 self.memory.pulse_owed = true;
-                self.remember()?;
+                self.changed_remote()?;
                 self.round(plan.due, &unreachable).await?;
             } else if let Some(next) = plan.next_in_round {
                 let clock = &self.vault.0.clock;
