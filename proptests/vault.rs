@@ -1,10 +1,23 @@
 //! One device, and two that meet.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use everleaf::remote::{Memory, Remote};
+use everleaf::{
+    clock::SimulatedClock,
+    id::{ImageId, NoteId},
+    remote::{Memory, Remote},
+    vault::{NewNote, Vault},
+};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use tempfile::TempDir;
 
-use crate::{image::png, world::Device};
+use crate::{
+    image::png,
+    world::{Device, NOW, options},
+};
 
 fn memory() -> Arc<dyn Remote> {
     Arc::new(Memory::new())
@@ -40,4 +53,163 @@ async fn two_devices_that_edit_one_paragraph_offline_end_up_the_same() {
     assert_eq!((idle.requests.head, idle.requests.list, idle.requests.get), (1, 0, 0));
     laptop.check();
     phone.check();
+}
+
+/// A vault in a folder whose path needs care wherever it is written, with images beside it.
+struct Odd {
+    folder: TempDir,
+    vault: Vault,
+}
+
+impl Odd {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SimulatedClock::new(NOW, 1));
+        let path = folder.path().join("my (\"old\") 'no,tes' 100% a&b;");
+        std::fs::create_dir_all(folder.path().join("x")).unwrap();
+        let vault = Vault::create(&path, "odd", None, options(&clock)).unwrap();
+        for (name, bytes) in [("a.png", "a"), ("b.png", "b"), ("x/a.png", "x"), ("x/b.png", "a")] {
+            std::fs::write(folder.path().join(name), png(4, 3, bytes.as_bytes())).unwrap();
+        }
+        Self { folder, vault }
+    }
+
+    fn note(&self, source: &str) -> NoteId {
+        let folder = Some(self.folder.path().to_path_buf());
+        self.vault.new_note(&NewNote { source: source.into(), path: None, folder }).unwrap()
+    }
+
+    fn edit(&self, note: NoteId, source: &str, folder: &str) -> bool {
+        let heads = self.vault.read(note, None).unwrap().heads;
+        let folder = self.folder.path().join(folder);
+        self.vault.edit(note, &heads, source, Some(&folder)).unwrap()
+    }
+
+    fn source(&self, note: NoteId) -> String {
+        self.vault.read(note, None).unwrap().body.source()
+    }
+
+    fn shown(&self, note: NoteId) -> String {
+        self.vault.markdown(&self.vault.read(note, None).unwrap()).unwrap()
+    }
+
+    fn images(&self, note: NoteId) -> Vec<ImageId> {
+        let body = self.vault.read(note, None).unwrap().body;
+        body.embeds().map(|embed| embed.image).collect()
+    }
+
+    fn local(&self, image: ImageId) -> PathBuf {
+        self.vault.local_file(image).unwrap().unwrap()
+    }
+}
+
+#[test]
+fn a_local_file_is_shown_as_its_place_needs() {
+    let odd = Odd::new();
+    let source = "![](a.png) ![](<a.png> 't') <img src='a.png' srcset=\"a.png 2x\"> ![[a.png|3]]";
+    let note = odd.note(source);
+    let file = odd.local(odd.images(note)[0]);
+    let file = file.to_str().unwrap();
+    let shown = odd.shown(note);
+    let encoded = shown.strip_prefix("![](").unwrap().split_once(") ").unwrap().0;
+    let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8().unwrap();
+    assert_eq!(decoded, file);
+    let (plain, _) = source.split_once("![[").unwrap();
+    assert_eq!(shown, format!("{}![[{file}|3]]", plain.replace("a.png", encoded)));
+    assert_eq!(everleaf::note::markdown::destinations(&shown).len(), 5);
+    // Copied to where it never stood, it is that image still.
+    odd.edit(note, &format!("{source}\n\n![]({encoded})\n"), "");
+    assert_eq!(odd.source(note), format!("{source}\n\n![](a.png)\n"));
+}
+
+#[test]
+fn an_image_that_was_fenced_and_let_go_of_comes_back() {
+    let odd = Odd::new();
+    let note = odd.note("# T\n\n![k](a.png)\n");
+    let image = odd.images(note);
+    let fenced = "# T\n\n```\n![k](a.png)\n```\n";
+    // The folder has other images by now, or none.
+    for (source, folder) in [
+        (fenced, "x"),
+        ("# T\n\n![k](a.png)\n", "x"),
+        ("# T\n\n![k](a.png\n", "none"),
+        ("# T\n\n![k](a.png)!\n", "none"),
+    ] {
+        assert!(odd.edit(note, source, folder));
+        assert_eq!((odd.source(note), odd.images(note)), (source.to_owned(), image.clone()));
+    }
+    assert!(odd.edit(note, fenced, "none"));
+    assert_eq!(odd.shown(note), fenced);
+}
+
+#[test]
+fn two_images_of_one_name_are_told_apart() {
+    let odd = Odd::new();
+    let note = odd.note("one\n\ntwo\n");
+    let heads = odd.vault.read(note, None).unwrap().heads;
+    // Two devices, each with a file of that name.
+    for (source, folder) in [("one ![](a.png)\n\ntwo\n", ""), ("one\n\ntwo ![](a.png)\n", "x")] {
+        odd.vault.edit(note, &heads, source, Some(&odd.folder.path().join(folder))).unwrap();
+    }
+    assert_eq!(odd.source(note), "one ![](a.png)\n\ntwo ![](a.png)\n");
+    let images = odd.images(note);
+    assert_ne!(images[0], images[1]);
+    for (source, order) in [
+        ("new\n\none ![](a.png)\n\ntwo ![x](a.png)\n", &[0, 1][..]),
+        ("one ![](a.png)\n\nnew\n\n- two\n  ![[a.png]]\n", &[0, 1]),
+        ("- two\n  ![[a.png]]\n", &[1]),
+    ] {
+        assert!(odd.edit(note, source, "none"));
+        assert_eq!(odd.source(note), source);
+        let expected: Vec<_> = order.iter().map(|at| images[*at]).collect();
+        assert_eq!(odd.images(note), expected, "{source}");
+    }
+}
+
+/// Texts that show the images of [`Odd`] in every way, in code too.
+fn shows() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec!["a.png", "b.png", "x/a.png", "x/b.png", "no.png"]);
+    let part = (name, 0..9_u8).prop_map(|(name, kind)| match kind {
+        0 => format!("![k]({name}) "),
+        1 => format!("![k](<{name}> \"t\")\n"),
+        2 => format!("<img src='{name}' alt=x> "),
+        3 => format!("<img src={name} srcset=\"{name} 2x, b.png 3x\">\n\n"),
+        4 => format!("![[{name}|300]] "),
+        5 => format!("![k][{name}] ![{name}]\n\n[{name}]: {name}\n\n"),
+        6 => format!("```\n![k]({name})\n```\n"),
+        7 => format!("![k]({name}\n\n"),
+        _ => "word `code` ".to_owned(),
+    });
+    prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+#[test]
+fn what_was_shown_and_comes_back_changes_nothing() {
+    let odd = Odd::new();
+    let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
+    let texts = (shows(), shows(), prop::sample::select(vec!["a.png", "b.png"]), any::<bool>());
+    let run = runner.run(&texts, |(before, after, name, fence)| {
+        let note = odd.note(&format!("{before}\n\n![k](x/a.png)\n\n{after}"));
+        let heads = odd.vault.read(note, None).unwrap().heads;
+        // Replaced twice at once, so that two stand side by side, and fenced thereafter.
+        for name in [name, "x/b.png"] {
+            let source = format!("{before}\n\n![k]({name})\n\n{after}");
+            odd.vault.edit(note, &heads, &source, Some(odd.folder.path())).unwrap();
+        }
+        if fence {
+            let fenced = odd.source(note).replace("\n\n![k](", "\n\n~~~\n![k](");
+            odd.edit(note, &fenced, "none");
+        }
+        let (source, shown, images) = (odd.source(note), odd.shown(note), odd.images(note));
+        for folder in ["", "x", "none"] {
+            prop_assert!(!odd.edit(note, &shown, folder));
+            prop_assert!(!odd.edit(note, &source, folder));
+        }
+        // With something else edited, all of it is still what it was.
+        odd.edit(note, &format!("{shown}\n\n."), "none");
+        prop_assert_eq!(odd.source(note), format!("{source}\n\n."));
+        prop_assert_eq!(odd.images(note), images);
+        Ok(())
+    });
+    run.unwrap();
 }

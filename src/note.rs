@@ -19,6 +19,7 @@ mod embed;
 mod history;
 mod layout;
 pub mod markdown;
+mod parse;
 
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};

@@ -4,7 +4,7 @@ use crate::{
     id::ImageId,
     note::{
         layout::{Layout, Show},
-        markdown::{self, Destination, Syntax},
+        markdown::{self, Syntax},
     },
 };
 
@@ -65,32 +65,6 @@ impl Body {
                 other => body.pieces.push(other),
             }
         }
-        body
-    }
-
-    /// Reads Markdown. `find` says which image a destination names; where it names none it stays text.
-    #[must_use]
-    pub fn parse(source: &str, mut find: impl FnMut(&Destination) -> Option<Target>) -> Self {
-        let (mut body, mut at) = (Self::default(), 0);
-        for destination in markdown::destinations(source) {
-            let Some(target) = find(&destination) else { continue };
-            let range = destination.range;
-            let (Some(text), Some(name)) = (source.get(at..range.start), source.get(range.clone()))
-            else {
-                continue;
-            };
-            if text.is_empty() && at > 0 {
-                continue; // Two embeds side by side would mean something else.
-            }
-            at = range.end;
-            body.push_text(text);
-            body.pieces.push(Piece::Embed(Embed {
-                image: target.image,
-                name: target.name.unwrap_or_else(|| name.to_owned()),
-                path: target.path,
-            }));
-        }
-        body.push_text(source.get(at..).unwrap_or_default());
         body
     }
 

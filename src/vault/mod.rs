@@ -23,6 +23,7 @@ mod open;
 mod pull;
 mod push;
 mod remotes;
+mod spelling;
 mod status;
 mod uploads;
 mod verify;

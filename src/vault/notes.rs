@@ -7,7 +7,12 @@ use std::{
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::{Vault, VaultError, open::io, status::Listed};
+use super::{
+    Vault, VaultError,
+    open::io,
+    spelling::{Known, Spellings},
+    status::Listed,
+};
 use crate::{
     db::Read as _,
     event::{Event, Origin},
@@ -104,29 +109,15 @@ impl Vault {
     }
 
     /// The Markdown of a reading with URLs in place of the names of images that have one; of the
-    /// rest, the local file, else `blake3:<64 hex>`.
+    /// rest, the local file, else `blake3:<64 hex>`. Percent-encoded but in wiki embeds; where a name
+    /// stands in no image, in code for instance, it is left as it is.
     ///
     /// # Errors
     ///
     /// What the database said.
     pub fn markdown(&self, reading: &Reading) -> Result<String, VaultError> {
-        let urls = self.image_urls(reading.note)?;
-        let mut failed = None;
-        let text = reading.body.render(|embed, _| {
-            let url = urls.iter().find(|(image, _)| *image == embed.image);
-            if let Some((_, Some(url))) = url {
-                return Some(url.clone());
-            }
-            match self.local_file(embed.image) {
-                Ok(Some(path)) => Some(path.display().to_string()),
-                Ok(None) => Some(format!("blake3:{}", embed.image)),
-                Err(error) => {
-                    failed = Some(error);
-                    None
-                }
-            }
-        });
-        failed.map_or(Ok(text), Err)
+        let spellings = Spellings::of(self, reading)?;
+        Ok(reading.body.render(|embed, syntax| spellings.shown(embed, syntax)))
     }
 
     /// The images that a note shows, each once, with the URLs that it has for them.
@@ -148,8 +139,9 @@ impl Vault {
         Ok(record.map(|record| self.0.images.path(image, record.media_type)))
     }
 
-    /// Changes the body of a note to `source`, which its author wrote having seen it at `base`: what
-    /// happened to it meanwhile stays. Gives whether anything changed.
+    /// Changes the body of a note to `source`, which its author wrote having seen it at `base`, as its
+    /// source or as [`Vault::markdown`] shows it: what happened to it meanwhile stays. Gives whether
+    /// anything changed.
     ///
     /// # Errors
     ///
@@ -163,7 +155,7 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         check_length(source)?;
         let before = self.read(note, Some(base))?;
-        if before.body.source() == source {
+        if before.body.source() == source || self.markdown(&before)? == source {
             return Ok(false);
         }
         let mut found = Vec::new();
@@ -299,8 +291,8 @@ impl Vault {
         Ok(rows.map(|(note, entry)| Listed::new(note, entry, &states)).collect())
     }
 
-    /// Finds what the destinations in a source stand for: an image that the note showed before under
-    /// this name, URL, path or hash; else a file of `folder`, which is taken in.
+    /// Finds what the destinations in a source stand for: an image that the note showed before there, or
+    /// under this name, URL, path or hash; else a file of `folder`, which is taken in.
     fn parse(
         &self,
         source: &str,
@@ -308,20 +300,10 @@ impl Vault {
         folder: Option<&Path>,
         stored: &mut Vec<Stored>,
     ) -> Result<Body, VaultError> {
-        let names = match before {
-            Some(reading) => self.names(reading)?,
-            None => Vec::new(),
-        };
         let mut batch = self.0.images.batch();
         let mut failed = None;
-        let body = Body::parse(source, |destination| {
-            let written = source.get(destination.range.clone()).unwrap_or_default();
-            let known =
-                names.iter().find(|(name, _)| name == written || *name == destination.target);
-            if let Some((_, target)) = known {
-                return Some(target.clone());
-            }
-            match self.take_in(destination, folder, &mut batch) {
+        let mut take_in =
+            |destination: &Destination| match self.take_in(destination, folder, &mut batch) {
                 Ok(taken) => taken.map(|image| {
                     let target = Target { image: image.image, path: None, name: None };
                     stored.push(image);
@@ -331,32 +313,26 @@ impl Vault {
                     failed = Some(error);
                     None
                 }
+            };
+        let body = match before {
+            None => Body::parse(source, take_in),
+            Some(before) => {
+                let spellings = Spellings::of(self, before)?;
+                let mut known = Known::of(&before.body, &spellings);
+                Body::parse_edit(
+                    &before.body,
+                    source,
+                    |embed, syntax| spellings.shown(embed, syntax),
+                    |destination, stood| {
+                        let written = source.get(destination.range.clone()).unwrap_or_default();
+                        let known = known.find(destination, written, stood);
+                        known.or_else(|| take_in(destination))
+                    },
+                )
             }
-        });
+        };
         batch.finish()?;
         failed.map_or(Ok(body), Err)
-    }
-
-    /// All that the images of a reading may be called in a new text of it.
-    fn names(&self, reading: &Reading) -> Result<Vec<(String, Target)>, VaultError> {
-        let urls = self.image_urls(reading.note)?;
-        let mut names = Vec::new();
-        for embed in reading.body.embeds() {
-            let target = Target {
-                image: embed.image,
-                path: embed.path.clone(),
-                name: Some(embed.name.clone()),
-            };
-            names.push((embed.name.clone(), target.clone()));
-            names.push((format!("blake3:{}", embed.image), target.clone()));
-            if let Some(path) = self.local_file(embed.image)? {
-                names.push((path.display().to_string(), target.clone()));
-            }
-            if let Some((_, Some(url))) = urls.iter().find(|(image, _)| *image == embed.image) {
-                names.push((url.clone(), target));
-            }
-        }
-        Ok(names)
     }
 
     fn take_in(
