@@ -10,6 +10,7 @@
 
 mod backends;
 mod decisions;
+mod demo;
 mod event;
 mod golden;
 mod image;

@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod db;
+#[cfg(feature = "cli")]
+pub mod demo;
 pub mod event;
 pub mod id;
 pub mod image;
