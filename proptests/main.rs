@@ -26,6 +26,7 @@ mod scenarios;
 mod seal;
 mod segment;
 mod shared;
+mod tidy;
 mod twins;
 mod vault;
 mod world;
