@@ -19,6 +19,7 @@ mod key;
 mod log;
 mod markdown;
 mod note;
+mod readme;
 mod remote;
 mod resolve;
 mod s3;

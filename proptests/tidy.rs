@@ -355,3 +355,41 @@ fn nothing_is_put_off_and_nothing_names_one_machine() {
     }
     holds("What is in the tree is done, and works on any machine.", &broken);
 }
+
+/// The rows of README's table of promises: their numbers, and the tests that they name.
+fn promises(readme: &str) -> Vec<(usize, Vec<String>)> {
+    let rows = readme.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        let number = cells.next()?.trim().parse().ok()?;
+        let tests = cells.nth(1)?.trim_end_matches(" |").split(", ");
+        Some((number, tests.map(|test| test.trim_matches('`').to_owned()).collect()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_promise_has_its_tests() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let promises = promises(&readme);
+    let files = rust("proptests");
+    let mut broken = Vec::new();
+    for (number, tests) in &promises {
+        for test in tests {
+            let Some((module, name)) = test.rsplit_once("::") else {
+                broken.push(format!("promise {number}: `{test}` is no `module::test`"));
+                continue;
+            };
+            let path = format!("proptests/{}.rs", module.replace("::", "/"));
+            let declared = format!("fn {name}(");
+            let file = files.iter().find(|file| file.path == path);
+            if !file.is_some_and(|file| file.text.contains(&declared)) {
+                broken.push(format!("promise {number}: there is no `fn {name}` in {path}"));
+            }
+        }
+    }
+    let numbers: Vec<usize> = promises.iter().map(|(number, _)| *number).collect();
+    if numbers != (1..=12).collect::<Vec<_>>() {
+        broken.push(format!("README.md lists promises {numbers:?}, and should list 1 to 12"));
+    }
+    holds("README.md names the tests of every promise as they are called.", &broken);
+}
