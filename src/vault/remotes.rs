@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::{Vault, VaultError};
 use crate::{
     event::{Event, RemoteName, RemoteOptions},
-    id::ImageId,
-    projection::{catalog, receipts},
-    remote::{Key, Remote, RemoteError, RemoteExt as _, public_url},
+    projection::receipts,
+    remote::{Key, Remote, RemoteError, RemoteExt as _},
     segment::{VAULT_FILE_LIMIT, VaultFile},
 };
 
@@ -106,18 +105,6 @@ impl Vault {
     pub fn remove_remote(&self, name: &RemoteName) -> Result<(), VaultError> {
         self.remote(Some(name))?;
         self.record([Event::RemoteRemoved { remote: name.clone() }])
-    }
-
-    /// The URL that an image has on a remote with a public base.
-    pub(crate) fn public_url(
-        &self,
-        remote: &receipts::Remote,
-        image: ImageId,
-    ) -> Result<Option<String>, VaultError> {
-        let Some(base) = &remote.options.public_url else { return Ok(None) };
-        let record = catalog::image_record(self.db(), image)?;
-        Ok(record
-            .map(|record| public_url(base, &Key::Image { image, media_type: record.media_type })))
     }
 
     /// Whether a remote is this vault's; `false` where it is nobody's yet.
