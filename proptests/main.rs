@@ -10,6 +10,7 @@
 
 mod backends;
 mod decisions;
+mod demo;
 mod event;
 mod golden;
 mod image;
@@ -18,6 +19,7 @@ mod key;
 mod log;
 mod markdown;
 mod note;
+mod readme;
 mod remote;
 mod resolve;
 mod s3;
@@ -26,6 +28,7 @@ mod seal;
 mod segment;
 mod shared;
 mod sim;
+mod tidy;
 mod twins;
 mod vault;
 mod world;
