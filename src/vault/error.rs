@@ -57,11 +57,19 @@ pub enum VaultError {
     /// An image could not be taken in or given out.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A file was to be taken in, and is no image that can be.
+    #[error("{} was not taken in", path.display())]
+    ImageFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ImageError,
+    },
     /// The key is none.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A remote could not do what was asked.
-    #[error("remote `{remote}`: {source}")]
+    #[error("remote `{remote}` can't be used")]
     Remote {
         /// Which.
         remote: RemoteName,
@@ -69,7 +77,7 @@ pub enum VaultError {
         source: RemoteError,
     },
     /// What a remote holds is not what was put there.
-    #[error("remote `{remote}`: {source}")]
+    #[error("remote `{remote}` holds what can't be read")]
     Segment {
         /// Which.
         remote: RemoteName,
@@ -77,7 +85,7 @@ pub enum VaultError {
         source: SegmentError,
     },
     /// The file that says whose a remote is can't be read.
-    #[error("remote `{remote}`: {source}")]
+    #[error("remote `{remote}` can't be used")]
     RemoteVaultFile {
         /// Which.
         remote: RemoteName,
@@ -101,7 +109,7 @@ pub enum VaultError {
     #[error("there is no remote `{0}`")]
     UnknownRemote(RemoteName),
     /// No remote was named, and there is not exactly one.
-    #[error("which remote? there are {0}")]
+    #[error("{}", match .0 { 0 => "there is no remote yet".to_owned(), some => format!("there are {some} remotes") })]
     WhichRemote(usize),
     /// The name can't be one of a remote.
     #[error(transparent)]
@@ -179,7 +187,7 @@ impl VaultError {
             Self::UnknownImage(_) => "`everleaf images` shows their ids".into(),
             Self::UnknownRemote(_) => "`everleaf remote list` shows the names".into(),
             Self::WhichRemote(0) => "add one with `everleaf remote add NAME URL`".into(),
-            Self::WhichRemote(_) => "name one of those that `everleaf remote list` shows".into(),
+            Self::WhichRemote(_) => "name one; `everleaf remote list` shows them".into(),
             Self::WrongVault { .. } => {
                 "check the URL and the key: each vault needs a bucket, prefix or folder of its own".into()
             }

@@ -37,7 +37,7 @@ use std::{
 pub use self::{
     error::VaultError,
     exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
-    notes::{AttachedImage, NewNote, Reading},
+    notes::{AttachedImage, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,
     status::{ImageCounts, ImageStatus, Listed, NoteStatus, Place, VaultStatus},
