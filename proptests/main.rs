@@ -9,6 +9,8 @@
 )]
 
 mod backends;
+mod cli;
+mod errors;
 mod event;
 mod golden;
 mod image;

@@ -18,6 +18,7 @@ mod log;
 mod notes;
 mod progress;
 mod remote;
+mod signal;
 mod status;
 mod sync;
 mod text;

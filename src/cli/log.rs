@@ -1,6 +1,6 @@
 //! `log`: what happened.
 
-use std::{process::ExitCode, time::Duration};
+use std::{pin::pin, process::ExitCode, time::Duration};
 
 use clap::Args;
 use everleaf::{
@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     CliError, Context, Result,
+    signal::stopped,
     text::{clean, time},
 };
 
@@ -42,17 +43,19 @@ pub(super) struct Log {
 impl Log {
     pub(super) async fn run(self, context: &Context) -> Result {
         let mut next = Seq(self.since.max(1));
+        if !self.follow {
+            self.print(context, &context.vault()?, next)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut stopped = pin!(stopped());
         loop {
             match context.vault() {
                 Ok(vault) => next = self.print(context, &vault, next)?,
-                Err(error) if self.follow && is_busy(&error) => {}
+                Err(error) if is_busy(&error) => {}
                 Err(error) => return Err(error),
             }
-            if !self.follow {
-                return Ok(ExitCode::SUCCESS);
-            }
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+                () = &mut stopped => return Ok(ExitCode::SUCCESS),
                 () = tokio::time::sleep(POLL) => {}
             }
         }

@@ -21,6 +21,7 @@ use super::{
     context::connect,
     error::{self, chain},
     progress::Shown,
+    signal::stopped,
     text::{count, size, time},
 };
 
@@ -50,6 +51,11 @@ pub(super) struct Sync {
     #[arg(long)]
     watch: bool,
 }
+
+/// Nothing here can mend a remote; whoever has the notes can fill another.
+const PROBLEMS_HINT: &str = "\
+hint: sync again later; if this stays, add an empty remote on a device that has what is missing, and \
+let all devices use that";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Images {
@@ -94,19 +100,6 @@ impl Sync {
         };
         context.show(&outcome, |out| outcome.write(out))?;
         Ok(outcome.warn(context))
-    }
-}
-
-/// Waits until somebody ends this process in good order.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
     }
 }
 
@@ -232,6 +225,9 @@ impl Outcome {
             }
             for stuck in &self.stuck {
                 context.tell(stuck.describe());
+            }
+            if !self.report.problems.is_empty() {
+                context.tell(PROBLEMS_HINT);
             }
         }
         let well = self.report.problems.is_empty()

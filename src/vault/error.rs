@@ -102,6 +102,9 @@ pub enum VaultError {
         /// Whose it would have to be.
         expected: VaultId,
     },
+    /// A remote holds another vault than the one that the key is of.
+    #[error("remote `{0}` holds another vault than the one that the key is of")]
+    WrongKey(RemoteName),
     /// A remote holds no vault to join.
     #[error("remote `{0}` holds no vault yet")]
     NothingToJoin(RemoteName),
@@ -189,7 +192,19 @@ impl VaultError {
             Self::WhichRemote(0) => "add one with `everleaf remote add NAME URL`".into(),
             Self::WhichRemote(_) => "name one; `everleaf remote list` shows them".into(),
             Self::WrongVault { .. } => {
-                "check the URL and the key: each vault needs a bucket, prefix or folder of its own".into()
+                "check the URL: each vault needs a bucket, prefix or folder of its own".into()
+            }
+            Self::WrongKey(_) => {
+                "check the URL, and take the key from a device that has the vault: `everleaf key` shows it".into()
+            }
+            Self::Key(_) => "`everleaf key` shows it on a device that has the vault".into(),
+            Self::ImageFile { source: ImageError::TooLarge { .. }, .. } => {
+                "EVERLEAF_IMAGE_LIMIT raises the limit, as in `EVERLEAF_IMAGE_LIMIT=1G`".into()
+            }
+            Self::Io { source, .. } | Self::Image(ImageError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                "check the path".into()
             }
             Self::NothingToJoin(_) => {
                 "check the URL, and run `everleaf sync` on a device that has the vault".into()
@@ -207,6 +222,9 @@ fn remote_hint(error: &RemoteError) -> Option<String> {
     Some(match error {
         RemoteError::Offline { .. } => {
             "check the network and the endpoint; what is pending stays and is sent next time".into()
+        }
+        RemoteError::NoBucket { .. } => {
+            "`everleaf remote add` under the same name corrects a URL".into()
         }
         RemoteError::Busy { .. } => "run `everleaf sync` again in a while".into(),
         RemoteError::Denied { .. } => {

@@ -114,7 +114,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`VaultError::NothingToJoin`] or [`VaultError::WrongVault`] where it does not.
+    /// [`VaultError::NothingToJoin`] or [`VaultError::WrongKey`] where it does not.
     pub async fn check_joinable(
         name: &RemoteName,
         remote: &dyn Remote,
@@ -123,10 +123,7 @@ impl Vault {
         let found = owner(name, remote).await?;
         match found.ok_or_else(|| VaultError::NothingToJoin(name.clone()))? {
             found if found == key.vault_id() => Ok(()),
-            found => {
-                let (remote, expected) = (name.clone(), key.vault_id());
-                Err(VaultError::WrongVault { remote, found, expected })
-            }
+            _ => Err(VaultError::WrongKey(name.clone())),
         }
     }
 
