@@ -58,22 +58,23 @@ struct Cli {
     command: Command,
 }
 
-const EXAMPLES: &str = "\
+macro_rules! examples {
+    () => {
+        "\
 Examples:
   everleaf init                                   make a vault, and show its key
   everleaf new bread.md                           take in a note with its images
   everleaf remote add origin dir:/media/stick     meet the other devices on a USB stick
   everleaf sync                                   exchange what is new
-  everleaf join dir:/media/stick --key -          the same vault, on another device";
+  everleaf join dir:/media/stick --key -          the same vault, on another device"
+    };
+}
 
-const EXAMPLES_AND_ENVIRONMENT: &str = "\
-Examples:
-  everleaf init                                   make a vault, and show its key
-  everleaf new bread.md                           take in a note with its images
-  everleaf remote add origin dir:/media/stick     meet the other devices on a USB stick
-  everleaf sync                                   exchange what is new
-  everleaf join dir:/media/stick --key -          the same vault, on another device
+const EXAMPLES: &str = examples!();
 
+const EXAMPLES_AND_ENVIRONMENT: &str = concat!(
+    examples!(),
+    "\n
 NOTE is a unique start of a note's id, its path, or its exact title.
 
 Environment:
@@ -85,7 +86,8 @@ Environment:
   VISUAL, EDITOR        what `new` and `edit` open
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws: credentials of S3 stores
 
-Exit codes: 0 done; 1 something went wrong; 2 the command line makes no sense.";
+Exit codes: 0 done; 1 something went wrong; 2 the command line makes no sense."
+);
 
 #[derive(Args)]
 struct Global {
