@@ -10,13 +10,16 @@
 
 mod backends;
 mod event;
+mod folder;
 mod golden;
 mod image;
 mod images;
 mod key;
+mod offline;
 mod remote;
 mod s3;
 mod seal;
 mod segment;
 mod vault;
+mod vaults;
 mod world;
