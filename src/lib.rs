@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod db;
 pub mod event;
+pub mod folder;
 pub mod id;
 pub mod image;
 pub mod images;

@@ -29,6 +29,9 @@ pub enum VaultError {
     /// Something else is there.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// What is in a folder did not come from this vault, so an export might destroy it.
+    #[error("{} is not empty, and this vault did not export what is in it", .0.display())]
+    NotExported(PathBuf),
     /// A newer everleaf made it.
     #[error("the vault in {} has format {format}, which a newer everleaf made", path.display())]
     Newer {
@@ -170,6 +173,7 @@ impl VaultError {
             }
             Self::Exists(_) => "name another folder with --vault, or use this vault as it is".into(),
             Self::NotEmpty(_) => "name an empty or a new folder with --vault".into(),
+            Self::NotExported(_) => "export to an empty or a new folder".into(),
             Self::Newer { .. } => "use the everleaf that made it, or a newer one".into(),
             Self::Incomplete(_) => {
                 "restore the folder from a backup, or join the vault anew from a remote".into()

@@ -14,6 +14,7 @@
 //!
 //! What is here blocks and knows no runtime, except for [`Vault::sync`] and what it calls.
 
+mod batch;
 mod cache;
 mod error;
 mod exchange;
@@ -43,6 +44,7 @@ pub use self::{
     status::{ImageCounts, ImageStatus, Listed, NoteStatus, Place, VaultStatus},
     verify::{Finding, Verification},
 };
+pub(crate) use self::{notes::read_source, open::io};
 use crate::{
     clock::{self, Clock},
     db::Db,

@@ -334,7 +334,7 @@ impl Vault {
     }
 
     /// All that the images of a reading may be called in a new text of it.
-    fn names(&self, reading: &Reading) -> Result<Vec<(String, Target)>, VaultError> {
+    pub(crate) fn names(&self, reading: &Reading) -> Result<Vec<(String, Target)>, VaultError> {
         let urls = self.urls(reading.note)?;
         let mut names = Vec::new();
         for embed in reading.body.embeds() {
