@@ -497,3 +497,22 @@ fn tables_are_for_people() {
         assert_eq!(machine.run(&["--json", "show", short]).json()["note"], id.as_str());
     }
 }
+
+#[test]
+fn a_folder_goes_in_and_comes_out() {
+    let machine = Machine::with_vault();
+    fs::create_dir_all(machine.path("notes/Recipes")).unwrap();
+    let bread = "# Bread\r\n![](../crumb.png)\n![](../Gone.png)\n";
+    machine.file("notes/Recipes/Bread.md", bread);
+    machine.file("notes/crumb.png", png(4, 3, b"crumb"));
+    machine.file("notes/latin1.md", b"Caf\xe9\n");
+    let imported = machine.run(&["--json", "import", "notes"]).json();
+    has_keys(&imported, &["notes", "changed", "images", "missing", "skipped"]);
+    has_keys(&imported["images"], &["references", "distinct", "bytes_referenced", "bytes_stored"]);
+    assert_eq!(imported["missing"][0]["destination"], "../Gone.png");
+    assert_eq!(imported["skipped"][0]["path"], "latin1.md");
+    assert_eq!(machine.run(&["--json", "import", "notes"]).json()["changed"], 0);
+    machine.run(&["export", "copy"]).ok();
+    assert_eq!(fs::read_to_string(machine.path("copy/Recipes/Bread.md")).unwrap(), bread);
+    assert_eq!(fs::read(machine.path("copy/crumb.png")).unwrap(), png(4, 3, b"crumb"));
+}

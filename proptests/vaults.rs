@@ -145,7 +145,11 @@ async fn joined(name: &str, seed: u64, first: &Device, options: &RemoteOptions) 
 }
 
 /// Puts a device and another one through a remote, and gives what the second one's export is.
-async fn through(remote: Arc<dyn Remote>, first: &Device, second: &Device) -> BTreeMap<String, String> {
+async fn through(
+    remote: Arc<dyn Remote>,
+    first: &Device,
+    second: &Device,
+) -> BTreeMap<String, String> {
     let pushed = first.sync(&remote).await;
     assert_eq!((pushed.uploaded.failed, pushed.uploaded.blocked), (0, 0));
     second.sync(&remote).await;
@@ -194,7 +198,10 @@ fn every_vault_comes_in_as_the_manifest_says_and_goes_out_byte_for_byte() {
         let export = device.folder.path().join("export");
         let last = *device.vault().follow().borrow();
         let again = import(device.vault(), &export, &ImportOptions::default(), &|_| ()).unwrap();
-        assert_eq!((again.notes, again.changed, again.images), (told.number("notes"), 0, told.images()));
+        assert_eq!(
+            (again.notes, again.changed, again.images),
+            (told.number("notes"), 0, told.images())
+        );
         assert_eq!(*device.vault().follow().borrow(), last);
         device.check();
         broken += told.number("local_broken");

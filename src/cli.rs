@@ -12,6 +12,7 @@ mod check;
 mod context;
 mod editor;
 mod error;
+mod folder;
 mod generate;
 mod images;
 mod log;
@@ -129,6 +130,8 @@ enum Command {
     Attach(attach::Attach),
     Trash(notes::Trash),
     Restore(notes::Restore),
+    Import(folder::Import),
+    Export(folder::Export),
     Status(status::Status),
     Images(images::Images),
     Retry(images::Retry),
@@ -155,6 +158,8 @@ impl Command {
             Self::Attach(command) => command.run(context).await,
             Self::Trash(command) => command.run(context),
             Self::Restore(command) => command.run(context),
+            Self::Import(command) => command.run(context),
+            Self::Export(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Images(command) => command.run(context),
             Self::Retry(command) => command.run(context),

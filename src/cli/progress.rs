@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use everleaf::vault::Progress;
+use everleaf::{folder, vault::Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, text::count};
@@ -39,6 +39,14 @@ impl Shown {
             | Progress::NotUploaded(_)
             | Progress::Fetched(_) => self.advance(),
             Progress::Pushed => {}
+        }
+    }
+
+    /// Follows an import or an export.
+    pub(super) fn folder(&self, what: &str, progress: folder::Progress) {
+        match progress {
+            folder::Progress::Notes(notes) => self.begin(what, notes, "note"),
+            folder::Progress::Note => self.advance(),
         }
     }
 

@@ -35,6 +35,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub(crate) use self::open::io;
 pub use self::{
     error::VaultError,
     exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
@@ -44,7 +45,6 @@ pub use self::{
     status::{ImageCounts, ImageStatus, Listed, NoteStatus, Place, VaultStatus},
     verify::{Finding, Verification},
 };
-pub(crate) use self::{notes::read_source, open::io};
 use crate::{
     clock::{self, Clock},
     db::Db,
