@@ -1,6 +1,6 @@
 //! The database of a vault: opened once, locked, read in rows, written in batches.
 //!
-//! The only file that knows fjall. Three keyspaces: `log` (events), `state` (every projection's
+//! The only module that knows fjall. Three keyspaces: `log` (events), `state` (every projection's
 //! tables, told apart by the first byte of the key) and `cache` (what can be made again).
 //!
 //! What fjall does badly is closed here: it is created in a temporary folder and renamed, since a
@@ -10,25 +10,29 @@
 //! repeated. A large value that was not synced can also keep it from opening, so a batch with one is
 //! always synced.
 
+mod open;
+mod table;
+
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, Write as _},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, PersistMode};
+
+use self::open::{copy_journals, create, engine, io, lock};
+pub use self::{
+    open::sync_folder,
+    table::{Changes, Draft, Read, Table, decode_row},
+};
 
 /// Values above this are never left unsynced.
 const LARGE_VALUE: usize = 2048;
-const MEMTABLE: u64 = 8 << 20;
-const JOURNALS: u64 = 64 << 20;
-const CACHE: u64 = 16 << 20;
-/// How many copies of journals are kept.
-const COPIES_KEPT: usize = 3;
 
 /// Why the database could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -72,75 +76,6 @@ pub enum DbError {
         /// What the codec says.
         source: postcard::Error,
     },
-}
-
-/// Where in `state` a row is. Numbered by the first byte of its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
-    /// Name → number: how far each projection has read the log.
-    Cursors = 0,
-    /// Change hash → the event that brought it.
-    Changes = 1,
-    /// Note → its heads and how long its tail is.
-    Documents = 2,
-    /// Note, event → nothing: the changes of a note, in the order of the log.
-    Tails = 3,
-    /// Note → what `list` shows of it.
-    Catalog = 4,
-    /// Note → nothing: its row in the catalog is to be made again.
-    Stale = 5,
-    /// Image, note → nothing: which notes show an image.
-    Shown = 6,
-    /// Image → its size, type, and where it is.
-    Images = 7,
-    /// Remote → how to reach it and what we pushed there.
-    Remotes = 8,
-    /// Remote, device → how far that device was read there.
-    Peers = 9,
-    /// Remote, event → nothing: what a remote has yet to be told.
-    Unpushed = 10,
-    /// Remote, image → how its upload stands.
-    Outbox = 11,
-    /// Remote, image → nothing: uploads that are not done.
-    Active = 12,
-    /// Device → the name that people gave it.
-    Devices = 13,
-    /// Nothing → this device and its vault.
-    Identity = 14,
-    /// Image, note → nothing: notes that show an image for which they have no URL.
-    Unlinked = 15,
-    /// Image → nothing: images that a note shows and this device does not hold.
-    Wanted = 16,
-}
-
-impl Table {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
-        Self::Cursors,
-        Self::Changes,
-        Self::Documents,
-        Self::Tails,
-        Self::Catalog,
-        Self::Stale,
-        Self::Shown,
-        Self::Images,
-        Self::Remotes,
-        Self::Peers,
-        Self::Unpushed,
-        Self::Outbox,
-        Self::Active,
-        Self::Devices,
-        Self::Identity,
-        Self::Unlinked,
-        Self::Wanted,
-    ];
-
-    fn key(self, key: &[u8]) -> Vec<u8> {
-        let mut full = Vec::with_capacity(1 + key.len());
-        full.push(self as u8);
-        full.extend_from_slice(key);
-        full
-    }
 }
 
 /// How long a batch must last.
@@ -296,48 +231,6 @@ impl Drop for Db {
     }
 }
 
-/// What a row can be read from: the database, or a draft over it.
-pub trait Read {
-    /// The value under a key.
-    ///
-    /// # Errors
-    ///
-    /// What the engine said.
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError>;
-
-    /// The rows whose keys begin with `prefix`, by key.
-    ///
-    /// # Errors
-    ///
-    /// What the engine said.
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError>;
-
-    /// The value under a key, decoded.
-    ///
-    /// # Errors
-    ///
-    /// [`DbError::Row`] where it is not what this version writes.
-    fn row<T: serde::de::DeserializeOwned>(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<T>, DbError> {
-        self.get(table, key)?.map(|value| decode_row(table, &value)).transpose()
-    }
-}
-
-/// Decodes the value of a row.
-///
-/// # Errors
-///
-/// [`DbError::Row`] where it is not what this version writes.
-pub fn decode_row<T: serde::de::DeserializeOwned>(
-    table: Table,
-    value: &[u8],
-) -> Result<T, DbError> {
-    postcard::from_bytes(value).map_err(|source| DbError::Row { table, source })
-}
-
 impl Read for Db {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         let value = self.state.get(table.key(key)).map_err(self.engine_error("read"))?;
@@ -346,112 +239,6 @@ impl Read for Db {
 
     fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
         rows(self.state.prefix(table.key(prefix)), 1, self.folder.clone()).collect()
-    }
-}
-
-/// A new value, or `None` for a row that goes.
-type Written = Option<Vec<u8>>;
-
-/// Changes to `state` that were not committed yet; reads see them.
-#[derive(Debug)]
-pub struct Draft<'a> {
-    db: &'a Db,
-    writes: BTreeMap<Vec<u8>, Written>,
-    /// What each key was to hold before, since the last savepoint.
-    undo: Vec<(Vec<u8>, Option<Written>)>,
-}
-
-impl Draft<'_> {
-    /// Puts a row.
-    pub fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
-        self.write(table.key(key), Some(value));
-    }
-
-    /// Puts a row, encoded.
-    ///
-    /// # Errors
-    ///
-    /// Only where the codec fails, which it does for no row that this library makes.
-    pub fn put_row<T: serde::Serialize>(
-        &mut self,
-        table: Table,
-        key: &[u8],
-        row: &T,
-    ) -> Result<(), DbError> {
-        let value = postcard::to_allocvec(row).map_err(|source| DbError::Row { table, source })?;
-        self.put(table, key, value);
-        Ok(())
-    }
-
-    /// Takes a row away.
-    pub fn delete(&mut self, table: Table, key: &[u8]) {
-        self.write(table.key(key), None);
-    }
-
-    /// Takes every row of a table away.
-    ///
-    /// # Errors
-    ///
-    /// What the engine said.
-    pub fn clear(&mut self, table: Table) -> Result<(), DbError> {
-        for (key, _) in self.scan(table, &[])? {
-            self.delete(table, &key);
-        }
-        Ok(())
-    }
-
-    /// Notes how far it has come, so that [`Draft::rollback`] can take back what comes after.
-    pub fn savepoint(&mut self) {
-        self.undo.clear();
-    }
-
-    /// Takes back what was drafted since the last savepoint.
-    pub fn rollback(&mut self) {
-        for (key, before) in self.undo.drain(..).rev() {
-            match before {
-                Some(before) => self.writes.insert(key, before),
-                None => self.writes.remove(&key),
-            };
-        }
-    }
-
-    fn write(&mut self, key: Vec<u8>, value: Written) {
-        let before = self.writes.insert(key.clone(), value);
-        self.undo.push((key, before));
-    }
-
-    /// Ends the draft; [`Batch::apply`] takes what comes out.
-    #[must_use]
-    pub fn into_changes(self) -> Changes {
-        Changes(self.writes)
-    }
-}
-
-/// What a draft would change.
-#[derive(Debug)]
-pub struct Changes(BTreeMap<Vec<u8>, Written>);
-
-impl Read for Draft<'_> {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        match self.writes.get(&table.key(key)) {
-            Some(written) => Ok(written.clone()),
-            None => self.db.get(table, key),
-        }
-    }
-
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
-        let start = table.key(prefix);
-        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
-            self.db.scan(table, prefix)?.into_iter().collect();
-        let written = self.writes.range(start.clone()..);
-        for (key, value) in written.take_while(|(key, _)| key.starts_with(&start)) {
-            let key = key.get(1..).unwrap_or_default().to_vec();
-            match value {
-                Some(value) => rows.insert(key, value.clone()),
-                None => rows.remove(&key),
-            };
-        }
-        Ok(rows.into_iter().collect())
     }
 }
 
@@ -534,109 +321,4 @@ fn rows(
         Ok((key, value)) => Ok((key.get(skip..).unwrap_or_default().to_vec(), value.to_vec())),
         Err(source) => Err(DbError::Engine { action: "read", path: folder.clone(), source }),
     })
-}
-
-fn engine(folder: &Path) -> Result<(Database, [Keyspace; 3]), DbError> {
-    let error = |source| DbError::Engine { action: "opened", path: folder.to_path_buf(), source };
-    let database = Database::builder(folder)
-        .journal_compression(CompressionType::None)
-        .max_journaling_size(JOURNALS)
-        .cache_size(CACHE)
-        .worker_threads(1)
-        .open()
-        .map_err(error)?;
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
-    let keyspace = |name| database.keyspace(name, options).map_err(error);
-    let keyspaces = [keyspace("log")?, keyspace("state")?, keyspace("cache")?];
-    Ok((database, keyspaces))
-}
-
-/// Creates the database under another name first: half a database never gets the right one.
-fn create(vault: &Path, folder: &Path) -> Result<(), DbError> {
-    let unfinished = vault.join("db.new");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(io("clear away", &unfinished))?;
-    }
-    let (database, keyspaces) = engine(&unfinished)?;
-    database.persist(PersistMode::SyncAll).map_err(|source| DbError::Engine {
-        action: "created",
-        path: unfinished.clone(),
-        source,
-    })?;
-    drop((keyspaces, database));
-    fs::rename(&unfinished, folder).map_err(io("rename", &unfinished))?;
-    sync_folder(vault)
-}
-
-/// Keeps the journals as the unclean stop left them: opening cuts off what it can't read.
-fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> {
-    let copies = vault.join("journals");
-    fs::create_dir_all(&copies).map_err(io("create", &copies))?;
-    let mut numbers: Vec<u64> = fs::read_dir(&copies)
-        .map_err(io("read", &copies))?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    numbers.sort_unstable();
-    let copy = copies.join((numbers.last().copied().unwrap_or(0) + 1).to_string());
-    fs::create_dir_all(&copy).map_err(io("create", &copy))?;
-    for entry in fs::read_dir(folder).map_err(io("read", folder))? {
-        let path = entry.map_err(io("read", folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "jnl")
-            && let Some(name) = path.file_name()
-        {
-            fs::copy(&path, copy.join(name)).map_err(io("copy", &path))?;
-        }
-    }
-    let surplus = (numbers.len() + 1).saturating_sub(COPIES_KEPT);
-    for number in numbers.into_iter().take(surplus) {
-        let old = copies.join(number.to_string());
-        fs::remove_dir_all(&old).map_err(io("clear away", &old))?;
-    }
-    Ok(())
-}
-
-fn lock(path: &Path, patience: Duration) -> Result<File, DbError> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(io("open", path))?;
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(fs::TryLockError::Error(source)) => return Err(io("lock", path)(source)),
-            Err(fs::TryLockError::WouldBlock) if started.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Err(fs::TryLockError::WouldBlock) => {
-                let mut process = String::new();
-                let read = file.take(20).read_to_string(&mut process).is_ok();
-                let known = read && !process.trim().is_empty();
-                let process = if known { process.trim() } else { "?" };
-                return Err(DbError::Locked { process: process.to_owned() });
-            }
-        }
-    }
-    let number = std::process::id().to_string();
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(number.as_bytes()))
-        .map_err(io("write", path))?;
-    Ok(file)
-}
-
-/// Makes the names in a folder durable.
-///
-/// # Errors
-///
-/// What the system said.
-pub fn sync_folder(folder: &Path) -> Result<(), DbError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync", folder))
-}
-
-fn io<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> DbError + 'a {
-    move |source| DbError::Io { action, path: path.to_path_buf(), source }
 }

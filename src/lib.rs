@@ -1,7 +1,118 @@
-//! everleaf
+//! Notes with images on devices that are often offline.
+//!
+//! A [`vault`](vault::Vault) is all that one person keeps. It lives on several devices; each has all
+//! of it, writes to its own copy, and needs nobody's permission to do so. Devices exchange what they did
+//! by way of a [`remote`]: a folder or an S3 bucket, which runs no code of ours and can read no note.
+//!
+//! * A [`note`] is an Automerge document: Markdown source, in which every local image destination is
+//!   one embedded object.
+//! * An image is a file named by the hash of its bytes: stored once on a device, put once on a remote.
+//! * Whatever happens is an [`event`](event::Event), appended to a [`log`] that is never rewritten.
+//!   All else is folded from it.
+//!
+//! # Two devices
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use everleaf::{
+//!     event::{RemoteName, RemoteOptions},
+//!     remote::{Memory, Remote},
+//!     vault::{NewNote, Options, SyncOptions, Vault},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let home = tempfile::tempdir()?;
+//! let origin: RemoteName = "origin".parse()?;
+//! let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+//! let described = RemoteOptions { url: "memory".into(), ..RemoteOptions::default() };
+//! let (how, quietly) = (SyncOptions::default(), |_| ());
+//!
+//! let folder = home.path().join("laptop");
+//! let laptop = Vault::create(&folder, "laptop", None, Options::default())?;
+//! let source = "# Bread\n\nFlour and water.\n".to_owned();
+//! let bread = laptop.new_note(&NewNote { source, ..NewNote::default() })?;
+//! laptop.add_remote(origin.clone(), described.clone(), Arc::clone(&remote)).await?;
+//! laptop.sync(&origin, Arc::clone(&remote), &how, &quietly).await?;
+//!
+//! // Another device needs the key and the remote, and nothing else.
+//! let (folder, key) = (home.path().join("phone"), laptop.key().clone());
+//! let phone = Vault::create(&folder, "phone", Some(key), Options::default())?;
+//! phone.add_remote(origin.clone(), described, Arc::clone(&remote)).await?;
+//! phone.sync(&origin, Arc::clone(&remote), &how, &quietly).await?;
+//!
+//! // Both edit the same line offline. An edit says what its author had seen.
+//! for (device, old, new) in [(&laptop, "Flour", "Rye flour"), (&phone, "water", "water, salt")] {
+//!     let seen = device.read(bread, None)?;
+//!     device.edit(bread, &seen.heads, &seen.body.source().replace(old, new), None)?;
+//! }
+//! for device in [&laptop, &phone, &laptop] {
+//!     device.sync(&origin, Arc::clone(&remote), &how, &quietly).await?;
+//! }
+//! for device in [laptop, phone] {
+//!     let merged = device.read(bread, None)?.body.source();
+//!     assert_eq!(merged, "# Bread\n\nRye flour and water, salt.\n");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of the data
+//!
+//! Data flows one way. An edit becomes an event; the log makes it durable; projections fold it;
+//! [`sync`] and [`upload`] look at projections and say what to do; the vault does it, and appends what
+//! came of it as events. What other devices did enters by the same door.
+//!
+//! Modules build on one another in this order, which a test checks:
+//!
+//! | | |
+//! | --- | --- |
+//! | [`id`] [`clock`] | names for things; the only source of time and randomness |
+//! | [`image`] [`event`] [`note`] | the values: what an image is, what can happen, what a note is |
+//! | [`db`] [`log`] [`images`] [`projection`] | what is on this device's disk |
+//! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
+//! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
+//! | [`vault`] | the façade: where decisions meet I/O, and the only appender |
+//! | `loopback` `demo` | a store in this process; the main job, shown |
+//!
+//! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
+//! one, is async on tokio; all other calls of [`vault::Vault`] block, if only for an `fsync`.
+//!
+//! # What it is not
+//!
+//! * A database for other data: a vault holds notes and images.
+//! * A rich-text editor: a note is Markdown source, and stays what was written, byte for byte.
+//! * A place for video: an image is bounded (256 MiB unless said otherwise), and a note too.
+//! * A team server with roles: whoever has the key is the vault's owner.
+//!
+//! # Why not …
+//!
+//! * **a sync server?** It would have to be run, trusted and paid for. A folder that Syncthing carries,
+//!   or a bucket, is there already; the protocol asks it for no conditional write, no lock and no clock,
+//!   since real stores differ there.
+//! * **conflict copies?** They hand the merge to a person, who has the least time for it. A note is a
+//!   CRDT, and an edit is applied to what its author saw: what happened meanwhile stays.
+//! * **images in the text as base64?** Each copy would travel with each edit, and no store could
+//!   serve them. An embed is 64 hex digits, and the swap for a URL is one `put` beside the text.
+//! * **a URL written at once?** It would be a promise that nobody has kept yet. A URL is written once
+//!   the remote confirmed the bytes.
+//! * **the last writer wins?** Clocks differ, by years on a bad day. They are shown, and order nothing.
+//!
+//! # Features
+//!
+//! | | |
+//! | --- | --- |
+//! | `s3` | S3 and R2 remotes |
+//! | `loopback` | an S3 server inside the process, for tests |
+//! | `cli` (default) | the command, with both of these |
+//!
+//! A library needs none of them for folders, and `s3` for buckets.
 
 pub mod clock;
 pub mod db;
+#[cfg(feature = "cli")]
+pub mod demo;
 pub mod event;
 pub mod folder;
 pub mod id;
@@ -19,3 +130,8 @@ pub mod segment;
 pub mod sync;
 pub mod upload;
 pub mod vault;
+
+/// The examples of README.md, run as those of this documentation are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

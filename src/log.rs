@@ -102,7 +102,12 @@ pub struct New {
 /// What else to draft once the events are folded, in the same batch.
 pub type Then = Box<dyn FnOnce(&mut Draft<'_>) -> Result<(), FoldError> + Send>;
 
-struct Request {
+enum Request {
+    Append(Append),
+    Alone(Box<dyn FnOnce(&Db) + Send>),
+}
+
+struct Append {
     events: Vec<New>,
     then: Option<Then>,
     reply: SyncSender<Result<Vec<Recorded>, LogError>>,
@@ -174,9 +179,30 @@ impl Log {
     /// Where nothing of it was appended.
     pub fn append(&self, events: Vec<New>, then: Option<Then>) -> Result<Vec<Recorded>, LogError> {
         let (reply, answer) = sync_channel(1);
-        let requests = self.requests.as_ref().ok_or(LogError::Closed)?;
-        requests.send(Request { events, then, reply }).map_err(|_| LogError::Closed)?;
+        self.request(Request::Append(Append { events, then, reply }))?;
         answer.recv().map_err(|_| LogError::Closed)?
+    }
+
+    /// Does something to the database while nothing is appended.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Closed`], and what `work` gives.
+    pub fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Db) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let (reply, answer) = sync_channel(1);
+        self.request(Request::Alone(Box::new(move |db| {
+            // Whoever asked is waiting for it.
+            let _ = reply.send(work(db));
+        })))?;
+        answer.recv().map_err(|_| LogError::Closed)?
+    }
+
+    fn request(&self, request: Request) -> Result<(), LogError> {
+        let requests = self.requests.as_ref().ok_or(LogError::Closed)?;
+        requests.send(request).map_err(|_| LogError::Closed)
     }
 
     /// The events from `first` on, each checked to follow the one before it.
@@ -254,8 +280,16 @@ type Reply = (SyncSender<Result<Vec<Recorded>, LogError>>, Vec<Recorded>);
 impl Writer {
     fn run(mut self, requests: &Receiver<Request>) {
         while let Ok(first) = requests.recv() {
-            let mut group = vec![first];
-            group.extend(requests.try_iter().take(GROUP - 1));
+            let mut group = Vec::new();
+            for request in std::iter::once(first).chain(requests.try_iter().take(GROUP - 1)) {
+                match request {
+                    Request::Append(append) => group.push(append),
+                    Request::Alone(work) => {
+                        self.append(std::mem::take(&mut group));
+                        work(&self.db);
+                    }
+                }
+            }
             self.append(group);
         }
         self.head.sync();
@@ -263,7 +297,10 @@ impl Writer {
 
     /// Appends what a group asks for in one batch. A request that is refused is answered at once and
     /// leaves no trace in it.
-    fn append(&mut self, group: Vec<Request>) {
+    fn append(&mut self, group: Vec<Append>) {
+        if group.is_empty() {
+            return;
+        }
         let db = Arc::clone(&self.db);
         let mut batch = db.batch();
         let mut last = self.last;
@@ -288,7 +325,13 @@ impl Writer {
             }
         }
         batch.apply(draft.into_changes());
-        let committed = batch.commit(Durability::Synced);
+        // Rows without events can be made again from the log.
+        let durability = if replies.iter().all(|(_, recorded)| recorded.is_empty()) {
+            Durability::Buffered
+        } else {
+            Durability::Synced
+        };
+        let committed = batch.commit(durability);
         if committed.is_ok() {
             self.last = last;
             self.head.write(last);

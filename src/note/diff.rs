@@ -1,4 +1,5 @@
-//! What differs between two sequences of tokens: lines first, then the tokens of changed lines.
+//! What differs between two sequences of tokens: lines first, then the words of changed lines, then the
+//! tokens of changed words.
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
@@ -11,66 +12,173 @@ pub(super) struct Hunk {
     pub(super) after: Range<usize>,
 }
 
-/// The token that ends a line.
-const LINE_END: u32 = '\n' as u32;
+/// The most words or tokens of both sides, and eight times as many lines, that are compared with one
+/// another: the time grows faster than their number. Beyond, all is taken for changed but the embeds.
+const MOST: usize = 1 << 13;
+/// The most lines, words and tokens that are compared in all.
+const BUDGET: usize = 1 << 18;
+
+/// What is compared with what.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Line,
+    Word,
+    Token,
+}
+
+impl Unit {
+    fn most(self) -> usize {
+        match self {
+            Self::Line => 8 * MOST,
+            Self::Word | Self::Token => MOST,
+        }
+    }
+
+    /// Histogram finds what people see as unchanged, but not among the few different characters of a text.
+    fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Line | Self::Word => Algorithm::Histogram,
+            Self::Token => Algorithm::Myers,
+        }
+    }
+}
 
 /// The hunks that make `after` of `before`, in order and apart from one another.
 ///
-/// Not always the least: the time is bounded instead.
+/// Not always the least: the time is bounded instead. Code points are tokens; so are all numbers above.
 pub(super) fn diff(before: &[u32], after: &[u32]) -> Vec<Hunk> {
-    let same = |(one, other): &(&u32, &u32)| one == other;
-    let prefix = before.iter().zip(after).take_while(same).count();
-    let (before, after) = (tail(before, prefix), tail(after, prefix));
-    let suffix = before.iter().rev().zip(after.iter().rev()).take_while(same).count();
-    let (before, after) = (head(before, suffix), head(after, suffix));
     let mut hunks = Vec::new();
-    let (old, new) = (lines(before), lines(after));
-    let (old_starts, new_starts) = (starts(&old), starts(&new));
-    for lines in compare(Algorithm::Histogram, &old, &new) {
-        let (old, new) = (span(&old_starts, &lines.before), span(&new_starts, &lines.after));
-        let refined = compare(
-            Algorithm::Myers,
-            before.get(old.clone()).unwrap_or_default(),
-            after.get(new.clone()).unwrap_or_default(),
-        );
-        hunks.extend(refined.into_iter().map(|hunk| Hunk {
-            before: shifted(&hunk.before, prefix + old.start),
-            after: shifted(&hunk.after, prefix + new.start),
-        }));
-    }
+    let (before, after) = (Side { tokens: before, at: 0 }, Side { tokens: after, at: 0 });
+    let mut budget = BUDGET;
+    refine(Unit::Line, before, after, &mut budget, &mut hunks);
     hunks
 }
 
-fn tail(tokens: &[u32], from: usize) -> &[u32] {
-    tokens.get(from..).unwrap_or_default()
+/// Some tokens, and where they stand among all of their side.
+#[derive(Debug, Clone, Copy)]
+struct Side<'a> {
+    tokens: &'a [u32],
+    at: usize,
 }
 
-fn head(tokens: &[u32], without: usize) -> &[u32] {
-    tokens.get(..tokens.len() - without).unwrap_or_default()
+impl<'a> Side<'a> {
+    fn part(self, range: Range<usize>) -> Self {
+        let at = self.at + range.start;
+        Self { tokens: self.tokens.get(range).unwrap_or_default(), at }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.at..self.at + self.tokens.len()
+    }
+
+    /// Splits it into `unit`s.
+    fn split(self, unit: Unit) -> Vec<&'a [u32]> {
+        let tokens = self.tokens;
+        match unit {
+            Unit::Line => tokens.split_inclusive(|token| *token == u32::from('\n')).collect(),
+            Unit::Word => tokens.chunk_by(|one, next| in_word(*one) && in_word(*next)).collect(),
+            Unit::Token => tokens.chunks(1).collect(),
+        }
+    }
 }
 
-fn lines(tokens: &[u32]) -> Vec<&[u32]> {
-    tokens.split_inclusive(|token| *token == LINE_END).collect()
+fn in_word(token: u32) -> bool {
+    char::from_u32(token).is_some_and(char::is_alphanumeric)
 }
 
-fn shifted(range: &Range<usize>, by: usize) -> Range<usize> {
-    range.start + by..range.end + by
+/// Without what both begin and end with.
+fn trimmed<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) {
+    let same = |(one, other): &(&u32, &u32)| one == other;
+    let prefix = before.tokens.iter().zip(after.tokens).take_while(same).count();
+    let before = before.part(prefix..before.tokens.len());
+    let after = after.part(prefix..after.tokens.len());
+    let suffix = before.tokens.iter().rev().zip(after.tokens.iter().rev()).take_while(same).count();
+    (before.part(0..before.tokens.len() - suffix), after.part(0..after.tokens.len() - suffix))
 }
 
-/// Where each line starts, and at last where they end.
-fn starts(lines: &[&[u32]]) -> Vec<usize> {
+fn refine(
+    unit: Unit,
+    before: Side<'_>,
+    after: Side<'_>,
+    budget: &mut usize,
+    hunks: &mut Vec<Hunk>,
+) {
+    let (before, after) = trimmed(before, after);
+    if before.tokens.is_empty() || after.tokens.is_empty() {
+        push(before, after, hunks);
+        return;
+    }
+    let (old, new) = (before.split(unit), after.split(unit));
+    let items = old.len() + new.len();
+    if items > unit.most().min(*budget) {
+        keep_embeds(before, after, hunks);
+        return;
+    }
+    *budget -= items;
+    let (old_starts, new_starts) = (starts(&old), starts(&new));
+    for hunk in compare(unit.algorithm(), &old, &new) {
+        let before = before.part(span(&old_starts, &hunk.before));
+        let after = after.part(span(&new_starts, &hunk.after));
+        match unit {
+            Unit::Line => refine(Unit::Word, before, after, budget, hunks),
+            Unit::Word => refine(Unit::Token, before, after, budget, hunks),
+            Unit::Token => push(before, after, hunks),
+        }
+    }
+}
+
+fn push(before: Side<'_>, after: Side<'_>, hunks: &mut Vec<Hunk>) {
+    if !before.tokens.is_empty() || !after.tokens.is_empty() {
+        hunks.push(Hunk { before: before.range(), after: after.range() });
+    }
+}
+
+/// Takes all for changed but the embeds that both have.
+fn keep_embeds(before: Side<'_>, after: Side<'_>, hunks: &mut Vec<Hunk>) {
+    let (old, new) = (embeds(before.tokens), embeds(after.tokens));
+    let (mut at_old, mut at_new) = (0, 0);
+    if old.len() + new.len() <= MOST {
+        let tokens =
+            |embeds: &[(usize, u32)]| embeds.iter().map(|(_, token)| *token).collect::<Vec<_>>();
+        let changed = compare(Algorithm::Histogram, &tokens(&old), &tokens(&new));
+        let (mut one, mut other) = (0, 0);
+        for hunk in changed.iter().map(Some).chain([None]) {
+            let kept = hunk.map_or(old.len(), |hunk| hunk.before.start) - one;
+            let pairs = old.iter().skip(one).zip(new.iter().skip(other)).take(kept);
+            for ((old, _), (new, _)) in pairs {
+                let (before, after) = (before.part(at_old..*old), after.part(at_new..*new));
+                let (before, after) = trimmed(before, after);
+                push(before, after, hunks);
+                (at_old, at_new) = (old + 1, new + 1);
+            }
+            (one, other) = hunk.map_or((one, other), |hunk| (hunk.before.end, hunk.after.end));
+        }
+    }
+    let (before, after) =
+        trimmed(before.part(at_old..before.tokens.len()), after.part(at_new..after.tokens.len()));
+    push(before, after, hunks);
+}
+
+/// The tokens that are no code points, and their places.
+fn embeds(tokens: &[u32]) -> Vec<(usize, u32)> {
+    let places = tokens.iter().copied().enumerate();
+    places.filter(|(_, token)| char::from_u32(*token).is_none()).collect()
+}
+
+/// Where each part starts, and at last where they end.
+fn starts(parts: &[&[u32]]) -> Vec<usize> {
     let mut end = 0;
-    let ends = lines.iter().map(|line| {
-        end += line.len();
+    let ends = parts.iter().map(|part| {
+        end += part.len();
         end
     });
     std::iter::once(0).chain(ends).collect()
 }
 
-/// The tokens of some lines.
-fn span(starts: &[usize], lines: &Range<usize>) -> Range<usize> {
-    let start = |line: usize| starts.get(line).copied().unwrap_or_default();
-    start(lines.start)..start(lines.end)
+/// The tokens of some parts.
+fn span(starts: &[usize], parts: &Range<usize>) -> Range<usize> {
+    let start = |part: usize| starts.get(part).copied().unwrap_or_default();
+    start(parts.start)..start(parts.end)
 }
 
 fn compare<T: Hash + Eq>(algorithm: Algorithm, before: &[T], after: &[T]) -> Vec<Hunk> {

@@ -22,6 +22,8 @@ use crate::{
 const KEPT: usize = 32;
 /// How many changes since the last snapshot make a new one worth its bytes.
 const LONG_TAIL: usize = 64;
+/// How many rows of the catalog are put together.
+const ROWS: usize = 256;
 
 /// Loaded notes. A note is taken out of here to be used and found again by whoever comes next.
 #[derive(Default)]
@@ -201,12 +203,16 @@ impl Vault {
     /// Where a note can't be read, after the others were done.
     pub(super) fn refresh_catalog(&self) -> Result<(), VaultError> {
         let mut failed = None;
-        for id in catalog::stale(self.db())? {
-            let row = self.with_note(id, |note| Ok(put_row(id, note)));
-            match row {
-                Ok(then) => drop(self.append([], Some(then))?),
-                Err(error) => failed = Some(error),
+        for ids in catalog::stale(self.db())?.chunks(ROWS) {
+            let mut rows: Vec<Then> = Vec::with_capacity(ids.len());
+            for id in ids {
+                match self.with_note(*id, |note| Ok(put_row(*id, note))) {
+                    Ok(row) => rows.push(row),
+                    Err(error) => failed = Some(error),
+                }
             }
+            let all: Then = Box::new(|draft| rows.into_iter().try_for_each(|row| row(draft)));
+            self.append([], Some(all))?;
         }
         failed.map_or(Ok(()), Err)
     }

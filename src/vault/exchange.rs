@@ -227,7 +227,7 @@ impl SyncReport {
 impl Session<'_> {
     /// Gives whether anything was put, so that another pass has to look.
     async fn pass(&mut self) -> Result<bool, VaultError> {
-        let news = self.pull().await?;
+        self.pull().await?;
         let pushed = self.push().await?;
         let uploaded = self.upload().await?;
         let linked = self.link().await?;
@@ -235,7 +235,6 @@ impl Session<'_> {
         if self.memory.pulse_owed {
             self.beat().await?;
         }
-        self.memory.fetch_owed |= news;
         self.fetch().await?;
         Ok(pushed || uploaded || pushed_links)
     }

@@ -69,6 +69,7 @@ struct Inner {
     key: VaultKey,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
+    inline: bool,
     /// Under which this opening edits: fresh each time, so that no copy of this vault can author
     /// another change of the same name.
     actor: [u8; 8],
@@ -188,6 +189,9 @@ impl Vault {
         &self,
         work: impl FnOnce(&Self) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
+        if self.0.inline {
+            return work(self);
+        }
         let vault = self.clone();
         match tokio::task::spawn_blocking(move || work(&vault)).await {
             Ok(result) => result,

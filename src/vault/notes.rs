@@ -17,8 +17,7 @@ use crate::{
         Body, Embed, Heads, Note, Piece, Target,
         markdown::{Destination, Syntax},
     },
-    projection::{catalog, documents, receipts},
-    remote::{Key, public_url},
+    projection::{catalog, documents},
     upload::State,
 };
 
@@ -404,18 +403,6 @@ impl Vault {
             }
         }
         Ok(events)
-    }
-
-    /// The URL that an image has on a remote with a public base.
-    pub(crate) fn public_url(
-        &self,
-        remote: &receipts::Remote,
-        image: ImageId,
-    ) -> Result<Option<String>, VaultError> {
-        let Some(base) = &remote.options.public_url else { return Ok(None) };
-        let record = catalog::image_record(self.db(), image)?;
-        Ok(record
-            .map(|record| public_url(base, &Key::Image { image, media_type: record.media_type })))
     }
 
     /// Whether any row of a table is there; for tests of what a command leaves behind.

@@ -32,6 +32,9 @@ pub struct Options {
     pub patience: Duration,
     /// Where time and randomness come from. Default: the machine.
     pub clock: Arc<dyn Clock>,
+    /// Whether what blocks runs where it is asked for, so that a simulation of several devices in one
+    /// thread always takes the same course. Default: no, it runs on threads that may block.
+    pub inline: bool,
 }
 
 impl Default for Options {
@@ -40,6 +43,7 @@ impl Default for Options {
             image_limit: 256 << 20,
             patience: Duration::from_secs(3),
             clock: Arc::new(SystemClock),
+            inline: false,
         }
     }
 }
@@ -102,7 +106,7 @@ impl Vault {
 
 /// Opens the parts, and mends what the last stop left.
 fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, VaultError> {
-    let Options { image_limit, patience, clock } = options;
+    let Options { image_limit, patience, clock, inline } = options;
     let db = Arc::new(Db::open(folder, patience)?);
     let images = Images::open(folder, image_limit)?;
     if projection::cursor(&db)? < last_event(&db)? {
@@ -120,6 +124,7 @@ fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, Vau
         key,
         sealer,
         clock,
+        inline,
         actor,
         notes: Mutex::new(Cache::default()),
         in_flight: Mutex::new(HashSet::new()),

@@ -31,22 +31,23 @@ pub(super) enum Applied {
 }
 
 impl Session<'_> {
-    /// Reads everything that is new. Gives whether anything on the remote had changed.
-    pub(super) async fn pull(&mut self) -> Result<bool, VaultError> {
+    /// Reads everything that is new.
+    pub(super) async fn pull(&mut self) -> Result<(), VaultError> {
         let pulse = self.remote.head(&Key::Pulse).await.map_err(self.error())?;
         let tag = pulse.as_ref().and_then(|pulse| pulse.tag.clone());
         if tag.is_some() && tag == self.memory.pulse {
-            return Ok(false);
+            return Ok(());
         }
         if pulse.is_none() {
             self.begin().await?;
         }
         let complete = self.read_heads().await?;
         self.vault.blocking(Vault::refresh_catalog).await?;
-        // Only now: whatever was put before this pulse has been seen.
+        // Only now: whatever was put before this pulse has been seen. What the notes show is asked
+        // for next, even where this sync ends here.
         self.memory.pulse = tag.filter(|_| complete);
-        self.remember()?;
-        Ok(true)
+        self.memory.fetch_owed = true;
+        self.remember()
     }
 
     /// Makes an empty remote ours, and notices one that was emptied.

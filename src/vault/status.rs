@@ -428,6 +428,16 @@ impl Vault {
         Ok(())
     }
 
+    /// Puts a row that no event made; for tests of what finds it.
+    #[doc(hidden)]
+    pub fn damage_for_test(&self, table: crate::db::Table, key: &[u8]) -> Result<(), VaultError> {
+        let mut draft = self.db().draft();
+        draft.put(table, key, Vec::new());
+        let mut batch = self.db().batch();
+        batch.apply(draft.into_changes());
+        Ok(batch.commit(crate::db::Durability::Buffered)?)
+    }
+
     /// How many rows a table holds; for tests.
     #[doc(hidden)]
     pub fn rows(&self, table: crate::db::Table) -> Result<usize, VaultError> {

@@ -20,7 +20,7 @@ use crate::{
     id::{ImageId, NoteId},
     images::ImageError,
     projection::{catalog, outbox, receipts},
-    remote::{Key, Remote, RemoteError, Upload},
+    remote::{Key, Remote, RemoteError, Upload, public_url},
     upload::{self, Outcome, Plan, Start, is_to_be_put},
 };
 
@@ -241,6 +241,18 @@ impl Vault {
             })?;
         }
         Ok(linked)
+    }
+
+    /// The URL that an image has on a remote with a public base.
+    pub(crate) fn public_url(
+        &self,
+        remote: &receipts::Remote,
+        image: ImageId,
+    ) -> Result<Option<String>, VaultError> {
+        let Some(base) = &remote.options.public_url else { return Ok(None) };
+        let record = catalog::image_record(self.db(), image)?;
+        Ok(record
+            .map(|record| public_url(base, &Key::Image { image, media_type: record.media_type })))
     }
 
     /// Images in notes that have no URL there, or one that may begin with a base of old.

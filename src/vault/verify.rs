@@ -276,7 +276,7 @@ impl Vault {
     ///
     /// Where the log can't be read.
     pub fn rebuild(&self) -> Result<(), VaultError> {
-        projection::rebuild(self.db())?;
+        self.0.log.alone(projection::rebuild)?;
         self.refresh_catalog()
     }
 }

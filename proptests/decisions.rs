@@ -1,0 +1,185 @@
+//! Decisions of upload and sync: pure functions, so every case can be had.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use everleaf::{
+    clock::Timestamp,
+    event::{ChangeBytes, Event},
+    id::{DeviceId, ImageId, NoteId, SegmentHash, Seq},
+    projection::{
+        outbox::{ROUND, Stage, Upload},
+        receipts::Chain,
+    },
+    segment::{Head, Item, TARGET},
+    sync::{self, reading},
+    upload::{self, Candidate, Outcome, Start, State, backoff, is_to_be_put, plan},
+};
+use proptest::{collection::vec, option, prelude::*};
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (0..10_000_000_i64).prop_map(Timestamp)
+}
+
+fn stage() -> impl Strategy<Value = Stage> {
+    prop_oneof![
+        option::of(time()).prop_map(|retry_at| Stage::Queued { retry_at }),
+        Just(Stage::Started),
+        time().prop_map(|retry_at| Stage::Failed { retry_at }),
+        Just(Stage::Blocked),
+        time().prop_map(|at| Stage::Uploaded { at, already_there: false }),
+    ]
+}
+
+fn candidate() -> impl Strategy<Value = Candidate> {
+    (any::<[u8; 32]>(), stage(), 0..ROUND, any::<bool>(), any::<bool>()).prop_map(
+        |(image, stage, attempt, note_pushed, in_flight)| Candidate {
+            image: ImageId::from_bytes(image),
+            upload: Upload { stage, attempt, attempts: attempt, rounds: 0, error: None },
+            note_pushed,
+            in_flight,
+        },
+    )
+}
+
+proptest! {
+    /// Nothing is begun before its time, twice, or before its note; and everything that is neither
+    /// done nor in need of a person is either due, on its way, waiting for its note, or has a time.
+    #[test]
+    fn what_is_due_is_begun_and_what_is_not_has_its_time(
+        candidates in vec(candidate(), 0..20),
+        now in time(),
+    ) {
+        let plan = plan(&candidates, now);
+        for candidate in &candidates {
+            let due = plan.due.iter().any(|start| start.image == candidate.image);
+            match candidate.state() {
+                State::Waiting | State::Uploading | State::Blocked | State::Uploaded => {
+                    prop_assert!(!due);
+                }
+                State::Pending | State::Failed => {
+                    let at = match candidate.upload.stage {
+                        Stage::Queued { retry_at } => retry_at,
+                        Stage::Failed { retry_at } => Some(retry_at),
+                        _ => None,
+                    };
+                    let later = at.filter(|at| *at > now);
+                    prop_assert_eq!(due, later.is_none());
+                    if let Some(at) = later {
+                        prop_assert!(plan.next.is_some_and(|next| now < next && next <= at));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Backoff never fires early and never sleeps for ever.
+    #[test]
+    fn backoff_is_bounded(attempt in 1..100_u32, rounds in any::<u32>(), fraction in 0.0..1.0_f64) {
+        let delay = backoff(attempt, rounds, fraction);
+        prop_assert!(delay <= Duration::from_hours(1));
+        if attempt < ROUND {
+            prop_assert!(delay <= Duration::from_secs(4));
+        }
+    }
+
+    /// A remote that asks for patience gets it, within the hour.
+    #[test]
+    fn a_failed_attempt_is_tried_again_within_the_hour(
+        attempt in 1..=ROUND,
+        rounds in 0..50_u32,
+        wait in option::of(0..100_000_u64),
+        now in time(),
+        fraction in 0.0..1.0_f64,
+    ) {
+        let wait = wait.map(Duration::from_secs);
+        let start = Start { image: ImageId::from_bytes([1; 32]), attempt, rounds };
+        let outcome = Outcome::Failed { reason: "busy".into(), wait };
+        let event = upload::record("origin".parse().unwrap(), start, outcome, now, fraction);
+        let Event::UploadFailed { retry_at, .. } = event else { panic!("{event:?}") };
+        prop_assert!(retry_at >= now && retry_at <= now.plus(Duration::from_hours(1)));
+        if let Some(wait) = wait {
+            prop_assert!(retry_at >= now.plus(wait.min(Duration::from_hours(1))));
+        }
+    }
+
+    /// Cutting keeps every item in its order, and every receipt covers just what was cut.
+    #[test]
+    fn a_cut_loses_nothing(sizes in vec(0..(TARGET / 2), 0..30)) {
+        let items: Vec<(Seq, Item)> = sizes
+            .iter()
+            .zip(1..)
+            .map(|(size, seq)| {
+                let change = ChangeBytes(vec![0; *size]);
+                let note = NoteId::from_bytes([2; 16]);
+                (Seq(seq), Item::Change { note, change, projector: false })
+            })
+            .collect();
+        let cuts = sync::cut(items.clone());
+        let joined: Vec<Item> = cuts.iter().flat_map(|cut| cut.items.clone()).collect();
+        let expected: Vec<Item> = items.iter().map(|(_, item)| item.clone()).collect();
+        prop_assert_eq!(joined, expected);
+        let mut through = 0;
+        for cut in &cuts {
+            prop_assert!(cut.items.len() == 1 || cut.items.iter().map(Item::size).sum::<usize>() <= TARGET);
+            through += cut.items.len() as u64;
+            prop_assert_eq!(cut.through, Seq(through));
+        }
+        prop_assert_eq!(sync::cut(items), cuts);
+    }
+}
+
+fn device(n: u8) -> DeviceId {
+    DeviceId::from_bytes([n; 16])
+}
+
+fn hash(n: u8) -> SegmentHash {
+    SegmentHash::from_bytes([n; 32])
+}
+
+fn head(seq: u64, n: u8) -> Head {
+    Head { seq, hash: Some(hash(n)), name: String::new() }
+}
+
+fn chain(seq: u64, n: u8) -> Chain {
+    Chain { seq, hashes: vec![hash(n)] }
+}
+
+#[test]
+fn only_what_moved_is_read_and_from_the_last_segment_on() {
+    let heads = BTreeMap::from([
+        (device(1), head(3, 3)),
+        (device(2), head(7, 7)),
+        (device(3), head(1, 1)),
+        (device(4), head(5, 55)),
+    ]);
+    let known = BTreeMap::from([
+        (device(1), chain(3, 3)),
+        (device(2), chain(4, 4)),
+        (device(4), chain(5, 5)),
+    ]);
+    let reading = reading(&heads, &known);
+    // The last: another segment of the same number, which a twin put there.
+    assert_eq!(reading.devices, [(device(2), 4), (device(3), 1), (device(4), 5)]);
+    assert!(!reading.went_back);
+}
+
+#[test]
+fn a_head_that_is_older_or_gone_says_that_the_remote_lost_something() {
+    let known = BTreeMap::from([(device(1), chain(3, 3))]);
+    assert!(reading(&BTreeMap::new(), &known).went_back);
+    assert!(reading(&BTreeMap::from([(device(1), head(2, 2))]), &known).went_back);
+    assert!(!reading(&BTreeMap::from([(device(1), head(3, 3))]), &known).went_back);
+    assert!(!reading(&BTreeMap::new(), &BTreeMap::from([(device(1), Chain::default())])).went_back);
+}
+
+#[test]
+fn a_url_is_put_where_none_is_or_where_this_remote_had_another_base() {
+    let former = ["https://old.example/".to_owned()];
+    let wanted = "https://new.example/images/a.png";
+    assert!(is_to_be_put(None, wanted, &[]));
+    assert!(is_to_be_put(Some("https://old.example/images/a.png"), wanted, &former));
+    assert!(!is_to_be_put(Some(wanted), wanted, &former));
+    // What somebody else's remote gave stays: two devices would replace it in turns for ever.
+    assert!(!is_to_be_put(Some("https://other.example/images/a.png"), wanted, &former));
+    assert!(!is_to_be_put(Some("https://old.example.org/images/a.png"), wanted, &former));
+}

@@ -1,0 +1,240 @@
+//! What is acknowledged is on disk, and a log that lost something says so.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use everleaf::{
+    clock::Timestamp,
+    db::{Db, DbError, Table},
+    event::{Event, Origin, RenewReason},
+    id::{DeviceId, ImageId, Seq, VaultId},
+    log::{Log, LogError, New},
+    projection::Projections,
+    remote::{Memory, Remote},
+    vault::{Vault, VaultError},
+};
+
+use crate::world::{Device, copy_folder, options};
+
+fn open(folder: &Path) -> Log {
+    let db = Arc::new(Db::open(folder, Duration::ZERO).unwrap());
+    Log::open(folder, db, Box::new(Projections)).unwrap().log
+}
+
+fn seen(n: u8) -> New {
+    let event = Event::DeviceSeen { device: DeviceId::from_bytes([n; 16]), name: n.to_string() };
+    New { at: Timestamp(0), origin: Origin::Here, event }
+}
+
+#[test]
+fn appends_from_many_threads_are_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    std::thread::scope(|scope| {
+        for n in 0..32 {
+            let log = &log;
+            scope.spawn(move || {
+                for _ in 0..8 {
+                    let recorded = log.append(vec![seen(n), seen(n)], None).unwrap();
+                    assert_eq!(recorded[1].seq, recorded[0].seq.next());
+                }
+            });
+        }
+    });
+    drop(log);
+    let log = open(folder.path());
+    assert_eq!(log.last().unwrap(), Seq(512));
+    assert_eq!(log.read(Seq(1)).map(Result::unwrap).count(), 512);
+}
+
+#[test]
+fn what_is_refused_leaves_no_trace_in_what_is_appended_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let broken = Event::NoteChanged {
+        note: everleaf::id::NoteId::from_bytes([1; 16]),
+        change: everleaf::event::ChangeBytes(b"no change".to_vec()),
+    };
+    let broken = New { event: broken, ..seen(1) };
+    let refused = log.append(vec![seen(1), broken, seen(2)], None).unwrap_err();
+    assert!(matches!(refused, LogError::Refused(_)), "{refused}");
+    assert_eq!(log.last().unwrap(), Seq(0));
+    log.append(vec![seen(3)], None).unwrap();
+    assert_eq!(log.read(Seq(1)).count(), 1);
+}
+
+#[test]
+fn after_a_failed_write_nothing_is_acknowledged_until_the_vault_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Arc::new(Db::open(folder.path(), Duration::ZERO).unwrap());
+    let log = Log::open(folder.path(), Arc::clone(&db), Box::new(Projections)).unwrap().log;
+    log.append(vec![seen(1)], None).unwrap();
+    db.poison_for_test();
+    for _ in 0..2 {
+        let error = log.append(vec![seen(2)], None).unwrap_err();
+        assert!(matches!(error, LogError::Db(DbError::Poisoned)), "{error}");
+    }
+    drop((log, db));
+    let log = open(folder.path());
+    assert_eq!(log.last().unwrap(), Seq(1));
+    log.append(vec![seen(2)], None).unwrap();
+}
+
+#[test]
+fn a_creation_that_was_cut_off_is_begun_anew() {
+    let device = Device::new("laptop", 1);
+    let whole = device.path();
+    let folder = tempfile::tempdir().unwrap();
+    // Half a database, under the name that it has until it is whole.
+    copy_folder(&whole.join("db"), &folder.path().join("db.new"));
+    for entry in fs::read_dir(folder.path().join("db.new")).unwrap().flatten() {
+        if entry.path().is_file() && entry.file_name() != "0.jnl" {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let log = open(folder.path());
+    log.append(vec![seen(1)], None).unwrap();
+    assert!(!folder.path().join("db.new").exists());
+
+    // A whole vault but for the file that makes it one: `create` was cut off before its end.
+    let other = tempfile::tempdir().unwrap();
+    copy_folder(&whole, &other.path().join("vault"));
+    let path = other.path().join("vault");
+    fs::remove_file(path.join("vault.json")).unwrap();
+    assert!(matches!(Vault::open(&path, options(&device.clock)), Err(VaultError::NoVault(_))));
+    let vault = Vault::create(&path, "laptop", None, options(&device.clock)).unwrap();
+    assert_eq!(vault.events(Seq(1)).count(), 1);
+}
+
+#[test]
+fn a_second_process_is_told_who_has_the_vault() {
+    let device = Device::new("laptop", 1);
+    let error = Vault::open(&device.path(), options(&device.clock)).unwrap_err();
+    let process = std::process::id();
+    assert_eq!(error.to_string(), format!("the vault is open in process {process}"));
+}
+
+/// The vault as a killed process leaves it, with one file of its database changed.
+fn crashed(device: &Device, change: impl Fn(&Path)) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault");
+    copy_folder(&device.path(), &path);
+    let mut journals: Vec<_> = fs::read_dir(path.join("db"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
+        .collect();
+    journals.sort();
+    change(journals.last().unwrap());
+    (folder, path)
+}
+
+/// Cuts a journal in the middle of what was written last.
+fn cut(journal: &Path) {
+    let bytes = fs::read(journal).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    fs::write(journal, &bytes[..end - 40]).unwrap();
+}
+
+#[test]
+fn a_lost_tail_is_noticed_and_its_journals_are_kept() {
+    let device = Device::new("laptop", 1);
+    let kept = device.note("# Kept\n");
+    device.note("# Lost\n");
+    let last = device.vault().events(Seq(1)).count() as u64;
+    let (_folder, path) = crashed(&device, cut);
+    let before = device.vault().device().unwrap();
+    let vault = Vault::open(&path, options(&device.clock)).unwrap();
+    let renewed = vault.events(Seq(1)).map(Result::unwrap).find_map(|r| match r.event {
+        Event::DeviceRenewed { from, reason, .. } => Some((from, reason)),
+        _ => None,
+    });
+    let reason = RenewReason::TailLost { lost: Seq(last) };
+    assert_eq!(renewed, Some((before, reason)));
+    assert!(vault.read(kept, None).is_ok());
+    assert!(path.join("journals/1").read_dir().unwrap().count() > 0);
+    assert_eq!(vault.verify().unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn a_lost_tail_that_was_pushed_comes_back_with_the_next_sync() {
+    let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+    let device = Device::new("laptop", 1);
+    device.add(&remote).await;
+    device.note("# Kept\n");
+    device.sync(&remote).await;
+    let lost = device.note("# Lost\n");
+    // The receipt of the push is lost together with the events.
+    let (_folder, path) = crashed(&device, cut);
+    device.sync(&remote).await;
+    let clock = Arc::new(everleaf::clock::SimulatedClock::new(crate::world::NOW, 77));
+    let vault = Vault::open(&path, options(&clock)).unwrap();
+    assert!(vault.read(lost, None).is_err());
+    let sync = everleaf::vault::SyncOptions::default();
+    let report = vault.sync(&crate::world::origin(), remote, &sync, &|_| ()).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(vault.read(lost, None).unwrap().body.source(), "# Lost\n");
+    assert_eq!(vault.verify().unwrap().findings, []);
+}
+
+#[test]
+fn an_event_that_is_not_the_acknowledged_one_is_noticed() {
+    let device = Device::new("laptop", 1);
+    device.note("# One\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault");
+    copy_folder(&device.path(), &path);
+    // The head of another log: same number, other hash.
+    let other = Device::new("other", 2);
+    other.note("# Two\n");
+    fs::copy(other.path().join("head"), path.join("head")).unwrap();
+    let error = Vault::open(&path, options(&device.clock)).unwrap_err();
+    assert!(error.to_string().contains("not the one that was acknowledged"), "{error}");
+}
+
+#[test]
+fn a_rebuild_gives_byte_equal_projections() {
+    let device = Device::new("laptop", 1);
+    device.file("a.png", &crate::image::png(3, 4, b"a"));
+    let note = device.note("# One\n\n![a](a.png)\n");
+    device.edit(note, |text| text.replace("One", "Two"));
+    device.vault().set_trashed(note, true).unwrap();
+    device.note("# Three\n");
+    let rows = |device: &Device| -> Vec<usize> {
+        Table::ALL.iter().map(|table| device.vault().rows(*table).unwrap()).collect()
+    };
+    let before = rows(&device);
+    device.vault().rebuild().unwrap();
+    assert_eq!(rows(&device), before);
+    device.check();
+    assert_eq!(device.source(note), "# Two\n\n![a](a.png)\n");
+}
+
+#[test]
+fn a_damaged_row_is_found_and_mended_by_a_rebuild() {
+    let device = Device::new("laptop", 1);
+    device.note("# One\n");
+    let image = ImageId::from_bytes([7; 32]);
+    device.vault().damage_for_test(Table::Wanted, image.as_bytes()).unwrap();
+    let findings = device.vault().verify().unwrap().findings;
+    assert!(findings.iter().any(|finding| finding.what == "projection Wanted"), "{findings:?}");
+    device.vault().rebuild().unwrap();
+    device.check();
+}
+
+#[test]
+fn a_log_of_another_vault_is_no_vault() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = VaultId::from_bytes([1; 32]);
+    let file = everleaf::segment::VaultFile::new(id).to_bytes();
+    fs::write(folder.path().join("vault.json"), file).unwrap();
+    let key = everleaf::seal::VaultKey::generate(&everleaf::clock::SystemClock);
+    fs::write(folder.path().join("key"), key.to_bech32().as_bytes()).unwrap();
+    let clock = Arc::new(everleaf::clock::SimulatedClock::new(crate::world::NOW, 5));
+    let error = Vault::open(folder.path(), options(&clock)).unwrap_err();
+    assert!(matches!(error, VaultError::Incomplete(_)), "{error}");
+}

@@ -1,0 +1,123 @@
+//! The files of the database: made, locked, and copied aside.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Seek as _, Write as _},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::DbError;
+
+const MEMTABLE: u64 = 8 << 20;
+const JOURNALS: u64 = 64 << 20;
+const CACHE: u64 = 16 << 20;
+/// How many copies of journals are kept.
+const COPIES_KEPT: usize = 3;
+
+pub(super) fn engine(folder: &Path) -> Result<(Database, [Keyspace; 3]), DbError> {
+    let error = |source| DbError::Engine { action: "opened", path: folder.to_path_buf(), source };
+    let database = Database::builder(folder)
+        .journal_compression(CompressionType::None)
+        .max_journaling_size(JOURNALS)
+        .cache_size(CACHE)
+        .worker_threads(1)
+        .open()
+        .map_err(error)?;
+    let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+    let keyspace = |name| database.keyspace(name, options).map_err(error);
+    let keyspaces = [keyspace("log")?, keyspace("state")?, keyspace("cache")?];
+    Ok((database, keyspaces))
+}
+
+/// Creates the database under another name first: half a database never gets the right one.
+pub(super) fn create(vault: &Path, folder: &Path) -> Result<(), DbError> {
+    let unfinished = vault.join("db.new");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(io("clear away", &unfinished))?;
+    }
+    let (database, keyspaces) = engine(&unfinished)?;
+    database.persist(PersistMode::SyncAll).map_err(|source| DbError::Engine {
+        action: "created",
+        path: unfinished.clone(),
+        source,
+    })?;
+    drop((keyspaces, database));
+    fs::rename(&unfinished, folder).map_err(io("rename", &unfinished))?;
+    sync_folder(vault)
+}
+
+/// Keeps the journals as the unclean stop left them: opening cuts off what it can't read.
+pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> {
+    let copies = vault.join("journals");
+    fs::create_dir_all(&copies).map_err(io("create", &copies))?;
+    let mut numbers: Vec<u64> = fs::read_dir(&copies)
+        .map_err(io("read", &copies))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    let copy = copies.join((numbers.last().copied().unwrap_or(0) + 1).to_string());
+    fs::create_dir_all(&copy).map_err(io("create", &copy))?;
+    for entry in fs::read_dir(folder).map_err(io("read", folder))? {
+        let path = entry.map_err(io("read", folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "jnl")
+            && let Some(name) = path.file_name()
+        {
+            fs::copy(&path, copy.join(name)).map_err(io("copy", &path))?;
+        }
+    }
+    let surplus = (numbers.len() + 1).saturating_sub(COPIES_KEPT);
+    for number in numbers.into_iter().take(surplus) {
+        let old = copies.join(number.to_string());
+        fs::remove_dir_all(&old).map_err(io("clear away", &old))?;
+    }
+    Ok(())
+}
+
+pub(super) fn lock(path: &Path, patience: Duration) -> Result<File, DbError> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(io("open", path))?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(fs::TryLockError::Error(source)) => return Err(io("lock", path)(source)),
+            Err(fs::TryLockError::WouldBlock) if started.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut process = String::new();
+                let read = file.take(20).read_to_string(&mut process).is_ok();
+                let known = read && !process.trim().is_empty();
+                let process = if known { process.trim() } else { "?" };
+                return Err(DbError::Locked { process: process.to_owned() });
+            }
+        }
+    }
+    let number = std::process::id().to_string();
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(number.as_bytes()))
+        .map_err(io("write", path))?;
+    Ok(file)
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+///
+/// What the system said.
+pub fn sync_folder(folder: &Path) -> Result<(), DbError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync", folder))
+}
+
+pub(super) fn io<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> DbError + 'a {
+    move |source| DbError::Io { action, path: path.to_path_buf(), source }
+}

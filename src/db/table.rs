@@ -1,0 +1,222 @@
+//! The tables of `state`: read in rows, changed in drafts.
+
+use std::collections::BTreeMap;
+
+use super::{Db, DbError, Row};
+
+/// Where in `state` a row is. Numbered by the first byte of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Name → number: how far each projection has read the log.
+    Cursors = 0,
+    /// Change hash → the event that brought it.
+    Changes = 1,
+    /// Note → its heads and how long its tail is.
+    Documents = 2,
+    /// Note, event → nothing: the changes of a note, in the order of the log.
+    Tails = 3,
+    /// Note → what `list` shows of it.
+    Catalog = 4,
+    /// Note → nothing: its row in the catalog is to be made again.
+    Stale = 5,
+    /// Image, note → nothing: which notes show an image.
+    Shown = 6,
+    /// Image → its size, type, and where it is.
+    Images = 7,
+    /// Remote → how to reach it and what we pushed there.
+    Remotes = 8,
+    /// Remote, device → how far that device was read there.
+    Peers = 9,
+    /// Remote, event → nothing: what a remote has yet to be told.
+    Unpushed = 10,
+    /// Remote, image → how its upload stands.
+    Outbox = 11,
+    /// Remote, image → nothing: uploads that are not done.
+    Active = 12,
+    /// Device → the name that people gave it.
+    Devices = 13,
+    /// Nothing → this device and its vault.
+    Identity = 14,
+    /// Image, note → nothing: notes that show an image for which they have no URL.
+    Unlinked = 15,
+    /// Image → nothing: images that a note shows and this device does not hold.
+    Wanted = 16,
+}
+
+impl Table {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 17] = [
+        Self::Cursors,
+        Self::Changes,
+        Self::Documents,
+        Self::Tails,
+        Self::Catalog,
+        Self::Stale,
+        Self::Shown,
+        Self::Images,
+        Self::Remotes,
+        Self::Peers,
+        Self::Unpushed,
+        Self::Outbox,
+        Self::Active,
+        Self::Devices,
+        Self::Identity,
+        Self::Unlinked,
+        Self::Wanted,
+    ];
+
+    pub(super) fn key(self, key: &[u8]) -> Vec<u8> {
+        let mut full = Vec::with_capacity(1 + key.len());
+        full.push(self as u8);
+        full.extend_from_slice(key);
+        full
+    }
+}
+
+/// What a row can be read from: the database, or a draft over it.
+pub trait Read {
+    /// The value under a key.
+    ///
+    /// # Errors
+    ///
+    /// What the engine said.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError>;
+
+    /// The rows whose keys begin with `prefix`, by key.
+    ///
+    /// # Errors
+    ///
+    /// What the engine said.
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError>;
+
+    /// The value under a key, decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Row`] where it is not what this version writes.
+    fn row<T: serde::de::DeserializeOwned>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<T>, DbError> {
+        self.get(table, key)?.map(|value| decode_row(table, &value)).transpose()
+    }
+}
+
+/// Decodes the value of a row.
+///
+/// # Errors
+///
+/// [`DbError::Row`] where it is not what this version writes.
+pub fn decode_row<T: serde::de::DeserializeOwned>(
+    table: Table,
+    value: &[u8],
+) -> Result<T, DbError> {
+    postcard::from_bytes(value).map_err(|source| DbError::Row { table, source })
+}
+
+/// A new value, or `None` for a row that goes.
+type Written = Option<Vec<u8>>;
+
+/// Changes to `state` that were not committed yet; reads see them.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    pub(super) db: &'a Db,
+    pub(super) writes: BTreeMap<Vec<u8>, Written>,
+    /// What each key was to hold before, since the last savepoint.
+    pub(super) undo: Vec<(Vec<u8>, Option<Written>)>,
+}
+
+impl Draft<'_> {
+    /// Puts a row.
+    pub fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
+        self.write(table.key(key), Some(value));
+    }
+
+    /// Puts a row, encoded.
+    ///
+    /// # Errors
+    ///
+    /// Only where the codec fails, which it does for no row that this library makes.
+    pub fn put_row<T: serde::Serialize>(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        row: &T,
+    ) -> Result<(), DbError> {
+        let value = postcard::to_allocvec(row).map_err(|source| DbError::Row { table, source })?;
+        self.put(table, key, value);
+        Ok(())
+    }
+
+    /// Takes a row away.
+    pub fn delete(&mut self, table: Table, key: &[u8]) {
+        self.write(table.key(key), None);
+    }
+
+    /// Takes every row of a table away.
+    ///
+    /// # Errors
+    ///
+    /// What the engine said.
+    pub fn clear(&mut self, table: Table) -> Result<(), DbError> {
+        for (key, _) in self.scan(table, &[])? {
+            self.delete(table, &key);
+        }
+        Ok(())
+    }
+
+    /// Notes how far it has come, so that [`Draft::rollback`] can take back what comes after.
+    pub fn savepoint(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Takes back what was drafted since the last savepoint.
+    pub fn rollback(&mut self) {
+        for (key, before) in self.undo.drain(..).rev() {
+            match before {
+                Some(before) => self.writes.insert(key, before),
+                None => self.writes.remove(&key),
+            };
+        }
+    }
+
+    fn write(&mut self, key: Vec<u8>, value: Written) {
+        let before = self.writes.insert(key.clone(), value);
+        self.undo.push((key, before));
+    }
+
+    /// Ends the draft; [`Batch::apply`] takes what comes out.
+    #[must_use]
+    pub fn into_changes(self) -> Changes {
+        Changes(self.writes)
+    }
+}
+
+/// What a draft would change.
+#[derive(Debug)]
+pub struct Changes(pub(super) BTreeMap<Vec<u8>, Written>);
+
+impl Read for Draft<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+        match self.writes.get(&table.key(key)) {
+            Some(written) => Ok(written.clone()),
+            None => self.db.get(table, key),
+        }
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
+        let start = table.key(prefix);
+        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
+            self.db.scan(table, prefix)?.into_iter().collect();
+        let written = self.writes.range(start.clone()..);
+        for (key, value) in written.take_while(|(key, _)| key.starts_with(&start)) {
+            let key = key.get(1..).unwrap_or_default().to_vec();
+            match value {
+                Some(value) => rows.insert(key, value.clone()),
+                None => rows.remove(&key),
+            };
+        }
+        Ok(rows.into_iter().collect())
+    }
+}
