@@ -516,3 +516,12 @@ fn a_folder_goes_in_and_comes_out() {
     assert_eq!(fs::read_to_string(machine.path("copy/Recipes/Bread.md")).unwrap(), bread);
     assert_eq!(fs::read(machine.path("copy/crumb.png")).unwrap(), png(4, 3, b"crumb"));
 }
+
+#[test]
+fn the_demonstration_holds_what_it_claims() {
+    let machine = Machine::new();
+    let story = machine.run(&["--json", "demo"]).json();
+    let claims = story["claims"].as_array().unwrap();
+    assert!(!claims.is_empty() && claims.iter().all(|claim| claim["holds"] == true), "{story}");
+    assert!(!machine.vault("vault").exists());
+}

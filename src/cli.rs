@@ -10,6 +10,7 @@
 mod attach;
 mod check;
 mod context;
+mod demo;
 mod editor;
 mod error;
 mod folder;
@@ -141,6 +142,7 @@ enum Command {
     Log(log::Log),
     Verify(check::Verify),
     Rebuild(check::Rebuild),
+    Demo(demo::Demo),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -168,6 +170,7 @@ impl Command {
             Self::Log(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
             Self::Rebuild(command) => command.run(context),
+            Self::Demo(command) => command.run(context).await,
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

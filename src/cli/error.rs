@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use everleaf::{log::LogError, vault::VaultError};
+use everleaf::{demo::DemoError, log::LogError, vault::VaultError};
 use serde_json::json;
 
 use crate::config::ConfigError;
@@ -18,6 +18,9 @@ pub(super) enum CliError {
     /// The library could not.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The demonstration could not go on.
+    #[error("the demonstration could not go on")]
+    Demo(#[source] DemoError),
     /// The environment makes no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
