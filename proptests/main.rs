@@ -16,6 +16,7 @@ mod golden;
 mod image;
 mod images;
 mod key;
+mod machine;
 mod remote;
 mod s3;
 mod seal;
