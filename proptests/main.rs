@@ -20,6 +20,7 @@ mod image;
 mod images;
 mod key;
 mod log;
+mod machine;
 mod markdown;
 mod note;
 mod offline;
