@@ -9,16 +9,21 @@
 )]
 
 mod backends;
+mod cli;
 mod decisions;
 mod demo;
+mod errors;
 mod event;
+mod folder;
 mod golden;
 mod image;
 mod images;
 mod key;
 mod log;
+mod machine;
 mod markdown;
 mod note;
+mod offline;
 mod readme;
 mod remote;
 mod resolve;
@@ -31,4 +36,5 @@ mod sim;
 mod tidy;
 mod twins;
 mod vault;
+mod vaults;
 mod world;

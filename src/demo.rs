@@ -326,7 +326,10 @@ impl Stage {
         teller.line(format_args!("phone adds a line to “Bake day”, and tries to sync:"))?;
         match self.phone.sync().await {
             Ok(_) => teller.line(format_args!("  that went well, which it should not have."))?,
-            Err(error) => teller.line(format_args!("  {error}"))?,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                teller.line(format_args!("  {error}: {}", cause.unwrap_or_default()))?;
+            }
         }
         let phone = self.phone.restart()?;
         let unsynced = phone.vault.status()?.unsynced_notes;

@@ -114,6 +114,7 @@ pub mod db;
 #[cfg(feature = "cli")]
 pub mod demo;
 pub mod event;
+pub mod folder;
 pub mod id;
 pub mod image;
 pub mod images;

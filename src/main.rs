@@ -1,3 +1,8 @@
 //! The command: see `everleaf --help`.
 
-fn main() {}
+mod cli;
+mod config;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -48,18 +48,24 @@ impl State {
         Self::Blocked,
         Self::Uploaded,
     ];
-}
 
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+    /// What people and JSON call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Waiting => "waiting",
             Self::Pending => "pending",
             Self::Uploading => "uploading",
             Self::Failed => "failed",
             Self::Blocked => "blocked",
             Self::Uploaded => "uploaded",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -44,7 +44,7 @@ pub enum ImageError {
     },
     /// The file of an image no longer has the bytes that it is named by.
     #[error(
-        "`{}` is damaged: its bytes hash to {found}; remove it and sync, or add the image again",
+        "`{}` is damaged: its bytes hash to {found}; adding the image again mends it",
         path.display()
     )]
     Damaged {

@@ -219,7 +219,7 @@ impl Vault {
 }
 
 /// Puts the row of a note as it is now, unless something else arrives for it first.
-fn put_row(id: NoteId, note: &Note) -> Then {
+pub(super) fn put_row(id: NoteId, note: &Note) -> Then {
     let (heads, digest) = (note.heads(), digest(note));
     Box::new(move |draft| {
         catalog::put(draft, id, heads.as_slice(), digest)?;

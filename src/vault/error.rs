@@ -29,6 +29,9 @@ pub enum VaultError {
     /// Something else is there.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// What is in a folder did not come from this vault, so an export might destroy it.
+    #[error("{} is not empty, and this vault did not export what is in it", .0.display())]
+    NotExported(PathBuf),
     /// A newer everleaf made it.
     #[error("the vault in {} has format {format}, which a newer everleaf made", path.display())]
     Newer {
@@ -57,11 +60,19 @@ pub enum VaultError {
     /// An image could not be taken in or given out.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A file was to be taken in, and is no image that can be.
+    #[error("{} was not taken in", path.display())]
+    ImageFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ImageError,
+    },
     /// The key is none.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A remote could not do what was asked.
-    #[error("remote `{remote}`: {source}")]
+    #[error("remote `{remote}` can't be used")]
     Remote {
         /// Which.
         remote: RemoteName,
@@ -69,7 +80,7 @@ pub enum VaultError {
         source: RemoteError,
     },
     /// What a remote holds is not what was put there.
-    #[error("remote `{remote}`: {source}")]
+    #[error("remote `{remote}` holds what can't be read")]
     Segment {
         /// Which.
         remote: RemoteName,
@@ -77,7 +88,7 @@ pub enum VaultError {
         source: SegmentError,
     },
     /// The file that says whose a remote is can't be read.
-    #[error("remote `{remote}`: {source}")]
+    #[error("remote `{remote}` can't be used")]
     RemoteVaultFile {
         /// Which.
         remote: RemoteName,
@@ -94,6 +105,9 @@ pub enum VaultError {
         /// Whose it would have to be.
         expected: VaultId,
     },
+    /// A remote holds another vault than the one that the key is of.
+    #[error("remote `{0}` holds another vault than the one that the key is of")]
+    WrongKey(RemoteName),
     /// A remote holds no vault to join.
     #[error("remote `{0}` holds no vault yet")]
     NothingToJoin(RemoteName),
@@ -101,7 +115,7 @@ pub enum VaultError {
     #[error("there is no remote `{0}`")]
     UnknownRemote(RemoteName),
     /// No remote was named, and there is not exactly one.
-    #[error("which remote? there are {0}")]
+    #[error("{}", match .0 { 0 => "there is no remote yet".to_owned(), some => format!("there are {some} remotes") })]
     WhichRemote(usize),
     /// The name can't be one of a remote.
     #[error(transparent)]
@@ -159,6 +173,7 @@ impl VaultError {
             }
             Self::Exists(_) => "name another folder with --vault, or use this vault as it is".into(),
             Self::NotEmpty(_) => "name an empty or a new folder with --vault".into(),
+            Self::NotExported(_) => "export to an empty or a new folder".into(),
             Self::Newer { .. } => "use the everleaf that made it, or a newer one".into(),
             Self::Incomplete(_) => {
                 "restore the folder from a backup, or join the vault anew from a remote".into()
@@ -179,9 +194,21 @@ impl VaultError {
             Self::UnknownImage(_) => "`everleaf images` shows their ids".into(),
             Self::UnknownRemote(_) => "`everleaf remote list` shows the names".into(),
             Self::WhichRemote(0) => "add one with `everleaf remote add NAME URL`".into(),
-            Self::WhichRemote(_) => "name one of those that `everleaf remote list` shows".into(),
+            Self::WhichRemote(_) => "name one; `everleaf remote list` shows them".into(),
             Self::WrongVault { .. } => {
-                "check the URL and the key: each vault needs a bucket, prefix or folder of its own".into()
+                "check the URL: each vault needs a bucket, prefix or folder of its own".into()
+            }
+            Self::WrongKey(_) => {
+                "check the URL, and take the key from a device that has the vault: `everleaf key` shows it".into()
+            }
+            Self::Key(_) => "`everleaf key` shows it on a device that has the vault".into(),
+            Self::ImageFile { source: ImageError::TooLarge { .. }, .. } => {
+                "EVERLEAF_IMAGE_LIMIT raises the limit, as in `EVERLEAF_IMAGE_LIMIT=1G`".into()
+            }
+            Self::Io { source, .. } | Self::Image(ImageError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                "check the path".into()
             }
             Self::NothingToJoin(_) => {
                 "check the URL, and run `everleaf sync` on a device that has the vault".into()
@@ -199,6 +226,9 @@ fn remote_hint(error: &RemoteError) -> Option<String> {
     Some(match error {
         RemoteError::Offline { .. } => {
             "check the network and the endpoint; what is pending stays and is sent next time".into()
+        }
+        RemoteError::NoBucket { .. } => {
+            "`everleaf remote add` under the same name corrects a URL".into()
         }
         RemoteError::Busy { .. } => "run `everleaf sync` again in a while".into(),
         RemoteError::Denied { .. } => {

@@ -280,7 +280,10 @@ impl Session<'_> {
             text = format!("{text}: {error}");
             source = error.source();
         }
-        tracing::warn!("{text}");
-        self.report.problems.push(text);
+        tracing::debug!("{text}");
+        // A later pass of the same sync meets the same problem.
+        if !self.report.problems.contains(&text) {
+            self.report.problems.push(text);
+        }
     }
 }

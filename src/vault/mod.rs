@@ -14,6 +14,7 @@
 //!
 //! What is here blocks and knows no runtime, except for [`Vault::sync`] and what it calls.
 
+mod batch;
 mod cache;
 mod error;
 mod exchange;
@@ -35,10 +36,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub(crate) use self::open::io;
 pub use self::{
     error::VaultError,
     exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
-    notes::{AttachedImage, NewNote, Reading},
+    notes::{AttachedImage, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,
     status::{ImageCounts, ImageStatus, Listed, NoteStatus, Place, VaultStatus},

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The largest note that is taken in, in bytes of its source.
-pub(crate) const NOTE_LIMIT: u64 = 16 << 20;
+pub const NOTE_LIMIT: u64 = 16 << 20;
 
 /// A note to be made.
 #[derive(Debug, Clone, Default)]
@@ -192,7 +192,7 @@ impl Vault {
         let mut stored = Vec::with_capacity(files.len());
         let mut batch = self.0.images.batch();
         for file in files {
-            stored.push(batch.ingest_file(file)?);
+            stored.push(batch.ingest_file(file).map_err(of_file(file))?);
         }
         batch.finish()?;
         let mut pieces = reading.body.pieces().to_vec();
@@ -359,7 +359,7 @@ impl Vault {
             Ok(stored) => Ok(Some(stored)),
             // No image, so no embed: the text stays as it was written.
             Err(ImageError::NotAnImage { .. } | ImageError::Empty) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(of_file(&path)(error)),
         }
     }
 
@@ -432,13 +432,24 @@ fn check_length(source: &str) -> Result<(), VaultError> {
 /// # Errors
 ///
 /// [`VaultError::NotText`] or [`VaultError::TooLong`] where it can't be one.
-pub(crate) fn read_source(path: &Path) -> Result<String, VaultError> {
+pub fn read_source(path: &Path) -> Result<String, VaultError> {
     let bytes = fs::metadata(path).map_err(io("read", path))?.len();
     if bytes > NOTE_LIMIT {
         return Err(VaultError::TooLong { bytes, limit: NOTE_LIMIT });
     }
     let bytes = fs::read(path).map_err(io("read", path))?;
     String::from_utf8(bytes).map_err(|_| VaultError::NotText(path.to_path_buf()))
+}
+
+/// Says of which file an error is, where the error does not.
+fn of_file(path: &Path) -> impl FnOnce(ImageError) -> VaultError {
+    move |source| match source {
+        ImageError::TooLarge { .. }
+        | ImageError::Empty
+        | ImageError::NotAnImage { .. }
+        | ImageError::Read(_) => VaultError::ImageFile { path: path.to_owned(), source },
+        source => source.into(),
+    }
 }
 
 /// What sets an image apart from the text before it.

@@ -212,7 +212,7 @@ fn damaged(path: &Path, why: impl Into<Box<dyn std::error::Error + Send + Sync>>
     io("read", path)(std::io::Error::new(std::io::ErrorKind::InvalidData, why))
 }
 
-pub(super) fn io(
+pub(crate) fn io(
     action: &'static str,
     path: impl Into<PathBuf>,
 ) -> impl FnOnce(std::io::Error) -> VaultError {

@@ -7,8 +7,10 @@ use serde::Serialize;
 use super::{Vault, VaultError};
 use crate::{
     event::{Event, RemoteName, RemoteOptions},
+    id::VaultId,
     projection::receipts,
     remote::{Key, Remote, RemoteError, RemoteExt as _},
+    seal::VaultKey,
     segment::{VAULT_FILE_LIMIT, VaultFile},
 };
 
@@ -107,24 +109,48 @@ impl Vault {
         self.record([Event::RemoteRemoved { remote: name.clone() }])
     }
 
+    /// Checks that a remote holds the vault that `key` is of, so that a device can join it. Changes
+    /// nothing, here or there.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NothingToJoin`] or [`VaultError::WrongKey`] where it does not.
+    pub async fn check_joinable(
+        name: &RemoteName,
+        remote: &dyn Remote,
+        key: &VaultKey,
+    ) -> Result<(), VaultError> {
+        let found = owner(name, remote).await?;
+        match found.ok_or_else(|| VaultError::NothingToJoin(name.clone()))? {
+            found if found == key.vault_id() => Ok(()),
+            _ => Err(VaultError::WrongKey(name.clone())),
+        }
+    }
+
     /// Whether a remote is this vault's; `false` where it is nobody's yet.
     pub(super) async fn is_ours(
         &self,
         name: &RemoteName,
         remote: &dyn Remote,
     ) -> Result<bool, VaultError> {
-        let bytes = match remote.get_bytes(&Key::Vault, VAULT_FILE_LIMIT as u64).await {
-            Ok(bytes) => bytes,
-            Err(RemoteError::NotFound { .. }) => return Ok(false),
-            Err(source) => return Err(VaultError::Remote { remote: name.clone(), source }),
-        };
-        let file = VaultFile::from_bytes(&bytes)
-            .map_err(|source| VaultError::RemoteVaultFile { remote: name.clone(), source })?;
+        let Some(found) = owner(name, remote).await? else { return Ok(false) };
         let expected = self.id()?;
-        if file.vault == expected {
+        if found == expected {
             Ok(true)
         } else {
-            Err(VaultError::WrongVault { remote: name.clone(), found: file.vault, expected })
+            Err(VaultError::WrongVault { remote: name.clone(), found, expected })
         }
     }
+}
+
+/// Whose a remote is; `None` where it is nobody's yet.
+async fn owner(name: &RemoteName, remote: &dyn Remote) -> Result<Option<VaultId>, VaultError> {
+    let bytes = match remote.get_bytes(&Key::Vault, VAULT_FILE_LIMIT as u64).await {
+        Ok(bytes) => bytes,
+        Err(RemoteError::NotFound { .. }) => return Ok(None),
+        Err(source) => return Err(VaultError::Remote { remote: name.clone(), source }),
+    };
+    let file = VaultFile::from_bytes(&bytes)
+        .map_err(|source| VaultError::RemoteVaultFile { remote: name.clone(), source })?;
+    Ok(Some(file.vault))
 }

@@ -149,3 +149,19 @@ impl<'a> Known<'a> {
         })
     }
 }
+
+impl Vault {
+    /// All that the images of a reading may be called in a new text of it.
+    pub(crate) fn names(&self, reading: &Reading) -> Result<Vec<(String, Target)>, VaultError> {
+        let spellings = Spellings::of(self, reading)?;
+        let named = reading.body.embeds().flat_map(|embed| {
+            let target = Target {
+                image: embed.image,
+                path: embed.path.clone(),
+                name: Some(embed.name.clone()),
+            };
+            spellings.all(embed).into_iter().map(move |name| (name, target.clone()))
+        });
+        Ok(named.collect())
+    }
+}

@@ -5,7 +5,7 @@ use std::{error::Error, iter, time::Duration};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
 };
 
 use super::super::{RemoteError, Source};
@@ -98,9 +98,12 @@ where
         .find_map(|error| error.downcast_ref::<CredentialsError>());
     let advice = match cause {
         Some(CredentialsError::ProviderTimedOut(_)) => return RemoteError::Offline { source },
-        Some(_) => {
-            "no credentials for the store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
-             name a profile of ~/.aws"
+        Some(cause) => {
+            // A page of all the places that were looked in.
+            tracing::debug!("no credentials: {}", DisplayErrorContext(cause));
+            let advice = "no credentials for the store: set AWS_ACCESS_KEY_ID and \
+                          AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws";
+            return RemoteError::Misconfigured { advice: advice.into(), source: None };
         }
         None if made => return RemoteError::Offline { source },
         None => "no request could be made: check the endpoint, the region and the bucket's name",

@@ -1,0 +1,234 @@
+//! The command: parses what was asked, does it by way of the library, and says what came of it.
+//!
+//! Results go to stdout, for people or, with `--json`, for programs; progress, logs and errors go to
+//! stderr. The exit code is 0, 1 where something went wrong, and 2 where the command line makes no
+//! sense.
+
+#![expect(clippy::doc_markdown, reason = "comments on arguments are what --help prints")]
+#![expect(clippy::unused_self, reason = "every command is run alike")]
+
+mod attach;
+mod check;
+mod context;
+mod demo;
+mod editor;
+mod error;
+mod folder;
+mod generate;
+mod images;
+mod log;
+mod notes;
+mod progress;
+mod remote;
+mod signal;
+mod status;
+mod sync;
+mod text;
+mod vault;
+mod write;
+
+use std::{env, ffi::OsStr, io, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+use self::{context::Context, error::CliError};
+use crate::config::Config;
+
+/// What came of a command.
+type Result<T = ExitCode, E = CliError> = std::result::Result<T, E>;
+
+const LOG: &str = "EVERLEAF_LOG";
+
+/// Keeps your notes, with the images in them, on several devices that are often offline.
+///
+/// Notes are Markdown. Everything works offline; `everleaf sync` exchanges what is new by way of a
+/// folder or an S3 bucket, and merges what was written on several devices.
+#[derive(Parser)]
+#[command(
+    name = "everleaf",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = EXAMPLES,
+    after_long_help = EXAMPLES_AND_ENVIRONMENT
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+macro_rules! examples {
+    () => {
+        "\
+Examples:
+  everleaf init                                   make a vault, and show its key
+  everleaf new bread.md                           take in a note with its images
+  everleaf remote add origin dir:/media/stick     meet the other devices on a USB stick
+  everleaf sync                                   exchange what is new
+  everleaf join dir:/media/stick --key -          the same vault, on another device"
+    };
+}
+
+const EXAMPLES: &str = examples!();
+
+const EXAMPLES_AND_ENVIRONMENT: &str = concat!(
+    examples!(),
+    "\n
+NOTE is a unique start of a note's id, its path, or its exact title.
+
+Environment:
+  EVERLEAF_VAULT        folder of the vault, where --vault does not name one
+  EVERLEAF_KEY          key of the vault that `join` joins
+  EVERLEAF_IMAGE_LIMIT  largest image that is taken in, as in 512M; otherwise 256M
+  EVERLEAF_PARALLEL     how many images are on their way at once; otherwise 8
+  EVERLEAF_LOG          what is logged, as in `everleaf=debug`
+  VISUAL, EDITOR        what `new` and `edit` open
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws: credentials of S3 stores
+
+Exit codes: 0 done; 1 something went wrong; 2 the command line makes no sense."
+);
+
+#[derive(Args)]
+struct Global {
+    /// Folder of the vault [default: $EVERLEAF_VAULT, else everleaf in your data folder]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Options for all commands")]
+    vault: Option<PathBuf>,
+    /// Answer in JSON; errors too
+    #[arg(long, global = true, help_heading = "Options for all commands")]
+    json: bool,
+    /// Say more of what happens; twice for still more
+    #[arg(
+        short,
+        long,
+        global = true,
+        action = clap::ArgAction::Count,
+        help_heading = "Options for all commands"
+    )]
+    verbose: u8,
+    /// Show neither progress nor warnings
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Options for all commands"
+    )]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(vault::Init),
+    Join(vault::Join),
+    Key(vault::Key),
+    New(write::New),
+    List(notes::List),
+    Show(notes::Show),
+    Edit(write::Edit),
+    Attach(attach::Attach),
+    Trash(notes::Trash),
+    Restore(notes::Restore),
+    Import(folder::Import),
+    Export(folder::Export),
+    Status(status::Status),
+    Images(images::Images),
+    Retry(images::Retry),
+    #[command(subcommand)]
+    Remote(remote::Remote),
+    Sync(sync::Sync),
+    Log(log::Log),
+    Verify(check::Verify),
+    Rebuild(check::Rebuild),
+    Demo(demo::Demo),
+    Completions(generate::Completions),
+    Man(generate::Man),
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result {
+        match self {
+            Self::Init(command) => command.run(context),
+            Self::Join(command) => command.run(context).await,
+            Self::Key(command) => command.run(context),
+            Self::New(command) => command.run(context),
+            Self::List(command) => command.run(context),
+            Self::Show(command) => command.run(context),
+            Self::Edit(command) => command.run(context),
+            Self::Attach(command) => command.run(context).await,
+            Self::Trash(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
+            Self::Import(command) => command.run(context),
+            Self::Export(command) => command.run(context),
+            Self::Status(command) => command.run(context),
+            Self::Images(command) => command.run(context),
+            Self::Retry(command) => command.run(context),
+            Self::Remote(command) => command.run(context).await,
+            Self::Sync(command) => command.run(context).await,
+            Self::Log(command) => command.run(context).await,
+            Self::Verify(command) => command.run(context).await,
+            Self::Rebuild(command) => command.run(context),
+            Self::Demo(command) => command.run(context).await,
+            Self::Completions(command) => command.run(context),
+            Self::Man(command) => command.run(context),
+        }
+    }
+}
+
+/// Does what the arguments of this process ask.
+pub(crate) fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => {
+            let json = cli.global.json;
+            run(cli).unwrap_or_else(|error| error::report(&error, json))
+        }
+        Err(error) => usage(&error),
+    }
+}
+
+fn run(cli: Cli) -> Result {
+    let Global { vault, json, verbose, quiet } = cli.global;
+    let config = Config::load(vault, |name| env::var_os(name))?;
+    start_log(verbose, quiet)?;
+    let context = Context::new(config, json, quiet);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(CliError::Runtime)?.block_on(cli.command.run(&context))
+}
+
+/// Shows help, or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !asked_for && env::args_os().any(|argument| argument == OsStr::new("--json")) {
+        let text = error.render().to_string();
+        let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let message = message.trim().trim_start_matches("error: ");
+        error::write_json(message, Some(rest.trim()).filter(|rest| !rest.is_empty()));
+    } else {
+        // Nobody is left to be told where even this can't be written.
+        let _ = error.print();
+    }
+    ExitCode::from(if asked_for { 0 } else { 2 })
+}
+
+/// Sends logs to stderr: warnings, and more where it was asked for.
+fn start_log(verbose: u8, quiet: bool) -> Result<()> {
+    let level = match verbose {
+        _ if quiet => "everleaf=error",
+        0 => "everleaf=warn",
+        1 => "everleaf=info",
+        2 => "everleaf=debug",
+        _ => "everleaf=trace,info",
+    };
+    let asked = env::var(LOG).ok().filter(|text| !text.is_empty());
+    let filter = EnvFilter::try_new(asked.as_deref().unwrap_or(level));
+    let filter = filter.map_err(|source| CliError::LogFilter { name: LOG, source })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(verbose > 1)
+        .without_time()
+        .init();
+    Ok(())
+}

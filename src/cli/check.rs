@@ -1,0 +1,75 @@
+//! `verify`, `rebuild`: the vault against its own log.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use everleaf::event::RemoteName;
+use serde_json::json;
+
+use super::{Context, Result, context::connect, text::count};
+
+/// Check that nothing is damaged or missing
+///
+/// Reads every event and every image, compares what the vault shows with a replay of its log, and
+/// checks that uploads changed nothing but URLs. Lists what is wrong, and exits with 1 if anything is.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  everleaf verify
+  everleaf verify --remote origin")]
+pub(super) struct Verify {
+    /// Also check that this remote holds what it confirmed
+    #[arg(long, value_name = "NAME")]
+    remote: Option<RemoteName>,
+}
+
+impl Verify {
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let vault = context.vault()?;
+        let mut found = vault.verify()?;
+        if let Some(name) = &self.remote {
+            let (name, options) = vault.remote(Some(name))?;
+            let remote = connect(&name, &options).await?;
+            vault.verify_remote(&name, &*remote, &mut found).await?;
+        }
+        context.show(&found, |out| {
+            for finding in &found.findings {
+                writeln!(out, "{}: {}", finding.what, finding.problem)?;
+            }
+            let mut checked = vec![
+                count(found.events, "event"),
+                count(found.notes, "note"),
+                count(found.images, "image"),
+                count(found.projector_changes, "change") + " by upload projectors",
+            ];
+            if let Some(name) = &self.remote {
+                checked.push(format!("{} of {name}", count(found.receipts, "receipt")));
+            }
+            let wrong = match found.findings.len() {
+                0 => "nothing is wrong".to_owned(),
+                some => format!(
+                    "{} wrong",
+                    if some == 1 { "1 thing is".into() } else { format!("{some} things are") }
+                ),
+            };
+            writeln!(out, "Checked {}: {wrong}.", checked.join(", "))
+        })?;
+        Ok(if found.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Make what the vault shows again from its log
+#[derive(Args)]
+pub(super) struct Rebuild {}
+
+impl Rebuild {
+    pub(super) fn run(self, context: &Context) -> Result {
+        let vault = context.vault()?;
+        vault.rebuild()?;
+        let notes = vault.list()?.len();
+        context.show(&json!({ "notes": notes }), |out| {
+            writeln!(out, "Made again from the log: {}.", count(notes as u64, "note"))
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,100 @@
+//! What every command works with: the vault, the remotes, stdout and stderr.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    sync::Arc,
+};
+
+use everleaf::{
+    clock::SystemClock,
+    event::{RemoteName, RemoteOptions},
+    remote::{self, Remote, Retry, RetryPolicy},
+    vault::{Options, SyncImages, SyncOptions, Vault, VaultError},
+};
+use serde::Serialize;
+
+use super::{CliError, Result};
+use crate::config::Config;
+
+pub(super) struct Context {
+    pub(super) config: Config,
+    pub(super) json: bool,
+    pub(super) quiet: bool,
+}
+
+impl Context {
+    pub(super) const fn new(config: Config, json: bool, quiet: bool) -> Self {
+        Self { config, json, quiet }
+    }
+
+    /// Opens the vault.
+    pub(super) fn vault(&self) -> Result<Vault> {
+        Ok(Vault::open(&self.config.vault, self.options())?)
+    }
+
+    /// How vaults are opened.
+    pub(super) fn options(&self) -> Options {
+        Options { image_limit: self.config.image_limit, ..Options::default() }
+    }
+
+    /// How syncs are done.
+    pub(super) fn sync_options(&self) -> SyncOptions {
+        SyncOptions {
+            images: SyncImages::All,
+            parallel: self.config.parallel,
+            ..SyncOptions::default()
+        }
+    }
+
+    /// Says what came of a command: in JSON, or as `people` writes it.
+    pub(super) fn show<T: Serialize>(
+        &self,
+        value: &T,
+        people: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let written = if self.json {
+            serde_json::to_writer(&mut out, value)
+                .map_err(io::Error::from)
+                .and_then(|()| out.write_all(b"\n"))
+        } else {
+            people(&mut out)
+        };
+        written.and_then(|()| out.flush()).map_err(CliError::Output)
+    }
+
+    /// Tells people something beside the result, on stderr.
+    pub(super) fn tell(&self, text: impl Display) {
+        if !self.quiet {
+            // Where stderr is gone, there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+}
+
+/// Writes bytes to stdout as they are.
+pub(super) fn write(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// Opens a remote for commands that exchange much with it. The S3 client repeats requests by itself;
+/// another round helps where a store asks to be left alone for a second.
+pub(super) async fn connect(
+    name: &RemoteName,
+    options: &RemoteOptions,
+) -> Result<Arc<dyn Remote>, VaultError> {
+    let policy = RetryPolicy { attempts: 2, ..RetryPolicy::default() };
+    let remote = connect_once(name, options).await?;
+    Ok(Arc::new(Retry::new(remote, policy, Arc::new(SystemClock))))
+}
+
+/// Opens a remote for commands that would rather hear soon that it can't be reached.
+pub(super) async fn connect_once(
+    name: &RemoteName,
+    options: &RemoteOptions,
+) -> Result<Arc<dyn Remote>, VaultError> {
+    let error = |source| VaultError::Remote { remote: name.clone(), source };
+    remote::open(options).await.map_err(error)
+}

@@ -1,0 +1,154 @@
+//! What a command could not do, and how people and programs are told.
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use everleaf::{demo::DemoError, log::LogError, vault::VaultError};
+use serde_json::json;
+
+use crate::config::ConfigError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The library could not.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The demonstration could not go on.
+    #[error("the demonstration could not go on")]
+    Demo(#[source] DemoError),
+    /// The environment makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What is to be logged makes no sense.
+    #[error("{name} says nothing that can be logged")]
+    LogFilter {
+        /// The variable.
+        name: &'static str,
+        /// Why.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The process could not start its threads.
+    #[error("could not start")]
+    Runtime(#[source] io::Error),
+    /// A file could not be used.
+    #[error("could not {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Stdout does not take what is written.
+    #[error("could not write to standard output")]
+    Output(#[source] io::Error),
+    /// There is nothing to write a note with.
+    #[error("no editor is set")]
+    NoEditor,
+    /// The editor could not be run.
+    #[error("could not run the editor `{command}`")]
+    Editor {
+        /// What was run.
+        command: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The editor said that it failed.
+    #[error("the editor `{command}` ended with {status}")]
+    EditorFailed {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// The editor was left without a text.
+    #[error("nothing was written, so no note was made")]
+    NothingWritten,
+    /// A text was written and could not be taken in.
+    #[error("the text was not taken in")]
+    Kept {
+        /// Where the text is kept.
+        path: PathBuf,
+        /// Why.
+        source: Box<CliError>,
+    },
+}
+
+impl From<LogError> for CliError {
+    fn from(error: LogError) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+impl CliError {
+    pub(super) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// What a person can do about it, where there is something.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Vault(error) => error.hint(),
+            Self::Config(ConfigError::NoHome) => {
+                Some("name the folder of the vault with --vault".into())
+            }
+            Self::NoEditor => Some("set $EDITOR, or name a file; `-` is standard input".into()),
+            Self::Kept { path, source } => {
+                let kept = format!("your text is kept in {}", path.display());
+                Some(source.hint().map_or(kept.clone(), |hint| format!("{hint}; {kept}")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether whoever read stdout has read enough.
+    fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        // Errors of other libraries repeat what they wrap.
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// Says on stderr why a command failed.
+pub(super) fn report(error: &CliError, json: bool) -> ExitCode {
+    if error.is_broken_pipe() {
+        return ExitCode::SUCCESS;
+    }
+    let (message, hint) = (chain(error), error.hint());
+    if json {
+        write_json(&message, hint.as_deref());
+    } else {
+        let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        // Nobody is left to be told where even this can't be written.
+        let _ = write!(io::stderr(), "error: {message}\n{hint}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Writes an error to stderr as one line of JSON.
+pub(super) fn write_json(message: &str, hint: Option<&str>) {
+    let _ = writeln!(io::stderr(), "{}", json!({ "error": message, "hint": hint }));
+}

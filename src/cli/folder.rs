@@ -1,0 +1,113 @@
+//! `import`, `export`: a folder of Markdown files.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use everleaf::folder::{self, ExportOptions, Exported, ImportOptions, Imported, Skipped};
+
+use super::{
+    Context, Result,
+    progress::Shown,
+    text::{clean, count, size},
+};
+
+/// Take in a folder of Markdown files with their images
+///
+/// Importing a folder again takes over what was edited in it since, merged with what happened to the
+/// notes. Files that can't be taken in are passed over and listed.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  everleaf import ~/Notes
+  everleaf import ~/obsidian --lenient")]
+pub(super) struct Import {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Also take images whose names are only nearly what a note says, as in other letter case
+    #[arg(long)]
+    lenient: bool,
+}
+
+impl Import {
+    pub(super) fn run(self, context: &Context) -> Result {
+        let vault = context.vault()?;
+        let shown = Shown::new(context);
+        let options = ImportOptions { lenient: self.lenient };
+        let imported =
+            folder::import(&vault, &self.dir, &options, &|step| shown.folder("importing", step));
+        shown.clear();
+        let imported = imported?;
+        context.show(&imported, |out| {
+            let Imported { notes, changed, images, .. } = &imported;
+            writeln!(out, "{} in the folder, {changed} new or changed.", count(*notes, "note"))?;
+            let (shown, kept) = (size(images.bytes_referenced), size(images.bytes_stored));
+            let distinct = count(images.distinct, "image");
+            let references = count(images.references, "time");
+            writeln!(out, "{distinct} shown {references}: {shown} in files, {kept} kept.")
+        })?;
+        if !context.json {
+            for missing in &imported.missing {
+                let (note, name) = (clean(&missing.note), clean(&missing.destination));
+                let near = missing.hint.as_ref();
+                let near = near.map(|file| format!("; --lenient takes {}", clean(file)));
+                context.tell(format!("{note}: no image {name}{}", near.unwrap_or_default()));
+            }
+            tell_skipped(context, &imported.skipped);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Write all notes and their images into a folder
+///
+/// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
+/// empty, new, or one that this vault was exported to or imported from.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  everleaf export ~/Notes
+  everleaf export site --urls")]
+pub(super) struct Export {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Show images by their URLs where they have one
+    #[arg(long)]
+    urls: bool,
+}
+
+impl Export {
+    pub(super) fn run(self, context: &Context) -> Result {
+        let vault = context.vault()?;
+        let shown = Shown::new(context);
+        let options = ExportOptions { urls: self.urls };
+        let exported =
+            folder::export(&vault, &self.dir, &options, &|step| shown.folder("exporting", step));
+        shown.clear();
+        let exported = exported?;
+        context.show(&exported, |out| {
+            let Exported { notes, images, written, .. } = &exported;
+            let (notes, images) = (count(*notes, "note"), count(*images, "image file"));
+            writeln!(out, "{notes} and {images} in {}; {written} written.", self.dir.display())
+        })?;
+        if !context.json {
+            for renamed in &exported.renamed {
+                let (from, to) = (clean(&renamed.from), clean(&renamed.to));
+                context.tell(format!("{from}: written as {to}"));
+            }
+            for missing in &exported.missing {
+                let (note, name) = (clean(&missing.note), clean(&missing.destination));
+                context.tell(format!("{note}: no image {name}: {}", missing.reason));
+            }
+            tell_skipped(context, &exported.skipped);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn tell_skipped(context: &Context, skipped: &[Skipped]) {
+    for file in skipped {
+        context.tell(format!("{}: passed over: {}", clean(&file.path), file.reason));
+    }
+}

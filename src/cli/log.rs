@@ -1,0 +1,216 @@
+//! `log`: what happened.
+
+use std::{pin::pin, process::ExitCode, time::Duration};
+
+use clap::Args;
+use everleaf::{
+    clock::Timestamp,
+    db::DbError,
+    event::{Event, Origin, Recorded},
+    id::{NoteId, Seq},
+    vault::{Vault, VaultError},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    CliError, Context, Result,
+    signal::stopped,
+    text::{clean, time},
+};
+
+/// How often a log that is followed is read.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Show the events of this device, one a line
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  everleaf log --note Bread
+  everleaf log --json --since 120 --follow | jq .event")]
+pub(super) struct Log {
+    /// From this event on
+    #[arg(long, value_name = "SEQ", default_value_t = 1, hide_default_value = true)]
+    since: u64,
+    /// Only changes of this note: unique start of an id, a path, or an exact title
+    #[arg(long, value_name = "NOTE")]
+    note: Option<String>,
+    /// Go on as events happen, until Ctrl-C; the vault is not held open meanwhile
+    #[arg(long)]
+    follow: bool,
+}
+
+impl Log {
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let mut next = Seq(self.since.max(1));
+        if !self.follow {
+            self.print(context, &context.vault()?, next)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut stopped = pin!(stopped());
+        loop {
+            match context.vault() {
+                Ok(vault) => next = self.print(context, &vault, next)?,
+                Err(error) if is_busy(&error) => {}
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                () = &mut stopped => return Ok(ExitCode::SUCCESS),
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    /// Prints the events from `next` on, and gives the number of the one to come.
+    fn print(&self, context: &Context, vault: &Vault, mut next: Seq) -> Result<Seq> {
+        let note = self.note.as_deref().map(|query| vault.find(query)).transpose()?;
+        for recorded in vault.events(next) {
+            let recorded = recorded?;
+            next = recorded.seq.next();
+            if note.is_some_and(|note| changed(&recorded.event) != Some(note)) {
+                continue;
+            }
+            context.show(&Flat::new(&recorded), |out| writeln!(out, "{}", line(&recorded)))?;
+        }
+        Ok(next)
+    }
+}
+
+/// Whether another process has the vault.
+fn is_busy(error: &CliError) -> bool {
+    matches!(error, CliError::Vault(VaultError::Db(DbError::Locked { .. })))
+}
+
+const fn changed(event: &Event) -> Option<NoteId> {
+    match event {
+        Event::NoteChanged { note, .. } => Some(*note),
+        _ => None,
+    }
+}
+
+/// An event as one flat object.
+#[derive(Serialize)]
+struct Flat {
+    seq: Seq,
+    at: String,
+    origin: Value,
+    event: String,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl Flat {
+    fn new(recorded: &Recorded) -> Self {
+        let mut flat = Self {
+            seq: recorded.seq,
+            at: recorded.at.to_string(),
+            origin: origin(&recorded.origin),
+            event: String::new(),
+            fields: Map::new(),
+        };
+        let event = serde_json::to_value(&recorded.event).unwrap_or_default();
+        for (name, fields) in event.as_object().into_iter().flatten() {
+            flat.event.clone_from(name);
+            for (field, value) in fields.as_object().into_iter().flatten() {
+                let (field, value) = match field.as_str() {
+                    // `seq` is the number of the event itself.
+                    "seq" => ("segment", value.clone()),
+                    "retry_at" => ("retry_at", as_time(value)),
+                    field => (field, value.clone()),
+                };
+                flat.fields.insert(field.to_owned(), value);
+            }
+        }
+        flat
+    }
+}
+
+fn as_time(millis: &Value) -> Value {
+    millis.as_i64().map_or(Value::Null, |millis| json!(Timestamp(millis).to_string()))
+}
+
+fn origin(origin: &Origin) -> Value {
+    match origin {
+        Origin::Here => json!("here"),
+        Origin::Projector => json!("projector"),
+        Origin::Device { remote, device, seq, projector } => json!({
+            "remote": remote.as_str(),
+            "device": device,
+            "segment": seq,
+            "projector": projector,
+        }),
+    }
+}
+
+fn line(recorded: &Recorded) -> String {
+    let Recorded { seq, at, origin, event, .. } = recorded;
+    let from = match origin {
+        Origin::Here => String::new(),
+        Origin::Projector => ", by the upload projector".to_owned(),
+        Origin::Device { device, remote, projector: false, .. } => {
+            format!(", on device {}, by way of {remote}", device.short())
+        }
+        Origin::Device { device, remote, .. } => {
+            format!(", by the upload projector of device {}, by way of {remote}", device.short())
+        }
+    };
+    format!("{seq:>6}  {}  {}{from}", time(*at), clean(&describe(event)))
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::LogBegun { vault, name, .. } => {
+            format!("log begun of vault {} on device `{name}`", vault.short())
+        }
+        Event::NoteChanged { note, change } => {
+            format!("note {note} changed, {} bytes", change.0.len())
+        }
+        Event::ImageStored { image, bytes, media_type, .. } => {
+            format!("image {} stored, {bytes} bytes of {}", image.short(), media_type.mime())
+        }
+        Event::ImageAnnounced { image, device, .. } => {
+            format!("image {} announced by device {}", image.short(), device.short())
+        }
+        Event::SegmentPushed { remote, seq, through, .. } => {
+            format!("segment {seq} pushed to {remote}, through event {through}")
+        }
+        Event::SegmentPulled { remote, device, seq, .. } => {
+            format!("segment {seq} of device {} pulled from {remote}", device.short())
+        }
+        Event::UploadStarted { image, remote, attempt } => {
+            format!("upload of image {} to {remote} started, attempt {attempt}", image.short())
+        }
+        Event::UploadFailed { image, remote, reason, retry_at, .. } => format!(
+            "upload of image {} to {remote} failed, again at {}: {reason}",
+            image.short(),
+            time(*retry_at)
+        ),
+        Event::UploadBlocked { image, remote, reason } => {
+            format!("upload of image {} to {remote} blocked: {reason}", image.short())
+        }
+        Event::UploadRetried { image, remote } => {
+            format!("upload of image {} to {remote} asked for again", image.short())
+        }
+        Event::ImageUploaded { image, remote, already_there, .. } => {
+            let how = if *already_there { "was there already" } else { "uploaded" };
+            format!("image {} on {remote}: {how}", image.short())
+        }
+        Event::ImageFetched { image, remote, bytes, .. } => {
+            format!("image {} fetched from {remote}, {bytes} bytes", image.short())
+        }
+        Event::ImageEvicted { image } => format!("local copy of image {} dropped", image.short()),
+        Event::RemoteConfigured { remote, options } => {
+            format!("remote {remote} is {}", options.url)
+        }
+        Event::RemoteRemoved { remote } => format!("remote {remote} removed"),
+        Event::RemoteReset { remote, reason } => {
+            format!("remote {remote} had lost what it confirmed: {reason:?}")
+        }
+        Event::DeviceSeen { device, name } => {
+            format!("device {} is called `{name}`", device.short())
+        }
+        Event::DeviceRenewed { from, to, reason } => {
+            format!("device {} renewed as {}: {reason:?}", from.short(), to.short())
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Shows on stderr how an exchange is going: a bar on a terminal, plain lines elsewhere.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use everleaf::{folder, vault::Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Context, text::count};
+
+pub(super) enum Shown {
+    Nothing,
+    Lines,
+    Bar(ProgressBar),
+}
+
+impl Shown {
+    pub(super) fn new(context: &Context) -> Self {
+        if context.quiet {
+            return Self::Nothing;
+        }
+        if !io::stderr().is_terminal() {
+            return Self::Lines;
+        }
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:32} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        Self::Bar(bar)
+    }
+
+    /// Follows a sync.
+    pub(super) fn sync(&self, progress: Progress) {
+        match progress {
+            Progress::Pulling(segments) => self.begin("reading", segments, "segment"),
+            Progress::Uploading(images) => self.begin("uploading", images, "image"),
+            Progress::Fetching(images) => self.begin("fetching", images, "image"),
+            Progress::Pulled
+            | Progress::Uploaded(_)
+            | Progress::NotUploaded(_)
+            | Progress::Fetched(_) => self.advance(),
+            Progress::Pushed => {}
+        }
+    }
+
+    /// Follows an import or an export.
+    pub(super) fn folder(&self, what: &str, progress: folder::Progress) {
+        match progress {
+            folder::Progress::Notes(notes) => self.begin(what, notes, "note"),
+            folder::Progress::Note => self.advance(),
+        }
+    }
+
+    fn begin(&self, what: &str, number: u64, thing: &str) {
+        let text = format!("{what} {}", count(number, thing));
+        match self {
+            _ if number == 0 => {}
+            Self::Nothing => {}
+            Self::Lines => {
+                let _ = writeln!(io::stderr(), "{text}");
+            }
+            Self::Bar(bar) => {
+                // A finished one shows nothing more.
+                bar.reset();
+                bar.set_length(number);
+                bar.set_position(0);
+                bar.set_message(text);
+            }
+        }
+    }
+
+    fn advance(&self) {
+        if let Self::Bar(bar) = self {
+            bar.inc(1);
+        }
+    }
+
+    /// Takes the bar away, so that a result can be read.
+    pub(super) fn clear(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}

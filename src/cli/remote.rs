@@ -1,0 +1,185 @@
+//! `remote`: where this device meets the others.
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use everleaf::{
+    event::{RemoteName, RemoteOptions},
+    remote::Location,
+    vault::VaultError,
+};
+use serde_json::json;
+
+use super::{
+    CliError, Context, Result,
+    context::connect_once,
+    text::{Table, count, time_of},
+};
+
+/// Say where this device meets the others
+#[derive(Subcommand)]
+pub(super) enum Remote {
+    Add(Add),
+    List(List),
+    Remove(Remove),
+}
+
+impl Remote {
+    pub(super) async fn run(self, context: &Context) -> Result {
+        match self {
+            Self::Add(command) => command.run(context).await,
+            Self::List(command) => command.run(context),
+            Self::Remove(command) => command.run(context),
+        }
+    }
+}
+
+/// How to reach an S3 store.
+#[derive(Args)]
+pub(super) struct RemoteArgs {
+    /// s3: address of the server, as in https://ACCOUNT.r2.cloudflarestorage.com [default: AWS]
+    #[arg(long, value_name = "URL", value_parser = web_address)]
+    endpoint: Option<String>,
+    /// s3: region [default: auto]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Where anybody can read the images; they get their URLs from this
+    #[arg(long, value_name = "URL", value_parser = web_address)]
+    public_url: Option<String>,
+    /// s3: profile of ~/.aws to take credentials from
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+}
+
+fn web_address(url: &str) -> std::result::Result<String, String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let plain = |rest: &str| {
+        let ok = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '"' | '<' | '>');
+        !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(ok)
+    };
+    if rest.is_some_and(plain) {
+        Ok(url.trim_end_matches('/').to_owned())
+    } else {
+        Err("it should begin with https:// and have no `?`, `#` or `@`".to_owned())
+    }
+}
+
+impl RemoteArgs {
+    /// The options of the remote at `url`; paths become absolute, so that they mean the same later.
+    pub(super) fn options(self, name: &RemoteName, url: &str) -> Result<RemoteOptions> {
+        let location: Location =
+            url.parse().map_err(|source| VaultError::Remote { remote: name.clone(), source })?;
+        let location = match location {
+            Location::Dir(path) => {
+                Location::Dir(std::path::absolute(&path).map_err(CliError::file("find", path))?)
+            }
+            location @ Location::S3 { .. } => location,
+        };
+        let Self { endpoint, region, public_url, profile } = self;
+        Ok(RemoteOptions { url: location.to_string(), endpoint, region, public_url, profile })
+    }
+}
+
+/// Add a remote, or give one new options
+///
+/// Checks that it can be reached, and that it is this vault's or nobody's yet.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  everleaf remote add stick dir:/media/stick/notes
+  everleaf remote add origin s3://notes \\
+      --endpoint https://ACCOUNT.r2.cloudflarestorage.com \\
+      --public-url https://img.example.org
+
+Credentials of an S3 store come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.
+Without --public-url, images are kept there and fetched by your devices, but get no URLs.")]
+pub(super) struct Add {
+    /// What to call it
+    name: RemoteName,
+    /// Where it is: dir:PATH or s3://BUCKET[/PREFIX]
+    #[arg(value_name = "URL")]
+    url: String,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+impl Add {
+    async fn run(self, context: &Context) -> Result {
+        let Self { name, url, remote } = self;
+        let vault = context.vault()?;
+        let options = remote.options(&name, &url)?;
+        if let Some(path) = create_last(&options.url)? {
+            context.tell(format!("note: made the folder {}", path.display()));
+        }
+        let opened = connect_once(&name, &options).await?;
+        let url = options.url.clone();
+        vault.add_remote(name.clone(), options, opened).await?;
+        let value = json!({ "name": name.as_str(), "url": url });
+        context.show(&value, |out| writeln!(out, "{name} is {url}; `everleaf sync` uses it."))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Makes the folder of a remote where only its last part is missing. More missing means that a disk is
+/// not there, or that there is a typing error.
+fn create_last(url: &str) -> Result<Option<PathBuf>> {
+    let Some(path) = url.strip_prefix("dir:").map(Path::new) else { return Ok(None) };
+    if path.exists() || !path.parent().is_some_and(Path::is_dir) {
+        return Ok(None);
+    }
+    let made = fs::DirBuilder::new().mode(0o700).create(path);
+    made.map_err(CliError::file("create", path))?;
+    Ok(Some(path.to_owned()))
+}
+
+/// List the remotes
+#[derive(Args)]
+pub(super) struct List {}
+
+impl List {
+    fn run(self, context: &Context) -> Result {
+        let vault = context.vault()?;
+        let remotes = vault.remotes()?;
+        context.show(&remotes, |out| {
+            let mut table = Table::default();
+            for remote in &remotes {
+                let last = remote.last_sync.as_deref().map_or("never".into(), time_of);
+                let owed = count(remote.unpushed_changes as u64, "change");
+                let public = remote.public_url.clone().unwrap_or_default();
+                table.row([
+                    remote.name.clone(),
+                    remote.url.clone(),
+                    format!("last sync {last}"),
+                    format!("{owed} to push"),
+                    public,
+                ]);
+            }
+            table.write(out)
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Stop using a remote; what it holds stays there
+#[derive(Args)]
+pub(super) struct Remove {
+    /// What it is called
+    name: RemoteName,
+}
+
+impl Remove {
+    fn run(self, context: &Context) -> Result {
+        let vault = context.vault()?;
+        vault.remove_remote(&self.name)?;
+        let value = json!({ "name": self.name.as_str(), "removed": true });
+        context.show(&value, |out| {
+            writeln!(out, "{} is no longer used; what it holds stays there.", self.name)
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

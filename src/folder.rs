@@ -1,0 +1,178 @@
+//! A folder of Markdown files: import, export, and what is remembered between them.
+//!
+//! A note is a file `*.md` or `*.markdown`; its path in the folder is the note's `path`. Names that
+//! begin with a dot belong to other programs (`.git`, `.obsidian`, `.trash`): import leaves them out,
+//! and export never writes one but its own `.everleaf-export`. Symbolic links are not followed.
+//!
+//! What keeps an import from undoing what happened meanwhile is a bookmark for each file: of which
+//! note it is, and at which version, and the hash of its bytes. A file whose bytes are those is left
+//! alone, however the note has changed since; an edited one is an edit *of that version*, and merged.
+//! See [`import`] and [`export`].
+
+mod bookmarks;
+mod export;
+mod import;
+mod place;
+mod walk;
+mod write;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::{
+    id::ImageId,
+    vault::{Vault, VaultError},
+};
+
+/// How a folder is imported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportOptions {
+    /// Whether a destination that names no file exactly may be taken for one that is near: in other
+    /// letter case, say, or with `../` above the folder. Default: no.
+    pub lenient: bool,
+}
+
+/// How a folder is exported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExportOptions {
+    /// Whether images that have a public URL are shown by it, and left out of the folder. Default: no.
+    pub urls: bool,
+}
+
+/// How it is going; for whoever shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// This many notes are there.
+    Notes(u64),
+    /// One of them is done.
+    Note,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Imported {
+    /// Files that are notes.
+    pub notes: u64,
+    /// Those that made or changed a note.
+    pub changed: u64,
+    /// Images that these files show.
+    pub images: ImportedImages,
+    /// Destinations that stayed text.
+    pub missing: Vec<Missing>,
+    /// Files that could not be taken in.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Images of the folder that its notes show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ImportedImages {
+    /// How often; a reference definition counts as often as it is used.
+    pub references: u64,
+    /// How many there are.
+    pub distinct: u64,
+    /// The size of their files, in bytes.
+    pub bytes_referenced: u64,
+    /// Their size when each is kept once, in bytes.
+    pub bytes_stored: u64,
+}
+
+/// A destination for which no image was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The path of the note.
+    pub note: String,
+    /// What it names.
+    pub destination: String,
+    /// A file that [`ImportOptions::lenient`] would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// A file that was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Where it is in the folder.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What an export did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Exported {
+    /// Notes that are in the folder now.
+    pub notes: u64,
+    /// Image files that are in the folder now.
+    pub images: u64,
+    /// Files that had to be written, notes and images.
+    pub written: u64,
+    /// What stands under another name than its own, since that was taken or is no safe one.
+    pub renamed: Vec<Renamed>,
+    /// Files that were left as they are, and why.
+    pub skipped: Vec<Skipped>,
+    /// Images whose bytes are not here; the notes name them all the same.
+    pub missing: Vec<Absent>,
+}
+
+/// A name that an export changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// What it is called in the vault: the path of a note, or the destination of an image.
+    pub from: String,
+    /// What it is called in the folder.
+    pub to: String,
+}
+
+/// An image that an export could not write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Absent {
+    /// Where the note is in the folder.
+    pub note: String,
+    /// The image.
+    pub image: ImageId,
+    /// What the note calls it.
+    pub destination: String,
+    /// Why it is not there.
+    pub reason: String,
+}
+
+/// Takes the notes of `folder` in, with the images that they show.
+///
+/// A file that was imported or exported before, and is as it was then, changes nothing. One that was
+/// edited is an edit of the version it was made of. Any other is an edit of the note that has its path,
+/// or else a new note. Where an image file was replaced, the notes that show it show the new one. No
+/// note is ever thrown away because its file is gone.
+///
+/// # Errors
+///
+/// Where the folder can't be read, or the vault can't be written to; what was taken in until then stays,
+/// and importing again goes on from there. A single file that can't be taken in is no error, and listed.
+pub fn import(
+    vault: &Vault,
+    folder: &Path,
+    options: &ImportOptions,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Imported, VaultError> {
+    import::run(vault, folder, *options, progress)
+}
+
+/// Writes every note that is not in the trash, and the images that it shows, into `folder`.
+///
+/// Notes and images get the names they had where they came from; where two claim one name, or a name
+/// leads out of the folder, the text says another, and import knows what is meant. Files that were
+/// edited since they were exported are left alone: import them first. Files of notes that were moved or
+/// thrown away meanwhile are left, too. Nothing is written outside of the folder.
+///
+/// # Errors
+///
+/// [`VaultError::NotExported`] where the folder holds anything that did not come from this vault, and
+/// where reading or writing fails; exporting again goes on from there.
+pub fn export(
+    vault: &Vault,
+    folder: &Path,
+    options: &ExportOptions,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Exported, VaultError> {
+    export::run(vault, folder, *options, progress)
+}

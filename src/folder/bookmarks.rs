@@ -1,0 +1,208 @@
+//! What was seen of each file of a folder when it was last imported or exported.
+//!
+//! ```text
+//! FOLDER/.everleaf-export           written by export, kept up by import
+//! VAULT/folders/<32 hex>.json       the same for each folder, by the hash of its path
+//! ```
+//!
+//! An export writes both. The one in the folder goes where the folder goes, to another device for
+//! instance; the one in the vault also stands for a folder that was only ever imported, and for a file
+//! `.everleaf-export` that was damaged.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{ErrorKind, Read as _},
+    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Skipped, write};
+use crate::{
+    id::{ImageId, NoteId, VaultId},
+    note::Heads,
+    vault::{Vault, VaultError, io},
+};
+
+/// The name of the file that an export leaves.
+pub(super) const EXPORT_FILE: &str = ".everleaf-export";
+const FORMAT: u32 = 1;
+/// Room for some hundred thousand notes.
+const LIMIT: u64 = 256 << 20;
+
+/// All bookmarks of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bookmarks {
+    format: u32,
+    vault: VaultId,
+    /// Files that are notes, by their paths.
+    pub(super) notes: BTreeMap<String, Seen>,
+    /// Files that are images, by their paths: what they were when they were last read or written.
+    pub(super) images: BTreeMap<String, ImageId>,
+}
+
+/// A file that is a note.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) note: NoteId,
+    /// The version that the file shows.
+    pub(super) heads: Heads,
+    /// The hash of its bytes.
+    pub(super) blake3: String,
+    /// The destinations in it that stand for images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) images: Vec<Shown>,
+}
+
+/// A destination in a file, and what it stands for in the note.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Shown {
+    /// As it stands in the file.
+    pub(super) written: String,
+    /// Whether in `![[…]]`, where the same text may mean another file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) wiki: bool,
+    pub(super) image: ImageId,
+    /// The file that it is in, if it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<String>,
+    /// What the note says instead, where that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// See [`Embed::path`](crate::note::Embed::path).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+}
+
+impl Seen {
+    /// What a destination stands for that was written like this `nth` times before.
+    pub(super) fn shown(&self, written: &str, wiki: bool, nth: usize) -> Option<&Shown> {
+        let mut all =
+            self.images.iter().filter(|shown| shown.written == written && shown.wiki == wiki);
+        let last = all.clone().next_back();
+        all.nth(nth).or(last)
+    }
+}
+
+/// Bookmarks, and where they were found.
+pub(super) struct Loaded {
+    pub(super) bookmarks: Bookmarks,
+    pub(super) found: Found,
+    /// What could not be used.
+    pub(super) problem: Option<Skipped>,
+}
+
+/// What a folder says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This vault exported it.
+    Exported,
+    /// It says so no more, but the vault remembers what was in it.
+    Restored,
+    /// It has bookmarks that are not this vault's, or can't be read.
+    Foreign,
+    /// It has none.
+    Nothing,
+}
+
+/// Why bookmarks are of no use.
+enum Useless {
+    Damaged(String),
+    Foreign(String),
+}
+
+impl Bookmarks {
+    /// The bookmarks of `folder`: what the folder says, else what the vault remembers of it, else none.
+    pub(super) fn load(vault: &Vault, folder: &Path) -> Result<Loaded, VaultError> {
+        let own = vault.id()?;
+        let kept = || match read(&in_vault(vault, folder), own) {
+            Ok(kept) => kept,
+            Err(Useless::Damaged(reason) | Useless::Foreign(reason)) => {
+                tracing::warn!(folder = %folder.display(), reason, "what the vault remembers of it");
+                None
+            }
+        };
+        let (kept, found, problem) = match read(&folder.join(EXPORT_FILE), own) {
+            Ok(Some(bookmarks)) => (Some(bookmarks), Found::Exported, None),
+            Ok(None) => (kept(), Found::Nothing, None),
+            Err(Useless::Foreign(reason)) => (kept(), Found::Foreign, Some(reason)),
+            Err(Useless::Damaged(reason)) => {
+                let kept = kept();
+                let found = if kept.is_some() { Found::Restored } else { Found::Foreign };
+                (kept, found, Some(reason))
+            }
+        };
+        let problem = problem.map(|reason| Skipped { path: EXPORT_FILE.to_owned(), reason });
+        let bookmarks = kept.unwrap_or_else(|| Self {
+            format: FORMAT,
+            vault: own,
+            notes: BTreeMap::new(),
+            images: BTreeMap::new(),
+        });
+        Ok(Loaded { bookmarks, found, problem })
+    }
+
+    /// Remembers them in the vault, and in the folder if it is an exported one.
+    pub(super) fn save(
+        &self,
+        vault: &Vault,
+        folder: &Path,
+        exported: bool,
+    ) -> Result<(), VaultError> {
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| io("write", folder.join(EXPORT_FILE))(error.into()))?;
+        if exported {
+            write::replace(&folder.join(EXPORT_FILE), &bytes, write::SHARED)?;
+        }
+        let path = in_vault(vault, folder);
+        let folders = vault.folder().join("folders");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folders)
+            .map_err(io("create", &folders))?;
+        write::replace(&path, &bytes, write::PRIVATE)
+    }
+}
+
+fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {
+    let hash = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
+    let name: String = hash.chars().take(32).collect();
+    vault.folder().join("folders").join(format!("{name}.json"))
+}
+
+/// What every format of bookmarks begins with.
+#[derive(Deserialize)]
+struct Envelope {
+    format: u32,
+    vault: VaultId,
+}
+
+/// Reads bookmarks of the vault `own`; `None` where there are none.
+fn read(path: &Path, own: VaultId) -> Result<Option<Bookmarks>, Useless> {
+    let foreign = |why: &str| Useless::Foreign(format!("{why}, so it was not used"));
+    let unreadable = |error: std::io::Error| foreign(&format!("it can't be read ({error})"));
+    let damaged = |_| Useless::Damaged("it is damaged, so it was not used".to_owned());
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    if !metadata.is_file() || metadata.len() > LIMIT {
+        return Err(foreign("it is no file that an export wrote"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(LIMIT).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    let envelope: Envelope = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if envelope.format > FORMAT {
+        return Err(foreign("a newer everleaf wrote it"));
+    }
+    if envelope.vault != own {
+        return Err(foreign("it belongs to another vault"));
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}

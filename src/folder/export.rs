@@ -1,0 +1,424 @@
+//! From notes to files.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+};
+
+use super::{
+    Absent, ExportOptions, Exported, Progress, Renamed, Skipped,
+    bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
+    place::{Places, leading, safe, safe_note, titled},
+    write::{self, There, look},
+};
+use crate::{
+    id::{ImageId, NoteId},
+    images::ImageError,
+    note::{
+        Embed,
+        markdown::{self, Destination, Syntax},
+    },
+    resolve::{self, Resolution, Tree},
+    vault::{Listed, Reading, Vault, VaultError, io},
+};
+
+/// How many notes are written between two times that the bookmarks are.
+const GROUP: usize = 256;
+
+pub(super) fn run(
+    vault: &Vault,
+    folder: &Path,
+    options: ExportOptions,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Exported, VaultError> {
+    fs::create_dir_all(folder).map_err(io("create", folder))?;
+    let folder = &folder.canonicalize().map_err(io("open", folder))?;
+    let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
+    let ours = match found {
+        Found::Exported | Found::Restored => true,
+        Found::Foreign => false,
+        Found::Nothing => is_empty(folder)?,
+    };
+    if !ours {
+        return Err(VaultError::NotExported(folder.clone()));
+    }
+    // First of all: a run that is cut off must find that it began.
+    bookmarks.save(vault, folder, true)?;
+    let notes: Vec<Listed> = vault.list()?.into_iter().filter(|note| !note.trashed).collect();
+    progress(Progress::Notes(notes.len() as u64));
+    let mut export = Export {
+        vault,
+        folder,
+        urls: options.urls,
+        places: Places::default(),
+        wiki: HashMap::new(),
+        images: BTreeMap::new(),
+        bookmarks,
+        report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
+    };
+    let placed = export.place(notes);
+    for group in placed.chunks(GROUP) {
+        for (note, place) in group {
+            export.note(note, place)?;
+            progress(Progress::Note);
+        }
+        export.bookmarks.save(vault, folder, true)?;
+    }
+    Ok(export.report)
+}
+
+/// Whether nothing is in a folder but what programs hide there.
+fn is_empty(folder: &Path) -> Result<bool, VaultError> {
+    for entry in fs::read_dir(folder).map_err(io("read", folder))? {
+        let name = entry.map_err(io("read", folder))?.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+struct Export<'a> {
+    vault: &'a Vault,
+    folder: &'a Path,
+    urls: bool,
+    places: Places,
+    /// What `![[name]]` means, by the name in lower case.
+    wiki: HashMap<String, ImageId>,
+    /// The images that are in the folder now, or could not be written, by their places.
+    images: BTreeMap<String, bool>,
+    bookmarks: Bookmarks,
+    report: Exported,
+}
+
+/// What stands in a file for an embed.
+type Told = HashMap<(Embed, bool), Shown>;
+
+impl Export<'_> {
+    /// Gives each note its place.
+    fn place(&mut self, notes: Vec<Listed>) -> Vec<(Listed, String)> {
+        let before: HashMap<NoteId, &String> =
+            self.bookmarks.notes.iter().map(|(place, seen)| (seen.note, place)).collect();
+        let mut wanted: Vec<(bool, Listed, String)> = notes
+            .into_iter()
+            .map(|note| {
+                let before = before.get(&note.note).copied();
+                let wanted = match &note.path {
+                    Some(path) => safe_note(path),
+                    None => before.cloned().and_then(|place| safe_note(&place)),
+                };
+                let wanted = wanted
+                    .or_else(|| titled(&note.title))
+                    .unwrap_or_else(|| format!("note-{}.md", tag(note.note)));
+                (before != Some(&wanted), note, wanted)
+            })
+            .collect();
+        // Who has a place keeps it.
+        wanted.sort_by_key(|(new, ..)| *new);
+        let mut placed = Vec::with_capacity(wanted.len());
+        for (_, note, wanted) in wanted {
+            let place = self.places.note(&wanted, &tag(note.note));
+            if let Some(path) = note.path.as_ref().filter(|path| **path != place) {
+                self.report.renamed.push(Renamed { from: path.clone(), to: place.clone() });
+            }
+            placed.push((note, place));
+        }
+        placed.sort_by_key(|(note, _)| note.note);
+        placed
+    }
+
+    fn note(&mut self, listed: &Listed, place: &str) -> Result<(), VaultError> {
+        let reading = self.vault.read(listed.note, None)?;
+        let (text, images) = self.text(listed, &reading, place)?;
+        let hash = blake3::hash(text.as_bytes());
+        let blake3 = hash.to_hex().to_string();
+        let before = self.bookmarks.notes.get(place).map(|seen| seen.blake3.as_str());
+        let ours = |there: blake3::Hash| Some(there.to_hex().as_str()) == before;
+        let (path, over) = match look(self.folder, place)? {
+            There::File(path, there) if there != hash && ours(there) => (Some(path), true),
+            There::Nothing(path) => (Some(path), false),
+            There::File(_, there) if there == hash => (None, false),
+            There::File(..) => {
+                let reason = "it was edited since it was exported; import the folder first";
+                self.skip(place, reason);
+                return Ok(());
+            }
+            There::Blocked(reason) => {
+                self.skip(place, reason);
+                return Ok(());
+            }
+        };
+        if let Some(path) = path {
+            if !write::write(&path, &mut text.as_bytes(), write::SHARED, over)? {
+                self.skip(place, "another program made it meanwhile");
+                return Ok(());
+            }
+            self.report.written += 1;
+        }
+        self.report.notes += 1;
+        let seen = Seen { note: listed.note, heads: reading.heads, blake3, images };
+        self.bookmarks.notes.insert(place.to_owned(), seen);
+        Ok(())
+    }
+
+    /// The text of a file, and what the destinations in it stand for. Writes the images as well.
+    fn text(
+        &mut self,
+        listed: &Listed,
+        reading: &Reading,
+        place: &str,
+    ) -> Result<(String, Vec<Shown>), VaultError> {
+        let urls = self.vault.image_urls(reading.note)?;
+        let (mut told, mut shown, mut failed) = (Told::new(), Vec::new(), None);
+        let text = reading.body.render(|embed, syntax| {
+            let syntax = syntax?;
+            let key = (embed.clone(), syntax == Syntax::Wiki);
+            if let Some(told) = told.get(&key) {
+                // Images that share a URL are told apart by their order.
+                shown.extend(told.place.is_none().then(|| told.clone()));
+                return Some(told.written.clone());
+            }
+            let url = urls.iter().find(|(image, _)| *image == embed.image);
+            let url = url.and_then(|(_, url)| url.as_deref()).filter(|_| self.urls);
+            let at = At { listed, place, embed, syntax };
+            match self.destination(&at, url, &shown) {
+                Ok(one) => {
+                    shown.push(one.clone());
+                    told.insert(key, one.clone());
+                    Some(one.written)
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            }
+        });
+        failed.map_or(Ok((text, shown)), Err)
+    }
+
+    /// What is to stand in the file for an embed.
+    fn destination(
+        &mut self,
+        at: &At<'_>,
+        url: Option<&str>,
+        others: &[Shown],
+    ) -> Result<Shown, VaultError> {
+        let embed = at.embed;
+        let shown = |written: String, place: Option<String>| Shown {
+            name: (written != embed.name).then(|| embed.name.clone()),
+            written,
+            wiki: at.is_wiki(),
+            image: embed.image,
+            place,
+            path: embed.path.clone(),
+        };
+        if let Some(url) = url.filter(|url| !at.is_wiki() && is_plain(url)) {
+            return Ok(shown(url.to_owned(), None));
+        }
+        let Some(file) = self.vault.local_file(embed.image)? else {
+            self.absent(at, "its bytes are not on this device; sync to fetch them");
+            return Ok(shown(embed.name.clone(), None));
+        };
+        let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let wanted = at.wanted();
+        let own = wanted.as_deref().and_then(safe);
+        let own = own.unwrap_or_else(|| at.beside(extension));
+        let place = self.places.image(&own, embed.image);
+        if !self.image(at, &place)? {
+            return Ok(shown(embed.name.clone(), None));
+        }
+        let written = if wanted.as_ref() == Some(&place) && self.leads(at, &place, others) {
+            embed.name.clone()
+        } else {
+            let written = at.rewritten(&place);
+            if written != embed.name {
+                let (from, to) = (embed.name.clone(), written.clone());
+                self.report.renamed.push(Renamed { from, to });
+            }
+            written
+        };
+        Ok(shown(written, Some(place)))
+    }
+
+    /// Whether a reader of the file finds the image at `place` by the embed's name.
+    fn leads(&mut self, at: &At<'_>, place: &str, others: &[Shown]) -> bool {
+        let (name, image) = (&at.embed.name, at.embed.image);
+        let taken = |other: &Shown| {
+            other.written == *name && other.wiki == at.is_wiki() && other.image != image
+        };
+        if others.iter().any(taken) {
+            return false;
+        }
+        if at.is_wiki() {
+            let name = name.split('#').next().unwrap_or_default().trim_end().to_lowercase();
+            return *self.wiki.entry(name).or_insert(image) == image;
+        }
+        match resolve::relative(at.place, &at.target()) {
+            Some(found) if found == place => true,
+            // The name never led there strictly; it is kept where it leads to nothing else.
+            found if at.embed.path.is_some() => {
+                found.is_none_or(|found| self.places.image_at(&found).is_none())
+            }
+            _ => false,
+        }
+    }
+
+    /// Has an image in its place; `false` where it can't be.
+    fn image(&mut self, at: &At<'_>, place: &str) -> Result<bool, VaultError> {
+        if let Some(there) = self.images.get(place) {
+            return Ok(*there);
+        }
+        let there = self.write_image(at, place)?;
+        self.images.insert(place.to_owned(), there);
+        self.report.images += u64::from(there);
+        Ok(there)
+    }
+
+    fn write_image(&mut self, at: &At<'_>, place: &str) -> Result<bool, VaultError> {
+        let image = at.embed.image;
+        let before = self.bookmarks.images.get(place).copied();
+        let (path, over) = match look(self.folder, place)? {
+            There::File(_, there) if there.as_bytes() == image.as_bytes() => {
+                self.bookmarks.images.insert(place.to_owned(), image);
+                return Ok(true);
+            }
+            There::File(path, there)
+                if before.is_some_and(|before| before.as_bytes() == there.as_bytes()) =>
+            {
+                (path, true)
+            }
+            There::Nothing(path) => (path, false),
+            There::File(..) => {
+                let reason = "it was replaced since it was exported; import the folder first";
+                self.skip(place, reason);
+                return Ok(false);
+            }
+            There::Blocked(reason) => {
+                self.skip(place, reason);
+                return Ok(false);
+            }
+        };
+        let mut verified = match self.vault.verified_image(image) {
+            Ok(Some(verified)) => verified,
+            Ok(None) => {
+                self.absent(at, "its bytes are not on this device; sync to fetch them");
+                return Ok(false);
+            }
+            Err(VaultError::Image(error @ ImageError::Damaged { .. })) => {
+                self.absent(at, &error.to_string());
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        if !write::write(&path, &mut verified.file, write::SHARED, over)? {
+            self.skip(place, "another program made it meanwhile");
+            return Ok(false);
+        }
+        self.report.written += 1;
+        self.bookmarks.images.insert(place.to_owned(), image);
+        Ok(true)
+    }
+
+    fn skip(&mut self, place: &str, reason: &str) {
+        let (path, reason) = (place.to_owned(), reason.to_owned());
+        self.report.skipped.push(Skipped { path, reason });
+    }
+
+    fn absent(&mut self, at: &At<'_>, reason: &str) {
+        self.report.missing.push(Absent {
+            note: at.place.to_owned(),
+            image: at.embed.image,
+            destination: at.embed.name.clone(),
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+/// An embed where it stands.
+struct At<'a> {
+    listed: &'a Listed,
+    /// The place of the note.
+    place: &'a str,
+    embed: &'a Embed,
+    syntax: Syntax,
+}
+
+impl At<'_> {
+    fn is_wiki(&self) -> bool {
+        self.syntax == Syntax::Wiki
+    }
+
+    /// What the name says, without escapes and entities.
+    fn target(&self) -> String {
+        let name = &self.embed.name;
+        if !name.contains(['\\', '&']) || self.is_wiki() {
+            return name.clone();
+        }
+        let image = match self.syntax {
+            Syntax::HtmlSrc | Syntax::HtmlSrcset if name.contains('"') => {
+                format!("<img src='{name}'>")
+            }
+            Syntax::HtmlSrc | Syntax::HtmlSrcset => format!("<img src=\"{name}\">"),
+            _ if name.contains(['<', '>']) => format!("![]({name})"),
+            _ => format!("![](<{name}>)"),
+        };
+        let found = markdown::destinations(&image).into_iter().next();
+        found.map_or_else(|| name.clone(), |destination| destination.target)
+    }
+
+    /// The path of the image in the folder that the note came from, if it lies in that.
+    fn wanted(&self) -> Option<String> {
+        if let Some(path) = &self.embed.path {
+            return Some(path.clone());
+        }
+        let target = self.target();
+        let note = self.listed.path.as_deref().unwrap_or(self.place);
+        let named = Destination {
+            range: 0..0,
+            target: target.clone(),
+            syntax: Syntax::Inline,
+            uses: Vec::new(),
+        };
+        match resolve::resolve(&Tree::default(), note, &named, false) {
+            Resolution::NotLocal(_) => None,
+            _ => resolve::relative(note, &target),
+        }
+    }
+
+    /// A place beside the note, for an image whose name gives none.
+    fn beside(&self, extension: &str) -> String {
+        let short = self.embed.image.short();
+        let folder = self.place.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let target = self.target();
+        let path = target.split(['?', '#']).next().unwrap_or_default();
+        let name = path.rsplit(['/', '\\', ':']).next().unwrap_or_default();
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let stem = if stem.is_empty() { "image" } else { stem };
+        safe(&format!("{folder}/{stem}-{short}.{extension}")).unwrap_or(short)
+    }
+
+    /// A destination that leads to `place`, and says besides what the name said.
+    fn rewritten(&self, place: &str) -> String {
+        let target = self.target();
+        let suffix = target.find(if self.is_wiki() { &['#'][..] } else { &['?', '#'] });
+        let suffix = suffix.and_then(|at| target.get(at..)).unwrap_or_default();
+        if self.is_wiki() {
+            return format!("{place}{suffix}");
+        }
+        leading(self.place, place, suffix)
+    }
+}
+
+/// What tells a note from another of the same name: the end of its id, since the start is the time.
+fn tag(note: NoteId) -> String {
+    note.to_string().chars().skip(NoteId::LEN).collect()
+}
+
+/// Whether a URL can stand in any syntax as it is.
+fn is_plain(url: &str) -> bool {
+    url.bytes().all(|byte| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'%' | b'@' | b'+')
+    })
+}

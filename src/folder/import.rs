@@ -1,0 +1,462 @@
+//! From files to notes.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::Path,
+};
+
+use super::{
+    ImportOptions, Imported, Missing, Progress, Skipped,
+    bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
+    walk::{Files, is_note, walk},
+    write,
+};
+use crate::{
+    id::{ImageId, NoteId},
+    image::MediaType,
+    images::{Batch, ImageError, Stored},
+    note::{
+        Body, Heads, Target,
+        markdown::{Destination, Syntax},
+    },
+    resolve::{NotLocal, Resolution, Tree, resolve},
+    vault::{Vault, VaultError, io, read_source},
+};
+
+/// How many notes are appended at once.
+const GROUP: usize = 256;
+
+pub(super) fn run(
+    vault: &Vault,
+    folder: &Path,
+    options: ImportOptions,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Imported, VaultError> {
+    let folder = &folder.canonicalize().map_err(io("open", folder))?;
+    let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
+    let Files { notes, tree, skipped } = walk(folder, vault.folder())?;
+    let before = bookmarks.clone();
+    let mut live = HashMap::new();
+    for row in vault.list()?.into_iter().filter(|row| !row.trashed) {
+        if let Some(path) = row.path {
+            live.entry(path).or_insert(row.note);
+        }
+    }
+    let skipped = problem.into_iter().chain(skipped).collect();
+    let mut import = Import {
+        vault,
+        folder,
+        lenient: options.lenient,
+        moved: moved(&bookmarks, &tree),
+        bookmarks,
+        tree,
+        live,
+        contents: HashMap::new(),
+        stored: Vec::new(),
+        files: BTreeMap::new(),
+        report: Imported { skipped, ..Imported::default() },
+    };
+    progress(Progress::Notes(notes.len() as u64));
+    for group in notes.chunks(GROUP) {
+        import.group(group, progress)?;
+        // Once a group, so that a run that is cut off has little to compare again.
+        if import.bookmarks != before {
+            import.bookmarks.save(vault, folder, found == Found::Exported)?;
+        }
+    }
+    Ok(import.finish())
+}
+
+/// Files that are gone, by the hash of what they were; those alone of which only one is gone.
+fn moved(bookmarks: &Bookmarks, tree: &Tree) -> HashMap<String, Option<String>> {
+    let mut moved = HashMap::new();
+    for (path, seen) in bookmarks.notes.iter().filter(|(path, _)| !tree.contains(path)) {
+        moved
+            .entry(seen.blake3.clone())
+            .and_modify(|several| *several = None)
+            .or_insert_with(|| Some(path.clone()));
+    }
+    moved
+}
+
+/// What a file turned out to be when a destination named it.
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    Image {
+        image: ImageId,
+        /// Whether its bytes were taken in, rather than only hashed.
+        held: bool,
+    },
+    Other,
+    /// It was reported already.
+    Unusable,
+}
+
+/// A note to be made or edited.
+struct Work {
+    path: String,
+    body: Body,
+    blake3: String,
+    images: Vec<Shown>,
+    base: Option<Base>,
+}
+
+/// The note that a file is of, and the version that it was made of.
+#[derive(Clone)]
+struct Base {
+    note: NoteId,
+    heads: Heads,
+    /// What the note is to be moved to.
+    path: Option<String>,
+}
+
+struct Import<'a> {
+    vault: &'a Vault,
+    folder: &'a Path,
+    lenient: bool,
+    tree: Tree,
+    bookmarks: Bookmarks,
+    moved: HashMap<String, Option<String>>,
+    live: HashMap<String, NoteId>,
+    contents: HashMap<String, Content>,
+    /// What the group has taken in so far.
+    stored: Vec<Stored>,
+    /// Files that are images which notes show, and their sizes.
+    files: BTreeMap<String, (ImageId, u64)>,
+    report: Imported,
+}
+
+impl<'a> Import<'a> {
+    fn group(
+        &mut self,
+        paths: &[String],
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), VaultError> {
+        let vault = self.vault;
+        let mut batch = vault.images().batch();
+        let mut work = Vec::new();
+        for path in paths {
+            work.extend(self.note(path, &mut batch)?);
+            progress(Progress::Note);
+        }
+        batch.finish()?;
+        let stored = std::mem::take(&mut self.stored);
+        let (edits, new): (Vec<Work>, Vec<Work>) =
+            work.into_iter().partition(|work| work.base.is_some());
+        let bodies: Vec<_> = new.iter().map(|work| (work.path.as_str(), &work.body)).collect();
+        let made = vault.create_notes(&bodies, &stored)?;
+        for (work, (note, heads)) in new.into_iter().zip(made) {
+            self.report.changed += 1;
+            self.remember(work, note, heads);
+        }
+        for work in edits {
+            let Some(Base { note, heads, path }) = work.base.clone() else { continue };
+            let edited = vault.edit_at(note, &heads, &work.body, &stored)?;
+            let moved = path.map_or(Ok(false), |path| vault.set_path(note, Some(&path)))?;
+            self.report.changed += u64::from(edited.changed || moved);
+            self.remember(work, note, edited.heads);
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, work: Work, note: NoteId, heads: Heads) {
+        for shown in &work.images {
+            if let Some(place) = &shown.place
+                && self.files.get(place).is_some_and(|(image, _)| *image == shown.image)
+            {
+                self.bookmarks.images.insert(place.clone(), shown.image);
+            }
+        }
+        let Work { path, blake3, images, .. } = work;
+        self.bookmarks.notes.insert(path, Seen { note, heads, blake3, images });
+    }
+
+    /// Reads one file; `None` where nothing is to be done about it.
+    fn note(&mut self, path: &str, batch: &mut Batch<'a>) -> Result<Option<Work>, VaultError> {
+        let text = match read_source(&self.folder.join(path)) {
+            Ok(text) => text,
+            Err(error) => {
+                self.skip(path, unreadable(&error));
+                return Ok(None);
+            }
+        };
+        let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
+        let (seen, base) = self.known(path, &blake3)?;
+        let same_text = seen.as_ref().is_some_and(|seen| seen.blake3 == blake3);
+        // Of a file that is as it was, all that can be known was remembered.
+        let names = match &base {
+            Some(base) if !same_text && self.vault.has_version(base.note, &base.heads)? => {
+                let reading = self.vault.read(base.note, Some(&base.heads))?;
+                self.vault.names(&reading)?
+            }
+            Some(_) if !same_text => {
+                let reason = "it was edited in a version of the note that is not on this device; \
+                              sync, then import it again";
+                self.skip(path, reason.to_owned());
+                return Ok(None);
+            }
+            _ => Vec::new(),
+        };
+        let mut reader = Reader {
+            path,
+            text: &text,
+            seen: seen.as_ref(),
+            names: &names,
+            same: same_text,
+            shown: Vec::new(),
+            written: HashMap::new(),
+            failed: None,
+        };
+        let body = Body::parse(&text, |destination| reader.find(self, destination, batch));
+        let Reader { same, shown: images, failed, .. } = reader;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.report.notes += 1;
+        let moves = base.as_ref().is_some_and(|base| base.path.is_some());
+        if same && !moves {
+            return Ok(None);
+        }
+        // Its text is as it was, so an edit is no news for a device that lacks the note.
+        if let Some(base) = &base
+            && same_text
+            && !self.vault.has_version(base.note, &base.heads)?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Work { path: path.to_owned(), body, blake3, images, base }))
+    }
+
+    /// What is known of a file: by its name, by what a file held that is gone, or by the path of a note.
+    fn known(
+        &mut self,
+        path: &str,
+        blake3: &str,
+    ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
+        if let Some(seen) = self.bookmarks.notes.get(path).cloned() {
+            let base = Base { note: seen.note, heads: seen.heads.clone(), path: None };
+            return Ok((Some(seen), Some(base)));
+        }
+        if let Some(note) = self.live.get(path) {
+            let heads = self.vault.read(*note, None)?.heads;
+            return Ok((None, Some(Base { note: *note, heads, path: None })));
+        }
+        let Some(Some(old)) = self.moved.get(blake3) else { return Ok((None, None)) };
+        let Some(seen) = self.bookmarks.notes.get(old).cloned() else { return Ok((None, None)) };
+        if !self.vault.has_version(seen.note, &seen.heads)? {
+            return Ok((None, None));
+        }
+        self.bookmarks.notes.remove(old);
+        let (heads, path) = (seen.heads.clone(), Some(path.to_owned()));
+        let base = Base { note: seen.note, heads, path };
+        Ok((Some(seen), Some(base)))
+    }
+
+    /// What the file at `place` is; `expected` is what it was when it was last seen.
+    fn content(
+        &mut self,
+        place: &str,
+        expected: Option<ImageId>,
+        batch: &mut Batch<'a>,
+    ) -> Result<Content, VaultError> {
+        match self.contents.get(place) {
+            Some(Content::Image { image, held: false }) if expected != Some(*image) => {}
+            Some(content) => return Ok(*content),
+            None => {}
+        }
+        let path = self.folder.join(place);
+        let hash = expected.and_then(|_| write::hash(&path).ok());
+        let hash = hash.map(|hash| ImageId::from_bytes(*hash.as_bytes()));
+        let content = if let (Some(image), true) = (hash, hash == expected) {
+            let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+            self.files.insert(place.to_owned(), (image, bytes));
+            Content::Image { image, held: false }
+        } else {
+            self.ingest(place, &path, batch)?
+        };
+        self.contents.insert(place.to_owned(), content);
+        Ok(content)
+    }
+
+    fn ingest(
+        &mut self,
+        place: &str,
+        path: &Path,
+        batch: &mut Batch<'a>,
+    ) -> Result<Content, VaultError> {
+        let reason = match batch.ingest_file(path) {
+            Ok(stored) => {
+                self.files.insert(place.to_owned(), (stored.image, stored.bytes));
+                self.stored.push(stored);
+                return Ok(Content::Image { image: stored.image, held: true });
+            }
+            Err(ImageError::NotAnImage { .. } | ImageError::Empty) => return Ok(Content::Other),
+            Err(error @ ImageError::TooLarge { .. }) => error.to_string(),
+            Err(ImageError::Io { action, path: at, source }) if at == path => {
+                format!("could not {action} it: {source}")
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.skip(place, reason);
+        Ok(Content::Unusable)
+    }
+
+    fn skip(&mut self, path: &str, reason: String) {
+        self.report.skipped.push(Skipped { path: path.to_owned(), reason });
+    }
+
+    fn finish(mut self) -> Imported {
+        let images = &mut self.report.images;
+        let mut distinct = HashSet::new();
+        for (image, bytes) in self.files.values() {
+            images.bytes_referenced += bytes;
+            if distinct.insert(*image) {
+                images.distinct += 1;
+                images.bytes_stored += bytes;
+            }
+        }
+        self.report
+    }
+}
+
+/// Finds what the destinations of one file stand for.
+struct Reader<'a> {
+    path: &'a str,
+    text: &'a str,
+    seen: Option<&'a Seen>,
+    /// What the images of the version that was edited may be called.
+    names: &'a [(String, Target)],
+    /// Whether the file shows what it showed.
+    same: bool,
+    shown: Vec<Shown>,
+    /// How often each destination was met.
+    written: HashMap<(String, bool), usize>,
+    failed: Option<VaultError>,
+}
+
+impl Reader<'_> {
+    fn find<'b>(
+        &mut self,
+        import: &mut Import<'b>,
+        destination: &Destination,
+        batch: &mut Batch<'b>,
+    ) -> Option<Target> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let written = self.text.get(destination.range.clone())?;
+        let wiki = destination.syntax == Syntax::Wiki;
+        let before = self.written.entry((written.to_owned(), wiki)).or_default();
+        let known = self.seen.and_then(|seen| seen.shown(written, wiki, *before));
+        *before += 1;
+        let meant = resolve(&import.tree, self.path, destination, import.lenient);
+        let remembered = known.and_then(|known| known.place.as_deref());
+        let (place, derived) =
+            match (remembered.filter(|place| import.tree.contains(place)), &meant) {
+                (Some(place), _) => (Some(place), true),
+                (None, Resolution::Found { path, derived }) => (Some(path.as_str()), *derived),
+                (None, _) => (None, true),
+            };
+        let content = match place {
+            Some(place) => import.content(place, known.map(|known| known.image), batch),
+            None => Ok(Content::Other),
+        };
+        let content = match content {
+            Ok(content) => content,
+            Err(error) => {
+                self.failed = Some(error);
+                return None;
+            }
+        };
+        let target = match (content, known) {
+            (Content::Image { image, .. }, known) => {
+                import.report.images.references += destination.uses.len() as u64;
+                self.same &= known.is_some_and(|known| known.image == image);
+                match known {
+                    // The file may have gone to another place, where the same name finds it.
+                    Some(Shown { name, .. }) if remembered != place => {
+                        let path = place.filter(|_| !derived).map(str::to_owned);
+                        Target { image, path, name: name.clone() }
+                    }
+                    Some(Shown { path, name, .. }) => {
+                        Target { image, path: path.clone(), name: name.clone() }
+                    }
+                    None => self.named(written, Some(image)).unwrap_or_else(|| Target {
+                        image,
+                        path: place.filter(|_| !derived).map(str::to_owned),
+                        name: None,
+                    }),
+                }
+            }
+            (_, Some(Shown { image, path, name, .. })) => {
+                Target { image: *image, path: path.clone(), name: name.clone() }
+            }
+            (content, None) => {
+                let named = self
+                    .named(written, None)
+                    .or_else(|| self.named(destination.target.as_str(), None));
+                if named.is_none() && !matches!(content, Content::Unusable) {
+                    self.report_missing(import, destination, &meant);
+                }
+                named?
+            }
+        };
+        self.shown.push(Shown {
+            written: written.to_owned(),
+            wiki,
+            image: target.image,
+            place: place.map(str::to_owned).or_else(|| remembered.map(str::to_owned)),
+            name: target.name.clone().filter(|name| name != written),
+            path: target.path.clone(),
+        });
+        Some(target)
+    }
+
+    /// The image that the edited version calls so, if it is `image`.
+    fn named(&self, name: &str, image: Option<ImageId>) -> Option<Target> {
+        let fits = |target: &Target| image.is_none_or(|image| target.image == image);
+        let found = self.names.iter().find(|(known, target)| known == name && fits(target));
+        found.map(|(_, target)| target.clone())
+    }
+
+    fn report_missing(
+        &self,
+        import: &mut Import<'_>,
+        destination: &Destination,
+        meant: &Resolution,
+    ) {
+        let hint = match meant {
+            Resolution::NotLocal(NotLocal::Remote | NotLocal::DataUri | NotLocal::Empty) => return,
+            // `![[…]]` may as well show a note, or part of one.
+            Resolution::Found { .. } if destination.syntax == Syntax::Wiki => return,
+            Resolution::Missing { .. } | Resolution::NotLocal(_)
+                if destination.syntax == Syntax::Wiki && !names_image(&destination.target) =>
+            {
+                return;
+            }
+            Resolution::Missing { hint } => {
+                hint.as_ref().map(|(_, path)| path.clone()).filter(|path| !is_note(path))
+            }
+            Resolution::Found { .. } | Resolution::NotLocal(_) => None,
+        };
+        let (note, destination) = (self.path.to_owned(), destination.target.clone());
+        import.report.missing.push(Missing { note, destination, hint });
+    }
+}
+
+/// Whether a wiki name is that of an image, by its extension.
+fn names_image(name: &str) -> bool {
+    let name = name.split('#').next().unwrap_or_default().trim_end();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    MediaType::from_extension(&extension.to_ascii_lowercase()).is_some()
+        || extension.eq_ignore_ascii_case("jpeg")
+        || extension.eq_ignore_ascii_case("tif")
+}
+
+fn unreadable(error: &VaultError) -> String {
+    match error {
+        VaultError::NotText(_) => "it is not UTF-8 text".to_owned(),
+        VaultError::Io { action, source, .. } => format!("could not {action} it: {source}"),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Files that are written whole or not at all.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    db::sync_folder,
+    vault::{VaultError, io as failed},
+};
+
+/// Permissions as any program's new files have them: the umask takes away from this.
+pub(super) const SHARED: u32 = 0o666;
+/// Permissions for the owner alone.
+pub(super) const PRIVATE: u32 = 0o600;
+
+/// Puts `bytes` in the place of the file `path`, and has both synced.
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
+    write(path, &mut &*bytes, mode, true)?;
+    Ok(path.parent().map_or(Ok(()), sync_folder)?)
+}
+
+/// Writes what `content` gives to `path`; gives whether it did, since a file that is there already is
+/// only replaced if `over` says so.
+pub(super) fn write(
+    path: &Path,
+    content: &mut dyn io::Read,
+    mode: u32,
+    over: bool,
+) -> Result<bool, VaultError> {
+    let folder = path.parent().unwrap_or(path);
+    let mut file = tempfile::Builder::new()
+        .prefix(".everleaf-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)
+        .map_err(failed("create a file in", folder))?;
+    io::copy(content, &mut file)
+        .and_then(|_| file.flush())
+        // A bookmark will say what is in this file, so the file must not be the one that is lost.
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed("write", path))?;
+    let persisted = if over { file.persist(path) } else { file.persist_noclobber(path) };
+    match persisted {
+        Ok(_) => Ok(true),
+        Err(error) if !over && error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed("write", path)(error.error)),
+    }
+}
+
+/// What is at a place in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum There {
+    /// Nothing; its folder exists now.
+    Nothing(PathBuf),
+    /// A file, and the hash of its bytes.
+    File(PathBuf, blake3::Hash),
+    /// What must not be written to, or through.
+    Blocked(&'static str),
+}
+
+/// Looks at `place` in `folder`, and makes the folders on the way that are not there. Goes through no
+/// symbolic link.
+pub(super) fn look(folder: &Path, place: &str) -> Result<There, VaultError> {
+    let mut path = folder.to_path_buf();
+    let mut parts = place.split('/').peekable();
+    while let Some(part) = parts.next() {
+        path.push(part);
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => Some(metadata),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(failed("read", path)(error)),
+        };
+        if metadata.as_ref().is_some_and(fs::Metadata::is_symlink) {
+            return Ok(There::Blocked("a symbolic link is there"));
+        }
+        match (metadata, parts.peek().is_some()) {
+            (None, true) => fs::create_dir(&path).map_err(failed("create", &path))?,
+            (Some(metadata), true) if metadata.is_dir() => {}
+            (Some(_), true) => return Ok(There::Blocked("a file is where its folder would be")),
+            (None, false) => return Ok(There::Nothing(path)),
+            (Some(metadata), false) if metadata.is_file() => {
+                let hash = hash(&path).map_err(failed("read", &path))?;
+                return Ok(There::File(path, hash));
+            }
+            (Some(_), false) => return Ok(There::Blocked("something else is there")),
+        }
+    }
+    Ok(There::Blocked("it has no name"))
+}
+
+/// The hash of a file.
+pub(super) fn hash(path: &Path) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize())
+}

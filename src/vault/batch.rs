@@ -1,0 +1,119 @@
+//! What an import and an export ask of a vault: many notes at once, and versions to compare with.
+
+use super::{Vault, VaultError, cache::put_row};
+use crate::{
+    event::{ChangeBytes, Event, Origin},
+    id::{ImageId, NoteId},
+    images::{ImageError, Stored, Verified},
+    note::{Body, Heads, Note, NoteError},
+    projection::{catalog, documents},
+};
+
+/// Where an edit left its author: not yet merged with what others did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Edited {
+    /// The version that shows what was written.
+    pub(crate) heads: Heads,
+    /// Whether anything was appended.
+    pub(crate) changed: bool,
+}
+
+impl Vault {
+    /// Makes many notes of bodies whose images are here, in one append.
+    pub(crate) fn create_notes(
+        &self,
+        new: &[(&str, &Body)],
+        stored: &[Stored],
+    ) -> Result<Vec<(NoteId, Heads)>, VaultError> {
+        let at = self.0.clock.now();
+        let here = |event| (Origin::Here, event);
+        let mut events: Vec<_> = self.stored_events(stored)?.into_iter().map(here).collect();
+        let (mut made, mut rows) = (Vec::new(), Vec::new());
+        for (path, body) in new {
+            let id = NoteId::new(at.millis(), self.random());
+            let mut note = Note::new(id, self.0.actor);
+            let content = note
+                .create(Some(path), body, at)
+                .map_err(|source| VaultError::Note { note: id, source })?;
+            let changes = std::iter::once(Note::genesis(id)).chain(content);
+            events.extend(changes.map(|change| {
+                here(Event::NoteChanged { note: id, change: ChangeBytes(change.bytes) })
+            }));
+            rows.push(put_row(id, &note));
+            made.push((id, note.heads()));
+        }
+        if !events.is_empty() {
+            let put_rows = move |draft: &mut crate::db::Draft<'_>| {
+                rows.into_iter().try_for_each(|row| row(draft))
+            };
+            self.append(events, Some(Box::new(put_rows)))?;
+        }
+        Ok(made)
+    }
+
+    /// Changes the body of a note to one whose images are here, as somebody wrote it who had seen the
+    /// note at `base`. An edit that the note holds already, say from a run that was cut off before it
+    /// could say so, is not made twice.
+    pub(crate) fn edit_at(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        body: &Body,
+        stored: &[Stored],
+    ) -> Result<Edited, VaultError> {
+        let at = self.0.clock.now();
+        let before = self.stored_events(stored)?;
+        let mut heads = base.clone();
+        let changed = self.change_note(note, &Origin::Here, before, |loaded| {
+            if let Some(known) = edited_before(loaded, base, body)? {
+                heads = known;
+                return Ok(Vec::new());
+            }
+            let change = loaded.edit_body(base, body, at)?;
+            if let Some(change) = &change {
+                heads = vec![change.hash].into();
+            }
+            Ok(change.into_iter().collect())
+        })?;
+        Ok(Edited { heads, changed })
+    }
+
+    /// Whether the note is here, and was once at `heads`.
+    pub(crate) fn has_version(&self, note: NoteId, heads: &Heads) -> Result<bool, VaultError> {
+        if documents::get(self.db(), note)?.is_none() {
+            return Ok(false);
+        }
+        match self.read(note, Some(heads)) {
+            Ok(_) => Ok(true),
+            Err(VaultError::Note { source: NoteError::UnknownHeads { .. }, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes of an image, just found to be what it is named by; `None` where they are not here.
+    pub(crate) fn verified_image(&self, image: ImageId) -> Result<Option<Verified>, VaultError> {
+        let record = catalog::image_record(self.db(), image)?.filter(|record| record.local);
+        let Some(record) = record else { return Ok(None) };
+        match self.0.images.verified(image, record.media_type) {
+            Ok(verified) => Ok(Some(verified)),
+            Err(ImageError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The version of a note that shows `body`: its present one, or one made directly on `base`.
+fn edited_before(note: &Note, base: &Heads, body: &Body) -> Result<Option<Heads>, NoteError> {
+    let source = body.source();
+    let shows = |other: &Body| other.source() == source && other.images() == body.images();
+    if shows(&note.body()) {
+        return Ok(Some(note.heads()));
+    }
+    for change in note.history() {
+        let heads = Heads::from(vec![change.hash]);
+        if Heads::from(change.deps) == *base && shows(&note.body_at(&heads)?) {
+            return Ok(Some(heads));
+        }
+    }
+    Ok(None)
+}
