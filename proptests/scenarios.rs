@@ -54,7 +54,7 @@ impl Scene {
 
     /// Puts of images are answered with 503.
     fn image_trouble(&self, times: u64) {
-        let trouble = Trouble::Answer { status: 503, code: "ServiceUnavailable".into() };
+        let trouble = Trouble::Answer { status: 503, code: "ServiceUnavailable" };
         let fault = Fault { prefix: "images/".into(), ..Fault::next(Call::Put, times, trouble) };
         self.server.fail(fault);
     }
@@ -149,8 +149,8 @@ async fn an_image_added_to_a_synced_note_while_online_has_its_url_at_once() {
 async fn with_mixed_connectivity_every_image_goes_once() {
     let scene = Scene::new().await;
     let images: Vec<ImageId> = (0..4).map(|n| picture(&scene.phone, &format!("{n}.png"))).collect();
-    let source: String = (0..4).map(|n| format!("![{n}]({n}.png)\n\n")).collect();
-    let note = scene.phone.note(&source);
+    let source = "![0](0.png)\n\n![1](1.png)\n\n![2](2.png)\n\n![3](3.png)\n\n";
+    let note = scene.phone.note(source);
     let two_go_well = Fault {
         prefix: "images/".into(),
         skip: 2,
@@ -218,7 +218,7 @@ async fn an_upload_that_needs_a_person_waits_for_one() {
     let scene = Scene::new().await;
     picture(&scene.phone, "crumb.png");
     scene.phone.note("![Crumb](crumb.png)\n");
-    let trouble = Trouble::Answer { status: 403, code: "AccessDenied".into() };
+    let trouble = Trouble::Answer { status: 403, code: "AccessDenied" };
     let fault = Fault { prefix: "images/".into(), ..Fault::next(Call::Put, u64::MAX, trouble) };
     scene.server.fail(fault);
     let report = scene.phone.sync(&scene.remote).await;
@@ -375,9 +375,9 @@ async fn finished_uploads_leave_the_queue_after_seven_days() {
     scene.phone.sync(&scene.remote).await;
     let queued = || scene.phone.vault().image_list().unwrap()[0].in_queue;
     assert!(queued());
-    scene.phone.clock.advance(Duration::from_hours(7 * 24) - Duration::from_secs(60));
+    scene.phone.clock.advance(Duration::from_hours(7 * 24) - Duration::from_mins(1));
     assert!(queued());
-    scene.phone.clock.advance(Duration::from_secs(120));
+    scene.phone.clock.advance(Duration::from_mins(2));
     assert!(!queued());
     assert_eq!(scene.states(), [State::Uploaded]);
 }

@@ -192,11 +192,10 @@ impl Device {
         Ok(())
     }
 
-    pub(crate) fn back_up(&mut self) -> Check {
+    pub(crate) fn back_up(&mut self) {
         let backup = folder();
         copy_folder(&self.path(), &backup.path().join("vault"));
         self.backup = Some((backup, self.acknowledged.clone()));
-        Ok(())
     }
 
     /// Puts the backup in the place of the vault; gives whether there was one.

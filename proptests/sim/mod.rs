@@ -180,22 +180,29 @@ impl World {
                 self.note("clock", format_args!("d{n}'s clock jumps by {jump} s"));
                 Ok(())
             }
-            965..975 => self.back_up(n),
+            965..975 => {
+                self.devices[n].back_up();
+                self.note("backup", format_args!("d{n} is backed up"));
+                Ok(())
+            }
             975..981 => self.restore_backup(n),
             981..986 => self.copy(n),
             986..990 if self.devices.len() < 8 => self.join().await,
-            990..993 => self.leave(n),
+            990..993 => {
+                self.leave(n);
+                Ok(())
+            }
             993..995 => {
                 self.remote.wipe();
                 self.model.remote_lost();
-                self.model.destroyed(self.devices.iter(), &self.remote.images());
+                self.model.destroyed(&self.devices, &self.remote.images());
                 self.note("wipe", "the remote is emptied");
                 Ok(())
             }
             995..998 => {
                 if self.remote.put_back(&mut self.dice) {
                     self.model.remote_lost();
-                    self.model.destroyed(self.devices.iter(), &self.remote.images());
+                    self.model.destroyed(&self.devices, &self.remote.images());
                     self.note("put back", "an old copy of the remote is put back");
                 }
                 Ok(())
@@ -243,16 +250,10 @@ impl World {
         self.devices[n].has_what_it_acknowledged()
     }
 
-    fn back_up(&mut self, n: usize) -> Check {
-        self.devices[n].back_up()?;
-        self.note("backup", format_args!("d{n} is backed up"));
-        Ok(())
-    }
-
     fn restore_backup(&mut self, n: usize) -> Check {
         let seed = self.seed();
         if self.devices[n].restore_backup(seed)? {
-            self.model.destroyed(self.devices.iter(), &self.remote.images());
+            self.model.destroyed(&self.devices, &self.remote.images());
             self.note("restore", format_args!("d{n} is restored from its backup"));
         }
         Ok(())
@@ -270,14 +271,13 @@ impl World {
         Ok(())
     }
 
-    fn leave(&mut self, n: usize) -> Check {
+    fn leave(&mut self, n: usize) {
         let others = self.devices.iter().filter(|device| !device.is_gone()).count();
         if others > 2 {
             self.devices[n].leave();
-            self.model.destroyed(self.devices.iter(), &self.remote.images());
+            self.model.destroyed(&self.devices, &self.remote.images());
             self.note("leave", format_args!("d{n} is gone for ever"));
         }
-        Ok(())
     }
 
     fn rebuild(&mut self, n: usize) -> Check {

@@ -69,20 +69,16 @@ impl Model {
     }
 
     /// After something was destroyed: what neither the remote nor any device has may be lost.
-    pub(crate) fn destroyed<'a>(
-        &mut self,
-        devices: impl Iterator<Item = &'a Device> + Clone,
-        remote: &BTreeSet<ImageId>,
-    ) {
+    pub(crate) fn destroyed(&mut self, devices: &[Device], remote: &BTreeSet<ImageId>) {
         for (_, image) in self.edits.iter().flat_map(|edit| &edit.embeds) {
-            let held = devices.clone().any(|device| device.holds(*image));
+            let held = devices.iter().any(|device| device.holds(*image));
             if !held && !remote.contains(image) {
                 self.lost.insert(*image);
             }
         }
         for edit in self.edits.iter_mut().filter(|edit| !edit.on_remote && !edit.maybe) {
             let known = |device: &Device| !device.is_gone() && device.knows(edit.note, &edit.heads);
-            edit.maybe = !devices.clone().any(known);
+            edit.maybe = !devices.iter().any(known);
         }
     }
 

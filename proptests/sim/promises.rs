@@ -149,7 +149,7 @@ impl World {
                 finding.what, finding.problem
             ));
         }
-        let last = vault.events(everleaf::id::Seq(1)).count();
+        let events = vault.events(everleaf::id::Seq(1)).count();
         let super::device::Came::Report(report) = device.sync(self.calm_remote()).await? else {
             return Err(format!("d{number} can't sync with a remote that is well"));
         };
@@ -161,7 +161,7 @@ impl World {
                 report.requests
             ));
         }
-        if vault.events(everleaf::id::Seq(1)).count() != last {
+        if vault.events(everleaf::id::Seq(1)).count() != events {
             return Err(format!("promise 12: an idle sync of d{number} appended events"));
         }
         Ok(())
