@@ -351,12 +351,12 @@ impl Reader<'_> {
         *before += 1;
         let meant = resolve(&import.tree, self.path, destination, import.lenient);
         let remembered = known.and_then(|known| known.place.as_deref());
-        let (place, derived) = match (remembered.filter(|place| import.tree.contains(place)), &meant)
-        {
-            (Some(place), _) => (Some(place), true),
-            (None, Resolution::Found { path, derived }) => (Some(path.as_str()), *derived),
-            (None, _) => (None, true),
-        };
+        let (place, derived) =
+            match (remembered.filter(|place| import.tree.contains(place)), &meant) {
+                (Some(place), _) => (Some(place), true),
+                (None, Resolution::Found { path, derived }) => (Some(path.as_str()), *derived),
+                (None, _) => (None, true),
+            };
         let content = match place {
             Some(place) => import.content(place, known.map(|known| known.image), batch),
             None => Ok(Content::Other),

@@ -141,9 +141,9 @@ impl Places {
     }
 
     fn is_free(&self, place: &str) -> bool {
-        let above = place.match_indices('/').any(|(slash, _)| {
-            place.get(..slash).is_some_and(|folder| self.files.contains(folder))
-        });
+        let above = place
+            .match_indices('/')
+            .any(|(slash, _)| place.get(..slash).is_some_and(|folder| self.files.contains(folder)));
         !above && !self.files.contains(place) && !self.folders.contains(place)
     }
 
