@@ -473,7 +473,7 @@ fn names_that_clash_or_lead_away_are_told_apart_and_come_back() {
     }
     let seen = stranger.try_import(&copy);
     assert_eq!(seen.missing, vec![]);
-    assert_eq!((seen.images.references, seen.images.distinct), (10, 5));
+    assert_eq!((seen.images.references, seen.images.distinct), (11, 5));
 
     let before = desk.device.sources();
     desk.settled(&folder);
