@@ -10,6 +10,7 @@
 
 mod backends;
 mod event;
+mod export;
 mod folder;
 mod golden;
 mod image;
