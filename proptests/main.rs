@@ -14,6 +14,7 @@ mod decisions;
 mod demo;
 mod errors;
 mod event;
+mod export;
 mod folder;
 mod golden;
 mod image;

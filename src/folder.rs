@@ -12,7 +12,9 @@
 mod bookmarks;
 mod export;
 mod import;
+mod named;
 mod place;
+mod reader;
 mod walk;
 mod write;
 

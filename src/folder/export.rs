@@ -9,17 +9,15 @@ use std::{
 use super::{
     Absent, ExportOptions, Exported, Progress, Renamed, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
-    place::{Places, leading, safe, safe_note, titled},
+    named::{At, is_plain},
+    place::{Places, safe, safe_note, titled},
     write::{self, There, look},
 };
 use crate::{
     id::{ImageId, NoteId},
     images::ImageError,
-    note::{
-        Embed,
-        markdown::{self, Destination, Syntax},
-    },
-    resolve::{self, Resolution, Tree},
+    note::{Embed, markdown::Syntax},
+    resolve,
     vault::{Listed, Reading, Vault, VaultError, io},
 };
 
@@ -111,7 +109,9 @@ impl Export<'_> {
                 let wanted = wanted
                     .or_else(|| titled(&note.title))
                     .unwrap_or_else(|| format!("note-{}.md", tag(note.note)));
-                (before != Some(&wanted), note, wanted)
+                let has =
+                    self.bookmarks.notes.get(&wanted).is_some_and(|seen| seen.note == note.note);
+                (!has, note, wanted)
             })
             .collect();
         // Who has a place keeps it.
@@ -335,90 +335,7 @@ impl Export<'_> {
     }
 }
 
-/// An embed where it stands.
-struct At<'a> {
-    listed: &'a Listed,
-    /// The place of the note.
-    place: &'a str,
-    embed: &'a Embed,
-    syntax: Syntax,
-}
-
-impl At<'_> {
-    fn is_wiki(&self) -> bool {
-        self.syntax == Syntax::Wiki
-    }
-
-    /// What the name says, without escapes and entities.
-    fn target(&self) -> String {
-        let name = &self.embed.name;
-        if !name.contains(['\\', '&']) || self.is_wiki() {
-            return name.clone();
-        }
-        let image = match self.syntax {
-            Syntax::HtmlSrc | Syntax::HtmlSrcset if name.contains('"') => {
-                format!("<img src='{name}'>")
-            }
-            Syntax::HtmlSrc | Syntax::HtmlSrcset => format!("<img src=\"{name}\">"),
-            _ if name.contains(['<', '>']) => format!("![]({name})"),
-            _ => format!("![](<{name}>)"),
-        };
-        let found = markdown::destinations(&image).into_iter().next();
-        found.map_or_else(|| name.clone(), |destination| destination.target)
-    }
-
-    /// The path of the image in the folder that the note came from, if it lies in that.
-    fn wanted(&self) -> Option<String> {
-        if let Some(path) = &self.embed.path {
-            return Some(path.clone());
-        }
-        let target = self.target();
-        let note = self.listed.path.as_deref().unwrap_or(self.place);
-        let named = Destination {
-            range: 0..0,
-            target: target.clone(),
-            syntax: Syntax::Inline,
-            uses: Vec::new(),
-        };
-        match resolve::resolve(&Tree::default(), note, &named, false) {
-            Resolution::NotLocal(_) => None,
-            _ => resolve::relative(note, &target),
-        }
-    }
-
-    /// A place beside the note, for an image whose name gives none.
-    fn beside(&self, extension: &str) -> String {
-        let short = self.embed.image.short();
-        let folder = self.place.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let target = self.target();
-        let path = target.split(['?', '#']).next().unwrap_or_default();
-        let name = path.rsplit(['/', '\\', ':']).next().unwrap_or_default();
-        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        let stem = if stem.is_empty() { "image" } else { stem };
-        safe(&format!("{folder}/{stem}-{short}.{extension}")).unwrap_or(short)
-    }
-
-    /// A destination that leads to `place`, and says besides what the name said.
-    fn rewritten(&self, place: &str) -> String {
-        let target = self.target();
-        let suffix = target.find(if self.is_wiki() { &['#'][..] } else { &['?', '#'] });
-        let suffix = suffix.and_then(|at| target.get(at..)).unwrap_or_default();
-        if self.is_wiki() {
-            return format!("{place}{suffix}");
-        }
-        leading(self.place, place, suffix)
-    }
-}
-
 /// What tells a note from another of the same name: the end of its id, since the start is the time.
 fn tag(note: NoteId) -> String {
     note.to_string().chars().skip(NoteId::LEN).collect()
-}
-
-/// Whether a URL can stand in any syntax as it is.
-fn is_plain(url: &str) -> bool {
-    url.bytes().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'%' | b'@' | b'+')
-    })
 }

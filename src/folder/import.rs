@@ -6,20 +6,17 @@ use std::{
 };
 
 use super::{
-    ImportOptions, Imported, Missing, Progress, Skipped,
+    ImportOptions, Imported, Progress, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
-    walk::{Files, is_note, walk},
+    reader::Reader,
+    walk::{Files, walk},
     write,
 };
 use crate::{
     id::{ImageId, NoteId},
-    image::MediaType,
     images::{Batch, ImageError, Stored},
-    note::{
-        Body, Heads, Target,
-        markdown::{Destination, Syntax},
-    },
-    resolve::{NotLocal, Resolution, Tree, resolve},
+    note::{Body, Heads},
+    resolve::Tree,
     vault::{Vault, VaultError, io, read_source},
 };
 
@@ -81,7 +78,7 @@ fn moved(bookmarks: &Bookmarks, tree: &Tree) -> HashMap<String, Option<String>> 
 
 /// What a file turned out to be when a destination named it.
 #[derive(Debug, Clone, Copy)]
-enum Content {
+pub(super) enum Content {
     Image {
         image: ImageId,
         /// Whether its bytes were taken in, rather than only hashed.
@@ -110,11 +107,11 @@ struct Base {
     path: Option<String>,
 }
 
-struct Import<'a> {
+pub(super) struct Import<'a> {
     vault: &'a Vault,
     folder: &'a Path,
-    lenient: bool,
-    tree: Tree,
+    pub(super) lenient: bool,
+    pub(super) tree: Tree,
     bookmarks: Bookmarks,
     moved: HashMap<String, Option<String>>,
     live: HashMap<String, NoteId>,
@@ -123,7 +120,7 @@ struct Import<'a> {
     stored: Vec<Stored>,
     /// Files that are images which notes show, and their sizes.
     files: BTreeMap<String, (ImageId, u64)>,
-    report: Imported,
+    pub(super) report: Imported,
 }
 
 impl<'a> Import<'a> {
@@ -253,7 +250,7 @@ impl<'a> Import<'a> {
     }
 
     /// What the file at `place` is; `expected` is what it was when it was last seen.
-    fn content(
+    pub(super) fn content(
         &mut self,
         place: &str,
         expected: Option<ImageId>,
@@ -301,6 +298,13 @@ impl<'a> Import<'a> {
         Ok(Content::Unusable)
     }
 
+    /// Reports, once, that an image file holds something else now.
+    pub(super) fn no_image_any_more(&mut self, place: &str) {
+        self.contents.insert(place.to_owned(), Content::Unusable);
+        let reason = "it is no image any more; the notes keep the one that it was";
+        self.skip(place, reason.to_owned());
+    }
+
     fn skip(&mut self, path: &str, reason: String) {
         self.report.skipped.push(Skipped { path: path.to_owned(), reason });
     }
@@ -317,140 +321,6 @@ impl<'a> Import<'a> {
         }
         self.report
     }
-}
-
-/// Finds what the destinations of one file stand for.
-struct Reader<'a> {
-    path: &'a str,
-    text: &'a str,
-    seen: Option<&'a Seen>,
-    /// What the images of the version that was edited may be called.
-    names: &'a [(String, Target)],
-    /// Whether the file shows what it showed.
-    same: bool,
-    shown: Vec<Shown>,
-    /// How often each destination was met.
-    written: HashMap<(String, bool), usize>,
-    failed: Option<VaultError>,
-}
-
-impl Reader<'_> {
-    fn find<'b>(
-        &mut self,
-        import: &mut Import<'b>,
-        destination: &Destination,
-        batch: &mut Batch<'b>,
-    ) -> Option<Target> {
-        if self.failed.is_some() {
-            return None;
-        }
-        let written = self.text.get(destination.range.clone())?;
-        let wiki = destination.syntax == Syntax::Wiki;
-        let before = self.written.entry((written.to_owned(), wiki)).or_default();
-        let known = self.seen.and_then(|seen| seen.shown(written, wiki, *before));
-        *before += 1;
-        let meant = resolve(&import.tree, self.path, destination, import.lenient);
-        let remembered = known.and_then(|known| known.place.as_deref());
-        let (place, derived) =
-            match (remembered.filter(|place| import.tree.contains(place)), &meant) {
-                (Some(place), _) => (Some(place), true),
-                (None, Resolution::Found { path, derived }) => (Some(path.as_str()), *derived),
-                (None, _) => (None, true),
-            };
-        let content = match place {
-            Some(place) => import.content(place, known.map(|known| known.image), batch),
-            None => Ok(Content::Other),
-        };
-        let content = match content {
-            Ok(content) => content,
-            Err(error) => {
-                self.failed = Some(error);
-                return None;
-            }
-        };
-        let target = match (content, known) {
-            (Content::Image { image, .. }, known) => {
-                import.report.images.references += destination.uses.len() as u64;
-                self.same &= known.is_some_and(|known| known.image == image);
-                match known {
-                    // The file may have gone to another place, where the same name finds it.
-                    Some(Shown { name, .. }) if remembered != place => {
-                        let path = place.filter(|_| !derived).map(str::to_owned);
-                        Target { image, path, name: name.clone() }
-                    }
-                    Some(Shown { path, name, .. }) => {
-                        Target { image, path: path.clone(), name: name.clone() }
-                    }
-                    None => self.named(written, Some(image)).unwrap_or_else(|| Target {
-                        image,
-                        path: place.filter(|_| !derived).map(str::to_owned),
-                        name: None,
-                    }),
-                }
-            }
-            (_, Some(Shown { image, path, name, .. })) => {
-                Target { image: *image, path: path.clone(), name: name.clone() }
-            }
-            (content, None) => {
-                let named = self
-                    .named(written, None)
-                    .or_else(|| self.named(destination.target.as_str(), None));
-                if named.is_none() && !matches!(content, Content::Unusable) {
-                    self.report_missing(import, destination, &meant);
-                }
-                named?
-            }
-        };
-        self.shown.push(Shown {
-            written: written.to_owned(),
-            wiki,
-            image: target.image,
-            place: place.map(str::to_owned).or_else(|| remembered.map(str::to_owned)),
-            name: target.name.clone().filter(|name| name != written),
-            path: target.path.clone(),
-        });
-        Some(target)
-    }
-
-    /// The image that the edited version calls so, if it is `image`.
-    fn named(&self, name: &str, image: Option<ImageId>) -> Option<Target> {
-        let fits = |target: &Target| image.is_none_or(|image| target.image == image);
-        let found = self.names.iter().find(|(known, target)| known == name && fits(target));
-        found.map(|(_, target)| target.clone())
-    }
-
-    fn report_missing(
-        &self,
-        import: &mut Import<'_>,
-        destination: &Destination,
-        meant: &Resolution,
-    ) {
-        let hint = match meant {
-            Resolution::NotLocal(NotLocal::Remote | NotLocal::DataUri | NotLocal::Empty) => return,
-            // `![[…]]` may as well show a note, or part of one.
-            Resolution::Found { .. } if destination.syntax == Syntax::Wiki => return,
-            Resolution::Missing { .. } | Resolution::NotLocal(_)
-                if destination.syntax == Syntax::Wiki && !names_image(&destination.target) =>
-            {
-                return;
-            }
-            Resolution::Missing { hint } => {
-                hint.as_ref().map(|(_, path)| path.clone()).filter(|path| !is_note(path))
-            }
-            Resolution::Found { .. } | Resolution::NotLocal(_) => None,
-        };
-        let (note, destination) = (self.path.to_owned(), destination.target.clone());
-        import.report.missing.push(Missing { note, destination, hint });
-    }
-}
-
-/// Whether a wiki name is that of an image, by its extension.
-fn names_image(name: &str) -> bool {
-    let name = name.split('#').next().unwrap_or_default().trim_end();
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    MediaType::from_extension(&extension.to_ascii_lowercase()).is_some()
-        || extension.eq_ignore_ascii_case("jpeg")
-        || extension.eq_ignore_ascii_case("tif")
 }
 
 fn unreadable(error: &VaultError) -> String {

@@ -1,0 +1,158 @@
+//! What the destinations in a file stand for.
+
+use std::collections::HashMap;
+
+use super::{
+    Missing,
+    bookmarks::{Seen, Shown},
+    import::{Content, Import},
+    walk::is_note,
+};
+use crate::{
+    id::ImageId,
+    image::MediaType,
+    images::Batch,
+    note::{
+        Target,
+        markdown::{Destination, Syntax},
+    },
+    resolve::{NotLocal, Resolution, resolve},
+    vault::VaultError,
+};
+
+/// Finds what the destinations of one file stand for.
+pub(super) struct Reader<'a> {
+    pub(super) path: &'a str,
+    pub(super) text: &'a str,
+    pub(super) seen: Option<&'a Seen>,
+    /// What the images of the version that was edited may be called.
+    pub(super) names: &'a [(String, Target)],
+    /// Whether the file shows what it showed.
+    pub(super) same: bool,
+    pub(super) shown: Vec<Shown>,
+    /// How often each destination was met.
+    pub(super) written: HashMap<(String, bool), usize>,
+    pub(super) failed: Option<VaultError>,
+}
+
+impl Reader<'_> {
+    pub(super) fn find<'b>(
+        &mut self,
+        import: &mut Import<'b>,
+        destination: &Destination,
+        batch: &mut Batch<'b>,
+    ) -> Option<Target> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let written = self.text.get(destination.range.clone())?;
+        let wiki = destination.syntax == Syntax::Wiki;
+        let before = self.written.entry((written.to_owned(), wiki)).or_default();
+        let known = self.seen.and_then(|seen| seen.shown(written, wiki, *before));
+        *before += 1;
+        let meant = resolve(&import.tree, self.path, destination, import.lenient);
+        let remembered = known.and_then(|known| known.place.as_deref());
+        let (place, derived) =
+            match (remembered.filter(|place| import.tree.contains(place)), &meant) {
+                (Some(place), _) => (Some(place), true),
+                (None, Resolution::Found { path, derived }) => (Some(path.as_str()), *derived),
+                (None, _) => (None, true),
+            };
+        let content = match place {
+            Some(place) => import.content(place, known.map(|known| known.image), batch),
+            None => Ok(Content::Other),
+        };
+        let content = match content {
+            Ok(content) => content,
+            Err(error) => {
+                self.failed = Some(error);
+                return None;
+            }
+        };
+        let target = match (content, known) {
+            (Content::Image { image, .. }, known) => {
+                import.report.images.references += destination.uses.len() as u64;
+                self.same &= known.is_some_and(|known| known.image == image);
+                match known {
+                    // The file may have gone to another place, where the same name finds it.
+                    Some(Shown { name, .. }) if remembered != place => {
+                        let path = place.filter(|_| !derived).map(str::to_owned);
+                        Target { image, path, name: name.clone() }
+                    }
+                    Some(Shown { path, name, .. }) => {
+                        Target { image, path: path.clone(), name: name.clone() }
+                    }
+                    None => self.named(written, Some(image)).unwrap_or_else(|| Target {
+                        image,
+                        path: place.filter(|_| !derived).map(str::to_owned),
+                        name: None,
+                    }),
+                }
+            }
+            (content, Some(Shown { image, path, name, .. })) => {
+                if let (Content::Other, Some(place)) = (content, place) {
+                    import.no_image_any_more(place);
+                }
+                Target { image: *image, path: path.clone(), name: name.clone() }
+            }
+            (content, None) => {
+                let named = self
+                    .named(written, None)
+                    .or_else(|| self.named(destination.target.as_str(), None));
+                if named.is_none() && !matches!(content, Content::Unusable) {
+                    self.report_missing(import, destination, &meant);
+                }
+                named?
+            }
+        };
+        self.shown.push(Shown {
+            written: written.to_owned(),
+            wiki,
+            image: target.image,
+            place: place.map(str::to_owned).or_else(|| remembered.map(str::to_owned)),
+            name: target.name.clone().filter(|name| name != written),
+            path: target.path.clone(),
+        });
+        Some(target)
+    }
+
+    /// The image that the edited version calls so, if it is `image`.
+    fn named(&self, name: &str, image: Option<ImageId>) -> Option<Target> {
+        let fits = |target: &Target| image.is_none_or(|image| target.image == image);
+        let found = self.names.iter().find(|(known, target)| known == name && fits(target));
+        found.map(|(_, target)| target.clone())
+    }
+
+    fn report_missing(
+        &self,
+        import: &mut Import<'_>,
+        destination: &Destination,
+        meant: &Resolution,
+    ) {
+        let hint = match meant {
+            Resolution::NotLocal(NotLocal::Remote | NotLocal::DataUri | NotLocal::Empty) => return,
+            // `![[…]]` may as well show a note, or part of one.
+            Resolution::Found { .. } if destination.syntax == Syntax::Wiki => return,
+            Resolution::Missing { .. } | Resolution::NotLocal(_)
+                if destination.syntax == Syntax::Wiki && !names_image(&destination.target) =>
+            {
+                return;
+            }
+            Resolution::Missing { hint } => {
+                hint.as_ref().map(|(_, path)| path.clone()).filter(|path| !is_note(path))
+            }
+            Resolution::Found { .. } | Resolution::NotLocal(_) => None,
+        };
+        let (note, destination) = (self.path.to_owned(), destination.target.clone());
+        import.report.missing.push(Missing { note, destination, hint });
+    }
+}
+
+/// Whether a wiki name is that of an image, by its extension.
+fn names_image(name: &str) -> bool {
+    let name = name.split('#').next().unwrap_or_default().trim_end();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    MediaType::from_extension(&extension.to_ascii_lowercase()).is_some()
+        || extension.eq_ignore_ascii_case("jpeg")
+        || extension.eq_ignore_ascii_case("tif")
+}
