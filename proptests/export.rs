@@ -345,4 +345,36 @@ proptest! {
         );
         desk.device.check();
     }
+
+    /// Whatever paths notes have: each has a file of its own in the folder, and nothing is beside it.
+    #[test]
+    fn every_path_has_a_place_in_the_folder(
+        paths in vec("([.]{1,2}|[a-b]{0,2}|con|\\.git| |\u{0}|[\\\\:é]){1,3}(/([.]{1,2}|[a-b]{1,2}|nul)){0,3}(\\.md)?", 1..10),
+        long in 240..400_usize,
+    ) {
+        let desk = Desk::new();
+        let long = ["l".repeat(long), format!("{}.md", "é/".repeat(2 * long))];
+        for path in paths.iter().chain(&long) {
+            let new = everleaf::vault::NewNote {
+                source: format!("in {path}"),
+                path: Some(path.clone()),
+                folder: None,
+            };
+            desk.device.vault().new_note(&new).unwrap();
+        }
+        let beside = |name: &str| {
+            let names = fs::read_dir(desk.device.folder.path()).unwrap();
+            names.filter(|entry| entry.as_ref().unwrap().file_name() != name).count()
+        };
+        let before = beside("export");
+        let (folder, report) = desk.export("export");
+        prop_assert_eq!(beside("export"), before);
+        prop_assert_eq!(report.skipped, vec![]);
+        prop_assert_eq!(report.notes, (paths.len() + long.len()) as u64);
+        prop_assert_eq!(hashes(&folder).len(), paths.len() + long.len());
+        let sources = desk.device.sources();
+        desk.settled(&folder);
+        prop_assert_eq!(desk.device.sources(), sources);
+        prop_assert_eq!(desk.export("export").1.written, 0);
+    }
 }
