@@ -3,23 +3,16 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use everleaf::{
     clock::{Clock as _, SimulatedClock},
     event::{RemoteName, RemoteOptions},
     id::{ImageId, NoteId},
     note::Heads,
-    remote::{
-        After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Retry, RetryPolicy,
-        Upload,
-    },
+    remote::{Remote, Retry, RetryPolicy},
     seal::VaultKey,
     vault::{NewNote, Options, Reading, SyncOptions, SyncReport, Vault, VaultError},
 };
@@ -28,6 +21,8 @@ use tokio::sync::Notify;
 
 use super::{
     Check, Dice,
+    edits::{Draft, an_image, delete, insert, place, remove_image, replace},
+    fuse::Fuse,
     model::{Edit, Model},
 };
 use crate::{
@@ -361,85 +356,6 @@ impl Device {
     }
 }
 
-// Every edit is one change at one place: two at once leave it to the diff which of the characters
-// between them it keeps.
-
-/// Replaces some text by other text.
-fn replace(
-    text: &mut Vec<char>,
-    draft: &mut Draft,
-    dice: &mut Dice,
-    model: &mut Model,
-) -> &'static str {
-    let start = place(text, dice);
-    let run = run(text, start, dice);
-    let inserts: Vec<char> = (0..=dice.below(5)).map(|_| model.fresh()).collect();
-    draft.deletes.extend(text.splice(start..start + run, inserts.iter().copied()));
-    draft.inserts.extend(inserts);
-    "replace"
-}
-
-fn run(text: &[char], start: usize, dice: &mut Dice) -> usize {
-    let longest = 1 + dice.index(6);
-    text.iter().skip(start).take(longest).take_while(|c| Model::is_text(**c)).count()
-}
-
-#[derive(Default)]
-struct Draft {
-    inserts: Vec<char>,
-    deletes: Vec<char>,
-    embeds: Vec<(String, ImageId)>,
-    drops: Vec<String>,
-}
-
-/// A place beside a character of text, so that the markup of images stays whole.
-fn place(text: &[char], dice: &mut Dice) -> usize {
-    let places: Vec<usize> = (0..text.len()).filter(|at| Model::is_text(text[*at])).collect();
-    dice.pick(&places).map_or(text.len(), |at| at + dice.index(2))
-}
-
-fn insert(
-    text: &mut Vec<char>,
-    draft: &mut Draft,
-    dice: &mut Dice,
-    model: &mut Model,
-) -> &'static str {
-    let place = place(text, dice);
-    let inserts: Vec<char> = (0..=dice.below(5)).map(|_| model.fresh()).collect();
-    text.splice(place..place, inserts.iter().copied());
-    draft.inserts.extend(inserts);
-    "insert"
-}
-
-fn delete(text: &mut Vec<char>, draft: &mut Draft, dice: &mut Dice) -> &'static str {
-    let start = place(text, dice);
-    let run = run(text, start, dice);
-    draft.deletes.extend(text.drain(start..start + run));
-    "delete"
-}
-
-fn remove_image(
-    text: &mut Vec<char>,
-    draft: &mut Draft,
-    base: &Reading,
-    dice: &mut Dice,
-) -> &'static str {
-    if let Some(name) = an_image(text, base, dice) {
-        let source: String = text.iter().collect();
-        *text = source.replace(&format!("![]({name})"), "").chars().collect();
-        draft.drops.push(name);
-    }
-    "remove image"
-}
-
-/// An image whose markup is whole.
-fn an_image(text: &[char], base: &Reading, dice: &mut Dice) -> Option<String> {
-    let names: Vec<String> = base.body.embeds().map(|embed| embed.name.clone()).collect();
-    let source: String = text.iter().collect();
-    let whole = |name: &String| source.matches(&format!("![]({name})")).count() == 1;
-    dice.pick(&names).filter(|name| whole(name)).cloned()
-}
-
 /// What came of a sync.
 pub(crate) enum Came {
     Report(Box<SyncReport>),
@@ -473,53 +389,6 @@ impl std::fmt::Display for Came {
                 report.problems,
             ),
         }
-    }
-}
-
-/// A remote that answers so many calls, and then never again.
-#[derive(Debug)]
-struct Fuse {
-    inner: Arc<dyn Remote>,
-    calls: AtomicU64,
-    spent: Arc<Notify>,
-}
-
-impl Fuse {
-    async fn burn(&self) {
-        let left =
-            self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-        if left.is_err() {
-            self.spent.notify_one();
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-#[async_trait]
-impl Remote for Fuse {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.burn().await;
-        self.inner.get(key).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.burn().await;
-        self.inner.head(key).await
-    }
-
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.burn().await;
-        self.inner.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.burn().await;
-        self.inner.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.burn().await;
-        self.inner.delete(key).await
     }
 }
 

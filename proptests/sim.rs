@@ -7,6 +7,8 @@
 
 mod device;
 mod dice;
+mod edits;
+mod fuse;
 mod model;
 mod promises;
 mod remote;
