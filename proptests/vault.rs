@@ -213,3 +213,39 @@ fn what_was_shown_and_comes_back_changes_nothing() {
     });
     run.unwrap();
 }
+
+#[tokio::test]
+async fn a_damaged_or_lost_image_is_given_up_and_fetched_again() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    for name in ["damaged.png", "lost.png", "alone.png"] {
+        laptop.file(name, &png(40, 30, name.as_bytes()));
+    }
+    let note = laptop.note("![a](damaged.png) ![b](lost.png)\n");
+    laptop.sync(&remote).await;
+    laptop.note("![c](alone.png)\n");
+    let images = laptop.vault().read(note, None).unwrap().body.images();
+    let paths: Vec<_> =
+        images.iter().map(|image| laptop.vault().local_file(*image).unwrap().unwrap()).collect();
+    let replace = |path: &std::path::Path, bytes: &[u8]| {
+        std::fs::remove_file(path).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    replace(&paths[0], b"damage");
+    std::fs::remove_file(&paths[1]).unwrap();
+    // The only copy there is: nothing may take it away, damaged as it is.
+    let alone = laptop.vault().image_list().unwrap();
+    let alone = alone.iter().find(|image| !images.contains(&image.image)).unwrap().image;
+    let alone = laptop.vault().local_file(alone).unwrap().unwrap();
+    replace(&alone, b"more damage");
+    let given_up = laptop.vault().repair_images().unwrap();
+    assert_eq!(given_up.len(), 2);
+    assert!(images.iter().all(|image| given_up.contains(image)));
+    assert_eq!(std::fs::read(&alone).unwrap(), b"more damage");
+
+    let report = laptop.sync(&remote).await;
+    assert_eq!(report.fetched.images, 2);
+    assert!(paths.iter().all(|path| path.is_file()));
+    assert_eq!(laptop.vault().verify().unwrap().findings.len(), 1);
+}

@@ -16,16 +16,25 @@ use super::{Context, Result, context::connect, text::count};
 #[command(after_help = "\
 Examples:
   everleaf verify
-  everleaf verify --remote origin")]
+  everleaf verify --remote origin
+  everleaf verify --repair && everleaf sync")]
 pub(super) struct Verify {
     /// Also check that this remote holds what it confirmed
     #[arg(long, value_name = "NAME")]
     remote: Option<RemoteName>,
+    /// First give up local images that are damaged or gone, so that the next sync fetches them
+    #[arg(long)]
+    repair: bool,
 }
 
 impl Verify {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault()?;
+        if self.repair {
+            for image in vault.repair_images()? {
+                context.tell(format!("gave up image {image}: `everleaf sync` fetches it again"));
+            }
+        }
         let mut found = vault.verify()?;
         if let Some(name) = &self.remote {
             let (name, options) = vault.remote(Some(name))?;

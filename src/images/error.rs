@@ -37,7 +37,7 @@ pub enum ImageError {
         path: PathBuf,
     },
     /// This device does not have it.
-    #[error("image {image} is not on this device; sync to fetch it")]
+    #[error("the file of image {image} is gone from this device")]
     Missing {
         /// The image.
         image: ImageId,

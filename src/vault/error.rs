@@ -215,6 +215,9 @@ impl VaultError {
             }
             Self::TooLong { .. } => "split the note".into(),
             Self::NotText(_) => "save it as UTF-8".into(),
+            Self::Image(ImageError::Missing { .. } | ImageError::Damaged { .. }) => {
+                "`everleaf verify --repair` and a sync fetch it again, if a remote holds it".into()
+            }
             Self::OnlyCopy(_) => "run `everleaf sync` first".into(),
             Self::Remote { source, .. } => return remote_hint(source),
             _ => return None,

@@ -11,7 +11,7 @@ use crate::{
     id::ImageId,
     image::MediaType,
     images::{ImageError, Stored},
-    projection::catalog,
+    projection::{catalog, outbox},
     remote::{Key, Prefix, Remote, RemoteError},
 };
 
@@ -25,8 +25,16 @@ enum Fetched {
 impl Session<'_> {
     /// Brings here what notes show and this device lacks, as far as the remote holds it.
     pub(super) async fn fetch(&mut self) -> Result<(), VaultError> {
-        let wanted = catalog::wanted(self.vault.db())?;
-        if self.options.images == Images::None || wanted.is_empty() || !self.memory.fetch_owed {
+        let mut wanted = catalog::wanted(self.vault.db())?;
+        if !self.memory.fetch_owed {
+            // There is no news, but what the remote is proved to hold can be had at any time.
+            let (db, name) = (self.vault.db(), &self.name);
+            let held = |image: &ImageId| {
+                outbox::get(db, name, *image).is_ok_and(|up| up.is_some_and(|up| up.is_done()))
+            };
+            wanted.retain(held);
+        }
+        if self.options.images == Images::None || wanted.is_empty() {
             return self.remember();
         }
         // Remembered before, so that a sync that is cut off here asks again next time.

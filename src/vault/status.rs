@@ -406,6 +406,16 @@ impl Vault {
         names.collect()
     }
 
+    /// Whether a receipt proves that a remote holds an image.
+    pub(super) fn is_uploaded(&self, image: ImageId) -> Result<bool, VaultError> {
+        for (remote, _) in receipts::list(self.db())? {
+            if outbox::get(self.db(), &remote, image)?.is_some_and(|upload| upload.is_done()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Drops local bytes of an image that a remote is proved to hold.
     ///
     /// # Errors
@@ -414,12 +424,7 @@ impl Vault {
     pub fn evict(&self, image: ImageId) -> Result<(), VaultError> {
         let record = catalog::image_record(self.db(), image)?
             .ok_or_else(|| VaultError::UnknownImage(image.to_string()))?;
-        let mut proved = false;
-        for (remote, _) in receipts::list(self.db())? {
-            proved |=
-                outbox::get(self.db(), &remote, image)?.is_some_and(|upload| upload.is_done());
-        }
-        if !proved {
+        if !self.is_uploaded(image)? {
             return Err(VaultError::OnlyCopy(image));
         }
         // The event first: an image that is said to be here must be here.

@@ -8,10 +8,10 @@ use super::{Vault, VaultError};
 use crate::{
     db::{Db, Read as _, Table},
     event::{Event, RemoteName},
-    id::Seq,
-    images::Listed,
+    id::{ImageId, Seq},
+    images::{ImageError, Listed},
     note,
-    projection::{self, catalog, documents, outbox, receipts},
+    projection::{self, catalog, documents, outbox},
     remote::{Key, Prefix, Remote, RemoteExt as _},
 };
 
@@ -186,10 +186,7 @@ impl Vault {
         }
         for image in catalog::wanted(self.db())? {
             let record = catalog::image_record(self.db(), image)?;
-            let on_remote = receipts::list(self.db())?.iter().any(|(remote, _)| {
-                outbox::get(self.db(), remote, image)
-                    .is_ok_and(|up| up.is_some_and(|up| up.is_done()))
-            });
+            let on_remote = self.is_uploaded(image)?;
             let known = record.map_or(0, |record| record.holders.len());
             if known == 0 && !on_remote {
                 found.find(
@@ -199,6 +196,34 @@ impl Vault {
             }
         }
         Ok(())
+    }
+
+    /// Gives up local copies of images that are damaged or gone, so that the next sync brings them
+    /// here again. A damaged copy stays where no remote is proved to hold the image: it may be the
+    /// only one. Gives those that were given up.
+    ///
+    /// # Errors
+    ///
+    /// Where the check could not be made.
+    pub fn repair_images(&self) -> Result<Vec<ImageId>, VaultError> {
+        let mut given_up = Vec::new();
+        for (image, record) in catalog::image_records(self.db())? {
+            if !record.local {
+                continue;
+            }
+            let is_gone = match self.0.images.verified(image, record.media_type) {
+                Ok(_) => false,
+                Err(ImageError::Missing { .. }) => true,
+                Err(ImageError::Damaged { .. }) => self.is_uploaded(image)?,
+                Err(error) => return Err(error.into()),
+            };
+            if is_gone {
+                self.record([Event::ImageEvicted { image }])?;
+                self.0.images.remove(image, record.media_type)?;
+                given_up.push(image);
+            }
+        }
+        Ok(given_up)
     }
 
     /// Checks that a remote holds what its receipts say.
