@@ -345,3 +345,22 @@ fn a_note_in_the_trash_stays_there() {
     let (folder, report) = desk.export("export");
     assert_eq!((report.notes, hashes(&folder)), (0, BTreeMap::new()));
 }
+
+/// In a code block it is shown as code, and it is still there when the block is taken away.
+#[test]
+fn an_image_that_a_file_puts_into_code_for_a_while_stays_an_image() {
+    let desk = Desk::new();
+    desk.write("a.png", png(3, 4, b"a"));
+    desk.write("Note.md", "![a](a.png)\n");
+    desk.import();
+    let image = desk.images("Note.md");
+    assert_eq!(image.len(), 1);
+    fs::remove_file(desk.folder.join("a.png")).unwrap();
+    desk.write("Note.md", "```\n![a](a.png)\n```\n");
+    desk.import();
+    assert_eq!(desk.images("Note.md"), image);
+    desk.write("Note.md", "![a](a.png) again\n");
+    desk.import();
+    assert_eq!(desk.images("Note.md"), image);
+    assert_eq!(desk.source("Note.md"), "![a](a.png) again\n");
+}

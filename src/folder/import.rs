@@ -15,7 +15,7 @@ use super::{
 use crate::{
     id::{ImageId, NoteId},
     images::{Batch, ImageError, Stored},
-    note::{Body, Heads},
+    note::{Body, Embed, Heads, markdown::Destination},
     resolve::Tree,
     vault::{Vault, VaultError, io, read_source},
 };
@@ -204,7 +204,12 @@ impl<'a> Import<'a> {
             written: HashMap::new(),
             failed: None,
         };
-        let body = Body::parse(&text, |destination| reader.find(self, destination, batch));
+        let mut found = HashMap::new();
+        let body = Body::parse(&text, |destination| {
+            let target = reader.find(self, destination, batch);
+            found.insert(destination.range.start, target.clone());
+            target
+        });
         let Reader { same, shown: images, failed, .. } = reader;
         if let Some(error) = failed {
             return Err(error);
@@ -221,6 +226,18 @@ impl<'a> Import<'a> {
         {
             return Ok(None);
         }
+        let body = match &base {
+            None => body,
+            // What stands in a note and in no image, in code for instance, is no destination of the
+            // file; it stays what it is.
+            Some(base) => {
+                let before = self.vault.read(base.note, Some(&base.heads))?.body;
+                let find = |destination: &Destination, _: Option<&Embed>| {
+                    found.get(&destination.range.start).cloned().flatten()
+                };
+                Body::parse_edit(&before, &text, |_, _| None, find)
+            }
+        };
         Ok(Some(Work { path: path.to_owned(), body, blake3, images, base }))
     }
 
