@@ -249,3 +249,39 @@ async fn a_damaged_or_lost_image_is_given_up_and_fetched_again() {
     assert!(paths.iter().all(|path| path.is_file()));
     assert_eq!(laptop.vault().verify().unwrap().findings.len(), 1);
 }
+
+#[tokio::test]
+async fn watching_pushes_what_is_written_and_pulls_what_others_write() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    laptop.note("# One\n");
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&remote).await;
+    let news = tokio::sync::Notify::new();
+    let stop = tokio::sync::Notify::new();
+    let name = crate::world::origin();
+    let options = everleaf::vault::SyncOptions::default();
+    let each = |report: Result<&everleaf::vault::SyncReport, &everleaf::vault::VaultError>| {
+        if !report.unwrap().is_quiet() {
+            news.notify_one();
+        }
+    };
+    let watch =
+        laptop.vault().watch(&name, Arc::clone(&remote), &options, &|_| (), &each, stop.notified());
+    let others = async {
+        news.notified().await;
+        phone.sync(&remote).await;
+        assert_eq!(phone.sources(), laptop.sources());
+        let two = laptop.note("# Two\n");
+        news.notified().await;
+        phone.sync(&remote).await;
+        assert_eq!(phone.source(two), "# Two\n");
+        phone.edit(two, |text| text + "from the phone\n");
+        phone.sync(&remote).await;
+        news.notified().await;
+        assert_eq!(laptop.source(two), "# Two\nfrom the phone\n");
+        stop.notify_one();
+    };
+    tokio::join!(watch, others);
+}

@@ -192,12 +192,13 @@ impl Vault {
         let mut appended = self.follow();
         let mut poll = SHORTEST_POLL;
         loop {
+            // Before, so that what is written while the sync runs is not taken for its own doing.
+            appended.borrow_and_update();
             let result = tokio::select! {
                 result = self.sync(name, Arc::clone(&remote), options, progress) => result,
                 () = &mut stop => return,
             };
             each(result.as_ref());
-            appended.borrow_and_update();
             let idle = result.is_ok_and(|report| report.is_quiet());
             poll = if idle { (poll * 2).min(LONGEST_POLL) } else { SHORTEST_POLL };
             tokio::select! {
