@@ -240,3 +240,14 @@ fn remote_hint(error: &RemoteError) -> Option<String> {
         _ => return None,
     })
 }
+
+/// An error and what caused it, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

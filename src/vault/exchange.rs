@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Vault, VaultError};
+use super::{Vault, VaultError, error::chain};
 use crate::{
     clock::Timestamp,
     db::Durability,
@@ -275,12 +275,7 @@ impl Session<'_> {
     }
 
     pub(super) fn problem(&mut self, what: &dyn std::error::Error) {
-        let mut text = what.to_string();
-        let mut source = what.source();
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
+        let text = chain(what);
         tracing::debug!("{text}");
         // A later pass of the same sync meets the same problem.
         if !self.report.problems.contains(&text) {

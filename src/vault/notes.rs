@@ -14,7 +14,6 @@ use super::{
     status::Listed,
 };
 use crate::{
-    db::Read as _,
     event::{Event, Origin},
     id::{ImageId, NoteId},
     images::{ImageError, Stored},
@@ -383,12 +382,6 @@ impl Vault {
             }
         }
         Ok(events)
-    }
-
-    /// Whether any row of a table is there; for tests of what a command leaves behind.
-    #[doc(hidden)]
-    pub fn is_settled(&self) -> Result<bool, VaultError> {
-        Ok(self.db().scan(crate::db::Table::Stale, &[])?.is_empty())
     }
 }
 

@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     Vault, VaultError,
+    error::chain,
     exchange::{Progress, Session},
     lock,
 };
@@ -286,17 +287,6 @@ fn outcome(error: &RemoteError) -> Outcome {
         | RemoteError::Damaged { .. }
         | RemoteError::Io { .. } => Outcome::Failed { reason, wait: None },
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Whether anybody can read what is at `url`.
