@@ -34,7 +34,7 @@ fn in_label(before: &str) -> bool {
 fn in_tag(before: &str) -> bool {
     let tag = before.rsplit_once('<').map_or("", |(_, tag)| tag);
     !tag.contains('>')
-        && ["img", "source"]
+        && ["img", "source", "!--"]
             .iter()
             .any(|name| tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
 }
