@@ -2,6 +2,7 @@
 
 mod extremes;
 mod kept;
+mod torn;
 
 use std::collections::HashSet;
 

@@ -11,7 +11,9 @@
 //! An embed is a block marker in `body`: `{ type: "image", isEmbed: true, parents: [], attrs: { src:
 //! "blake3:<64 hex>", name, path? } }`. It stands for the destination alone; all around it is text.
 
+mod bare;
 mod block;
+mod construct;
 mod diff;
 mod document;
 mod edit;

@@ -3,7 +3,28 @@
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
-use imara_diff::{Algorithm, Diff, Token};
+use imara_diff::{Algorithm, Diff};
+
+/// One of the things that a body is a sequence of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Token {
+    /// A code point, or a number above all of them.
+    pub(super) id: u32,
+    /// What it belongs to, 0 for nothing: it is no token that belongs to something else.
+    pub(super) of: u32,
+}
+
+impl Token {
+    /// The token of a number that belongs to nothing.
+    pub(super) fn plain(id: impl Into<u32>) -> Self {
+        Self { id: id.into(), of: 0 }
+    }
+
+    /// Whether it is no code point.
+    pub(super) fn is_embed(self) -> bool {
+        char::from_u32(self.id).is_none()
+    }
+}
 
 /// Tokens of the one side that those of the other side take the place of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +66,8 @@ impl Unit {
 
 /// The hunks that make `after` of `before`, in order and apart from one another.
 ///
-/// Not always the least: the time is bounded instead. Code points are tokens; so are all numbers above.
-pub(super) fn diff(before: &[u32], after: &[u32]) -> Vec<Hunk> {
+/// Not always the least: the time is bounded instead.
+pub(super) fn diff(before: &[Token], after: &[Token]) -> Vec<Hunk> {
     let mut hunks = Vec::new();
     let (before, after) = (Side { tokens: before, at: 0 }, Side { tokens: after, at: 0 });
     let mut budget = BUDGET;
@@ -57,7 +78,7 @@ pub(super) fn diff(before: &[u32], after: &[u32]) -> Vec<Hunk> {
 /// Some tokens, and where they stand among all of their side.
 #[derive(Debug, Clone, Copy)]
 struct Side<'a> {
-    tokens: &'a [u32],
+    tokens: &'a [Token],
     at: usize,
 }
 
@@ -72,23 +93,23 @@ impl<'a> Side<'a> {
     }
 
     /// Splits it into `unit`s.
-    fn split(self, unit: Unit) -> Vec<&'a [u32]> {
+    fn split(self, unit: Unit) -> Vec<&'a [Token]> {
         let tokens = self.tokens;
         match unit {
-            Unit::Line => tokens.split_inclusive(|token| *token == u32::from('\n')).collect(),
+            Unit::Line => tokens.split_inclusive(|token| token.id == u32::from('\n')).collect(),
             Unit::Word => tokens.chunk_by(|one, next| in_word(*one) && in_word(*next)).collect(),
             Unit::Token => tokens.chunks(1).collect(),
         }
     }
 }
 
-fn in_word(token: u32) -> bool {
-    char::from_u32(token).is_some_and(char::is_alphanumeric)
+fn in_word(token: Token) -> bool {
+    char::from_u32(token.id).is_some_and(char::is_alphanumeric)
 }
 
 /// Without what both begin and end with.
 fn trimmed<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) {
-    let same = |(one, other): &(&u32, &u32)| one == other;
+    let same = |(one, other): &(&Token, &Token)| one == other;
     let prefix = before.tokens.iter().zip(after.tokens).take_while(same).count();
     let before = before.part(prefix..before.tokens.len());
     let after = after.part(prefix..after.tokens.len());
@@ -139,7 +160,7 @@ fn keep_embeds(before: Side<'_>, after: Side<'_>, hunks: &mut Vec<Hunk>) {
     let (mut at_old, mut at_new) = (0, 0);
     if old.len() + new.len() <= MOST {
         let tokens =
-            |embeds: &[(usize, u32)]| embeds.iter().map(|(_, token)| *token).collect::<Vec<_>>();
+            |embeds: &[(usize, Token)]| embeds.iter().map(|(_, token)| *token).collect::<Vec<_>>();
         let changed = compare(Algorithm::Histogram, &tokens(&old), &tokens(&new));
         let (mut one, mut other) = (0, 0);
         for hunk in changed.iter().map(Some).chain([None]) {
@@ -160,13 +181,13 @@ fn keep_embeds(before: Side<'_>, after: Side<'_>, hunks: &mut Vec<Hunk>) {
 }
 
 /// The tokens that are no code points, and their places.
-fn embeds(tokens: &[u32]) -> Vec<(usize, u32)> {
+fn embeds(tokens: &[Token]) -> Vec<(usize, Token)> {
     let places = tokens.iter().copied().enumerate();
-    places.filter(|(_, token)| char::from_u32(*token).is_none()).collect()
+    places.filter(|(_, token)| token.is_embed()).collect()
 }
 
 /// Where each part starts, and at last where they end.
-fn starts(parts: &[&[u32]]) -> Vec<usize> {
+fn starts(parts: &[&[Token]]) -> Vec<usize> {
     let mut end = 0;
     let ends = parts.iter().map(|part| {
         end += part.len();
@@ -186,7 +207,7 @@ fn compare<T: Hash + Eq>(algorithm: Algorithm, before: &[T], after: &[T]) -> Vec
     let mut tokens = Vec::with_capacity(before.len() + after.len());
     for item in before.iter().chain(after) {
         let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
-        tokens.push(Token(*known.entry(item).or_insert(next)));
+        tokens.push(imara_diff::Token(*known.entry(item).or_insert(next)));
     }
     let (before, after) = tokens.split_at(before.len());
     let mut diff = Diff::default();

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    diff::{Hunk, diff},
+    construct::hunks,
+    diff::Hunk,
     embed::{Body, Embed, FOREIGN, Piece},
     layout::{Layout, Segment, Show},
 };
@@ -27,7 +28,7 @@ pub(super) fn splices(base: &Body, new: &Body) -> Vec<Splice> {
     let mut known = Known::default();
     let before = Tokens::of(&Layout::of(base, false), &mut known);
     let after = Tokens::of(&Layout::of(new, false), &mut known);
-    let hunks = diff(&before.ids, &after.ids);
+    let hunks = hunks(&before.ids, &after.ids, |id| known.name(id));
     if hunks.is_empty() {
         return Vec::new();
     }
@@ -85,6 +86,14 @@ impl Known {
         id
     }
 
+    fn embed(&self, id: u32) -> Option<&Embed> {
+        self.embeds.get(usize::try_from(id.checked_sub(FIRST_EMBED)?).ok()?)
+    }
+
+    fn name(&self, id: u32) -> Option<&str> {
+        self.embed(id).map(|embed| embed.name.as_str())
+    }
+
     fn units(&mut self, body: &Body) -> Vec<u32> {
         let mut units = Vec::new();
         for piece in body.pieces() {
@@ -111,8 +120,7 @@ impl Known {
                 continue;
             }
             body.push_text(&std::mem::take(&mut text));
-            let index = usize::try_from(token.saturating_sub(FIRST_EMBED)).unwrap_or(usize::MAX);
-            if let Some(embed) = self.embeds.get(index) {
+            if let Some(embed) = self.embed(*token) {
                 body.push(Piece::Embed(embed.clone()));
             }
         }
@@ -128,6 +136,8 @@ struct Tokens {
     origins: Vec<Option<usize>>,
     /// The tokens of repeated images, and the place of the embed that each was repeated for.
     repeated: BTreeMap<usize, usize>,
+    /// The places of embeds with markup that is repeated text around them, where they stand.
+    bare: HashSet<usize>,
     /// The number of units of the body.
     units: usize,
 }
@@ -151,7 +161,10 @@ impl Tokens {
 
     fn push(&mut self, id: u32, segment: &Segment<'_>, index: usize) {
         if let Some(copy) = segment.copy {
-            self.repeated.insert(self.ids.len(), copy.0);
+            self.repeated.insert(self.ids.len(), copy.embed);
+            if copy.in_place {
+                self.bare.insert(copy.embed);
+            }
         }
         self.ids.push(id);
         self.origins.push(segment.origin.map(|origin| origin + index));
@@ -229,7 +242,7 @@ impl Tokens {
             .rev()
             .map(|token| {
                 if let Some(Some(origin)) = self.origins.get(token)
-                    && !self.repeated.contains_key(&token)
+                    && (!self.repeated.contains_key(&token) || self.bare.contains(origin))
                 {
                     next = *origin;
                 }

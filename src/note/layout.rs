@@ -1,12 +1,18 @@
-//! How a body is shown: as it is, but for embeds side by side.
+//! How a body is shown: as it is, but for embeds side by side and embeds that stand bare.
 //!
-//! The first of these stands in the markup that is there. For each other one the image around it is
-//! repeated behind it; for a reference definition, an inline image behind each of its uses. Repeated text
-//! has no place in the document: whatever edits a body must know which text is which.
+//! The first of embeds side by side stands in the markup that is there. For each other one the image
+//! around it is repeated behind it; for a reference definition, an inline image behind each of its uses.
+//! An embed whose markup a merge took away (see `bare`) gets that of a plain image. Such repeated text has
+//! no place in the document: whatever edits a body must know which text is which.
 
-use std::{borrow::Cow, collections::HashMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use super::{
+    bare,
     embed::{Body, Embed, FOREIGN, Piece},
     markdown::{self, Destination, Syntax},
 };
@@ -30,9 +36,14 @@ pub(super) struct Segment<'a> {
     pub(super) copy: Option<Copy>,
 }
 
-/// The embed that an image was repeated for, by its place in the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Copy(pub(super) usize);
+/// What markup was repeated for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Copy {
+    /// The place in the body of the embed.
+    pub(super) embed: usize,
+    /// Whether it is shown where it stands in the body, because it stands bare.
+    pub(super) in_place: bool,
+}
 
 #[derive(Debug, Clone)]
 pub(super) enum Show<'a> {
@@ -54,13 +65,29 @@ impl Show<'_> {
 impl<'a> Layout<'a> {
     /// Lays `body` out. Only `with_syntax` are embeds sure to know what they stand in.
     pub(super) fn of(body: &'a Body, with_syntax: bool) -> Self {
-        let flow = Flow::of(body);
-        if flow.others.is_empty() && !with_syntax {
+        let flow = Flow::of(body, &HashSet::new());
+        let suspects = flow.suspects();
+        if flow.others.is_empty() && suspects.is_empty() && !with_syntax {
             return Self { segments: flow.segments };
         }
-        let names: String = flow.segments.iter().map(|segment| segment.show.name()).collect();
+        let names = flow.text();
         let found = markdown::destinations(&names);
-        flow.laid_out(&names, &found)
+        let bare = &suspects - &flow.images(&found);
+        if bare.is_empty() {
+            return flow.laid_out(&names, &found);
+        }
+        // In code, in a comment or behind a backslash no markup would make an image of it.
+        let trial = Flow::of(body, &bare);
+        let found = markdown::destinations(&trial.text());
+        let flow = Flow::of(body, &(&bare & &trial.images(&found)));
+        let names = flow.text();
+        flow.laid_out(&names, &markdown::destinations(&names))
+    }
+
+    /// The places in the body of the embeds that stand bare.
+    pub(super) fn bare(&self) -> HashSet<usize> {
+        let copies = self.segments.iter().filter_map(|segment| segment.copy);
+        copies.filter(|copy| copy.in_place).map(|copy| copy.embed).collect()
     }
 
     pub(super) fn shows(&self) -> impl Iterator<Item = &Show<'a>> {
@@ -101,6 +128,7 @@ struct Flow<'a> {
     segments: Vec<Segment<'a>>,
     /// Where each segment begins in the text of all.
     starts: Vec<usize>,
+    length: usize,
     /// The other embeds, by the index of the segment whose place they share.
     others: Vec<(usize, Vec<Other<'a>>)>,
 }
@@ -118,36 +146,95 @@ struct Insertion<'a> {
 }
 
 impl<'a> Flow<'a> {
-    fn of(body: &'a Body) -> Self {
-        let mut flow = Self { segments: Vec::new(), starts: Vec::new(), others: Vec::new() };
-        let (mut origin, mut start, mut run) = (0, 0, false);
+    /// The flow of `body`, with markup around the embeds at the places `bare`.
+    fn of(body: &'a Body, bare: &HashSet<usize>) -> Self {
+        let mut flow =
+            Self { segments: Vec::new(), starts: Vec::new(), length: 0, others: Vec::new() };
+        let (mut origin, mut first) = (0, None);
         for piece in body.pieces() {
-            let show = match piece {
-                Piece::Text(text) => Show::Text(Cow::Borrowed(text)),
-                Piece::Embed(embed) if run => {
-                    flow.share(Other { embed, origin });
+            let show = match (piece, first) {
+                (Piece::Embed(embed), Some(first)) => {
+                    flow.share(first, Other { embed, origin });
                     origin += 1;
                     continue;
                 }
-                Piece::Embed(embed) => Show::Embed(embed, None),
-                Piece::Foreign => Show::Foreign,
+                (Piece::Embed(embed), None) => Show::Embed(embed, None),
+                (Piece::Text(text), _) => Show::Text(Cow::Borrowed(text)),
+                (Piece::Foreign, _) => Show::Foreign,
             };
-            run = matches!(show, Show::Embed(..));
-            let (length, units) = (show.len(), units(&show));
-            flow.starts.push(start);
-            flow.segments.push(Segment { show, origin: Some(origin), copy: None });
-            start += length;
+            let units = units(&show);
+            first = match show {
+                Show::Embed(embed, _) if bare.contains(&origin) => {
+                    Some(flow.push_bare(embed, origin))
+                }
+                Show::Embed(..) => Some(flow.push(show, Some(origin), None)),
+                _ => {
+                    flow.push(show, Some(origin), None);
+                    None
+                }
+            };
             origin += units;
         }
         flow
     }
 
-    fn share(&mut self, other: Other<'a>) {
-        let first = self.segments.len().saturating_sub(1);
+    /// Appends a segment and gives its index.
+    fn push(&mut self, show: Show<'a>, origin: Option<usize>, copy: Option<Copy>) -> usize {
+        self.starts.push(self.length);
+        self.length += show.len();
+        self.segments.push(Segment { show, origin, copy });
+        self.segments.len() - 1
+    }
+
+    fn push_bare(&mut self, embed: &'a Embed, origin: usize) -> usize {
+        let (open, close) = bare::markup(&embed.name);
+        let copy = Some(Copy { embed: origin, in_place: true });
+        self.push(Show::Text(Cow::Owned(open.to_owned())), None, copy);
+        let index = self.push(Show::Embed(embed, None), Some(origin), copy);
+        self.push(Show::Text(Cow::Owned(close.to_owned())), None, copy);
+        index
+    }
+
+    fn share(&mut self, first: usize, other: Other<'a>) {
         match self.others.last_mut() {
             Some((of, others)) if *of == first => others.push(other),
             _ => self.others.push((first, vec![other])),
         }
+    }
+
+    fn text(&self) -> String {
+        self.segments.iter().map(|segment| segment.show.name()).collect()
+    }
+
+    /// The embeds, each with where it begins in the text and its place in the body.
+    fn embeds(&self) -> impl Iterator<Item = (&'a Embed, usize, usize)> {
+        self.segments.iter().zip(&self.starts).filter_map(|(segment, start)| match segment {
+            Segment { show: Show::Embed(embed, _), origin: Some(origin), .. } => {
+                Some((*embed, *start, *origin))
+            }
+            _ => None,
+        })
+    }
+
+    /// The places in the body of the embeds that no destination seems to begin before.
+    fn suspects(&self) -> HashSet<usize> {
+        if self.segments.iter().all(|segment| !matches!(segment.show, Show::Embed(..))) {
+            return HashSet::new();
+        }
+        let text = self.text();
+        let embeds = self.embeds().filter(|(_, start, _)| {
+            text.get(..*start).is_some_and(|before| !bare::begins_destination(before))
+        });
+        embeds.map(|(_, _, origin)| origin).collect()
+    }
+
+    /// The places in the body of the embeds that are among the destinations `found`.
+    fn images(&self, found: &[Destination]) -> HashSet<usize> {
+        let found: HashSet<_> = found.iter().map(|one| (one.range.start, one.range.end)).collect();
+        let embeds = self
+            .embeds()
+            .filter(|(embed, start, _)| found.contains(&(*start, start + embed.name.len())));
+        embeds.map(|(_, _, origin)| origin).collect()
     }
 
     fn laid_out(mut self, text: &str, found: &[Destination]) -> Layout<'a> {
@@ -241,7 +328,7 @@ impl<'a> Flow<'a> {
                 whole if *start >= range.start => whole.clone(),
                 _ => continue,
             };
-            slice.push(Segment { show, origin: None, copy: Some(Copy(other.origin)) });
+            slice.push(Segment { show, origin: None, copy: Some(other.copy()) });
         }
         slice
     }
@@ -276,8 +363,12 @@ impl<'a> Flow<'a> {
 }
 
 impl<'a> Other<'a> {
+    fn copy(self) -> Copy {
+        Copy { embed: self.origin, in_place: false }
+    }
+
     fn shown(self, origin: Option<usize>, syntax: Option<Syntax>) -> Segment<'a> {
-        let copy = syntax.is_some().then_some(Copy(self.origin));
+        let copy = syntax.is_some().then_some(self.copy());
         Segment { show: Show::Embed(self.embed, syntax), origin, copy }
     }
 
@@ -291,7 +382,7 @@ impl<'a> Other<'a> {
         let text = |text: &str| Segment {
             show: Show::Text(Cow::Owned(text.to_owned())),
             origin: None,
-            copy: Some(Copy(self.origin)),
+            copy: Some(self.copy()),
         };
         vec![text(before), self.shown(origin, Some(syntax)), text(after)]
     }

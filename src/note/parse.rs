@@ -1,9 +1,12 @@
 //! From Markdown to a body: of its own, or as an edit of another.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use super::{
-    diff::{Hunk, diff},
+    diff::{Hunk, Token, diff},
     embed::{Body, Embed, FOREIGN, Piece, Target},
     layout::{Layout, Show},
     markdown::{self, Destination, Syntax},
@@ -14,7 +17,7 @@ impl Body {
     #[must_use]
     pub fn parse(source: &str, mut find: impl FnMut(&Destination) -> Option<Target>) -> Self {
         let parts = Kept::default().parts(source, |destination, _| find(destination));
-        composed(source, parts)
+        composed(source, &parts)
     }
 
     /// Reads Markdown that somebody made of `base`: embeds stay where they stood.
@@ -37,7 +40,7 @@ impl Body {
         find: impl FnMut(&Destination, Option<&Embed>) -> Option<Target>,
     ) -> Self {
         let layout = Layout::of(base, true);
-        let after: Vec<u32> = source.chars().map(u32::from).collect();
+        let after: Vec<Token> = source.chars().map(Token::plain).collect();
         let named = View::of(&layout, |_, _| None);
         let spelled = View::of(&layout, &mut spelling);
         let mut hunks = diff(&named.tokens, &after);
@@ -57,7 +60,10 @@ impl Body {
         if hunks.is_empty() && all_stand && parts.iter().zip(&kept.standing).all(as_before) {
             return base.clone();
         }
-        composed(source, parts)
+        // Its author took the markup away: what is left is a word.
+        let body = composed(source, &parts);
+        let gone = Layout::of(&body, false).bare();
+        if gone.is_empty() { body } else { composed(source, &without(&body, parts, &gone)) }
     }
 }
 
@@ -69,7 +75,7 @@ fn weight(hunks: &[Hunk]) -> usize {
 /// What an author saw, and the code points of it that stand for embeds.
 #[derive(Debug, Default)]
 struct View<'a> {
-    tokens: Vec<u32>,
+    tokens: Vec<Token>,
     places: Vec<(Range<usize>, &'a Embed)>,
 }
 
@@ -81,13 +87,13 @@ impl<'a> View<'a> {
         let mut view = Self::default();
         for show in layout.shows() {
             match show {
-                Show::Text(text) => view.tokens.extend(text.chars().map(u32::from)),
-                Show::Foreign => view.tokens.push(FOREIGN.into()),
+                Show::Text(text) => view.tokens.extend(text.chars().map(Token::plain)),
+                Show::Foreign => view.tokens.push(Token::plain(FOREIGN)),
                 Show::Embed(embed, syntax) => {
                     let other = spelling(embed, *syntax);
                     let start = view.tokens.len();
                     let written = other.as_ref().unwrap_or(&embed.name);
-                    view.tokens.extend(written.chars().map(u32::from));
+                    view.tokens.extend(written.chars().map(Token::plain));
                     view.places.push((start..view.tokens.len(), embed));
                 }
             }
@@ -251,11 +257,29 @@ fn push(parts: &mut Vec<Part>, part: Part) {
     parts.push(part);
 }
 
-fn composed(source: &str, parts: Vec<Part>) -> Body {
+/// The parts of `body` but those at the places `gone` in it, and those that share such a place.
+fn without(body: &Body, parts: Vec<Part>, gone: &HashSet<usize>) -> Vec<Part> {
+    let (mut places, mut origin, mut last) = (Vec::new(), 0, None);
+    for piece in body.pieces() {
+        last = match piece {
+            Piece::Embed(_) => last.or(Some(origin)),
+            Piece::Text(_) | Piece::Foreign => None,
+        };
+        places.extend(last);
+        origin += match piece {
+            Piece::Text(text) => text.chars().count(),
+            Piece::Embed(_) | Piece::Foreign => 1,
+        };
+    }
+    let stays = |(_, place): &(Part, usize)| !gone.contains(place);
+    parts.into_iter().zip(places).filter(stays).map(|(part, _)| part).collect()
+}
+
+fn composed(source: &str, parts: &[Part]) -> Body {
     let (mut body, mut at) = (Body::default(), 0);
     for Part { range, embed, .. } in parts {
         body.push_text(source.get(at..range.start).unwrap_or_default());
-        body.push(Piece::Embed(embed));
+        body.push(Piece::Embed(embed.clone()));
         at = range.end;
     }
     body.push_text(source.get(at..).unwrap_or_default());
