@@ -108,7 +108,7 @@ fn samples() -> Vec<(Origin, Event)> {
         Event::RemoteConfigured { remote: remote.clone(), options: RemoteOptions::default() },
         Event::RemoteRemoved { remote: remote.clone() },
         Event::RemoteReset { remote: remote.clone(), reason: ResetReason::Emptied },
-        Event::RemoteReset { remote: remote.clone(), reason: ResetReason::HeadWentBack },
+        Event::RemoteReset { remote: remote.clone(), reason: ResetReason::SegmentGone },
         Event::DeviceSeen { device, name: String::new() },
         renewed(RenewReason::Twin),
         renewed(RenewReason::TailLost { lost: Seq(12) }),

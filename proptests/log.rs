@@ -227,14 +227,18 @@ fn a_damaged_row_is_found_and_mended_by_a_rebuild() {
 }
 
 #[test]
-fn a_log_of_another_vault_is_no_vault() {
+fn a_vault_without_a_log_or_with_another_key_is_not_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let id = VaultId::from_bytes([1; 32]);
-    let file = everleaf::segment::VaultFile::new(id).to_bytes();
-    fs::write(folder.path().join("vault.json"), file).unwrap();
     let key = everleaf::seal::VaultKey::generate(&everleaf::clock::SystemClock);
+    let file = everleaf::segment::VaultFile::new(key.vault_id()).to_bytes();
+    fs::write(folder.path().join("vault.json"), file).unwrap();
     fs::write(folder.path().join("key"), key.to_bech32().as_bytes()).unwrap();
     let clock = Arc::new(everleaf::clock::SimulatedClock::new(crate::world::NOW, 5));
     let error = Vault::open(folder.path(), options(&clock)).unwrap_err();
     assert!(matches!(error, VaultError::Incomplete(_)), "{error}");
+
+    let other = everleaf::segment::VaultFile::new(VaultId::from_bytes([1; 32])).to_bytes();
+    fs::write(folder.path().join("vault.json"), other).unwrap();
+    let error = Vault::open(folder.path(), options(&clock)).unwrap_err();
+    assert!(matches!(error, VaultError::Io { .. }), "{error}");
 }

@@ -172,7 +172,7 @@ async fn an_old_copy_of_a_remote_put_back_is_noticed_and_completed() {
     drop(phone);
     // Only the laptop is left, and it has read what the phone pushed.
     laptop.sync(&scene.remote).await;
-    assert_eq!(resets(&laptop), [ResetReason::HeadWentBack]);
+    assert_eq!(resets(&laptop), [ResetReason::SegmentGone]);
     let tablet = Device::join("tablet", 3, &laptop);
     tablet.add(&scene.remote).await;
     scene.settle(&[&laptop, &tablet]).await;
@@ -232,4 +232,94 @@ async fn two_remotes_carry_everything_from_one_to_the_other() {
     // What a remote gave is not sent back to it.
     assert_eq!(sync(&laptop, &home, "home").await.pushed.changes, 0);
     assert_eq!(laptop.vault().status().unwrap().unsynced_notes, 0);
+}
+
+#[tokio::test]
+async fn a_segment_that_its_head_does_not_name_yet_is_no_loss() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    laptop.note("one\n");
+    laptop.sync(&scene.remote).await;
+    let device = laptop.vault().device().unwrap();
+    let name = format!("heads/{device}");
+    let old_head = scene.memory.snapshot()[&name].clone();
+    laptop.note("two\n");
+    laptop.sync(&scene.remote).await;
+    // As if the laptop had died for good between its second segment and the head that names it.
+    let mut objects = scene.memory.snapshot();
+    objects.insert(name, old_head);
+    scene.memory.restore(objects);
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    phone.sync(&scene.remote).await;
+    assert_eq!(phone.sources(), laptop.sources());
+    for round in 0..3 {
+        phone.note(&format!("round {round}\n"));
+        phone.sync(&scene.remote).await;
+    }
+    assert_eq!((resets(&phone), renewals(&phone)), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn files_that_arrive_in_any_order_are_read_when_they_are_there() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    let before = scene.memory.snapshot();
+    laptop.file("a.png", &png(3, 4, b"a"));
+    laptop.note("![a](a.png)\n");
+    laptop.sync(&scene.remote).await;
+    let all = scene.memory.snapshot();
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    // Pulse and heads are here; what they tell of is not.
+    let mut some = before;
+    let early = all.iter().filter(|(name, _)| !name.starts_with("log/"));
+    some.extend(early.map(|(name, bytes)| (name.clone(), bytes.clone())));
+    scene.memory.restore(some);
+    phone.sync(&scene.remote).await;
+    assert_eq!(phone.sources(), []);
+    scene.memory.restore(all);
+    phone.sync(&scene.remote).await;
+    assert_eq!(phone.sources(), laptop.sources());
+    assert_eq!(resets(&phone), []);
+}
+
+#[tokio::test]
+async fn what_a_remote_lost_or_damaged_is_found_and_put_again() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    for name in ["a.png", "b.png"] {
+        laptop.file(name, &png(3, 4, name.as_bytes()));
+    }
+    laptop.note("![a](a.png) ![b](b.png)\n");
+    laptop.sync(&scene.remote).await;
+    laptop.note("another segment\n");
+    laptop.sync(&scene.remote).await;
+    let whole = scene.memory.snapshot();
+    let damage: [&dyn Fn(&str) -> bool; 2] =
+        [&|name| name.starts_with("images/"), &|name| name.starts_with("log/")];
+    for damaged in damage {
+        let mut objects = whole.clone();
+        let names: Vec<String> = whole.keys().filter(|name| damaged(name)).cloned().collect();
+        objects.remove(&names[0]);
+        objects.insert(names[1].clone(), bytes::Bytes::from_static(b"damage"));
+        scene.memory.restore(objects);
+        let verify = async |repair: bool| {
+            let mut found = laptop.vault().verify().unwrap();
+            let name = crate::world::origin();
+            laptop.vault().verify_remote(&name, &*scene.remote, repair, &mut found).await.unwrap();
+            found.findings.len()
+        };
+        assert_eq!(verify(false).await, 2);
+        assert_eq!(verify(true).await, 2);
+        laptop.try_sync(&scene.remote).await.unwrap();
+        assert_eq!(verify(false).await, 0);
+    }
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    phone.try_sync(&scene.remote).await.unwrap();
+    assert_eq!(phone.sources(), laptop.sources());
 }

@@ -285,3 +285,38 @@ async fn watching_pushes_what_is_written_and_pulls_what_others_write() {
     };
     tokio::join!(watch, others);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edits_made_while_a_sync_takes_in_others_edits_of_the_note_lose_neither() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    let note = laptop.note("start\n");
+    laptop.sync(&remote).await;
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&remote).await;
+    phone.sync(&remote).await;
+    for round in 0..15 {
+        for n in 0..5 {
+            phone.edit(note, |text| format!("{text}phone {round} {n}\n"));
+        }
+        phone.sync(&remote).await;
+        let vault = laptop.vault().clone();
+        let editing = tokio::task::spawn_blocking(move || {
+            for n in 0..8 {
+                let reading = vault.read(note, None).unwrap();
+                let source = format!("laptop {round} {n}\n{}", reading.body.source());
+                vault.edit(note, &reading.heads, &source, None).unwrap();
+            }
+        });
+        laptop.sync(&remote).await;
+        editing.await.unwrap();
+        let text = laptop.source(note);
+        assert_eq!(text.matches(&format!("phone {round} ")).count(), 5, "{text}");
+        assert_eq!(text.matches(&format!("laptop {round} ")).count(), 8, "{text}");
+    }
+    laptop.sync(&remote).await;
+    phone.sync(&remote).await;
+    assert_eq!(laptop.source(note), phone.source(note));
+    laptop.check();
+}

@@ -200,8 +200,6 @@ pub enum Event {
 pub enum ResetReason {
     /// It is empty.
     Emptied,
-    /// A head there is older than what was read or confirmed.
-    HeadWentBack,
     /// A segment that was read or confirmed is not there.
     SegmentGone,
 }

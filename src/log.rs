@@ -153,7 +153,10 @@ impl Log {
                 }
                 None
             }
-            Some((seq, _)) => Some(seq),
+            Some((seq, _)) => {
+                head.reset(last)?;
+                Some(seq)
+            }
             None => None,
         };
         let (requests, receiver) = channel();
@@ -413,6 +416,17 @@ impl HeadFile {
             }
         }
         Ok(newest)
+    }
+
+    /// Makes `last` the only thing it says: numbers after it are about to be used again.
+    fn reset(&self, last: (Seq, EventHash)) -> Result<(), DbError> {
+        self.file
+            .set_len(0)
+            .and_then(|()| {
+                self.file.write_all_at(&encode_slot(last.0, last.1), (last.0.0 % 2) * SLOT as u64)
+            })
+            .and_then(|()| self.file.sync_all())
+            .map_err(|source| DbError::Io { action: "write", path: self.path.clone(), source })
     }
 
     /// Not fatal where it fails: the log itself is durable, and a note that is older is allowed.

@@ -9,36 +9,39 @@ use crate::{
     segment::{self, Head, Item},
 };
 
-/// What the heads on a remote say, beside what is known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Whose segments to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// The remote has lost something that it had confirmed or shown.
-    pub went_back: bool,
-    /// Whose segments to read, and from which number on.
-    pub devices: Vec<(DeviceId, u64)>,
+    /// The device.
+    pub device: DeviceId,
+    /// The number to read from.
+    pub from: u64,
+    /// The number that its head names: all up to it should be there.
+    pub head: u64,
 }
 
-/// Decides whose segments to read. The last one that was read is read again, since a twin may have
-/// put another of the same number beside it.
+/// Decides whose segments to read. The last one that was read is listed again, since a twin may have
+/// put another of the same number beside it, and since the remote may have lost it: a head that is
+/// older than what was read says no more than that it is worth a look, for a head is put after the
+/// segments that it names, and whoever put them may have been cut off in between.
 #[must_use]
-pub fn reading(heads: &BTreeMap<DeviceId, Head>, known: &BTreeMap<DeviceId, Chain>) -> Reading {
+pub fn readings(
+    heads: &BTreeMap<DeviceId, Head>,
+    known: &BTreeMap<DeviceId, Chain>,
+) -> Vec<Reading> {
     let none = Chain::default();
     let all: BTreeSet<&DeviceId> = heads.keys().chain(known.keys()).collect();
-    let mut reading = Reading::default();
+    let mut readings = Vec::new();
     for device in all {
         let chain = known.get(device).unwrap_or(&none);
-        let Some(head) = heads.get(device) else {
-            reading.went_back |= chain.seq > 0;
-            continue;
-        };
-        reading.went_back |= head.seq < chain.seq;
-        let moved =
-            head.hash.is_some_and(|hash| head.seq >= chain.seq && !chain.holds(head.seq, hash));
-        if moved {
-            reading.devices.push((*device, chain.seq.max(1)));
+        let head = heads.get(device);
+        let number = head.map_or(0, |head| head.seq);
+        let is_new = |head: &Head| head.hash.is_some_and(|hash| !chain.holds(head.seq, hash));
+        if number < chain.seq || head.is_some_and(is_new) {
+            readings.push(Reading { device: *device, from: chain.seq.max(1), head: number });
         }
     }
-    reading
+    readings
 }
 
 /// The items of one segment to push.

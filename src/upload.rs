@@ -16,6 +16,8 @@ pub const PARALLEL: usize = 8;
 pub const KEPT_IN_VIEW: Duration = Duration::from_hours(7 * 24);
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
+/// Attempts of a round are at most four seconds apart, unless the remote asks for more.
+const WORTH_WAITING: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(5);
@@ -98,11 +100,16 @@ impl Candidate {
     }
 
     /// The earliest time at which it may be tried; `None` where only something else can free it.
-    const fn due(&self) -> Option<Timestamp> {
+    fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        // No wait is longer than the longest: a time beyond it was set by a clock that was wrong.
+        self.set(now).map(|at| if at > now.plus(LONGEST_PAUSE) { now } else { at })
+    }
+
+    const fn set(&self, now: Timestamp) -> Option<Timestamp> {
         match (self.state(), &self.upload.stage) {
             (State::Pending, Stage::Queued { retry_at: Some(at) })
             | (State::Failed, Stage::Failed { retry_at: at }) => Some(*at),
-            (State::Pending, _) => Some(Timestamp(i64::MIN)),
+            (State::Pending, _) => Some(now),
             _ => None,
         }
     }
@@ -113,7 +120,7 @@ impl Candidate {
 pub struct Plan {
     /// Uploads that are due.
     pub due: Vec<Start>,
-    /// When the next of a round that was begun is; a round is worth waiting for.
+    /// When the next of a round that was begun is, if that is worth waiting for.
     pub next_in_round: Option<Timestamp>,
     /// When the next of all is.
     pub next: Option<Timestamp>,
@@ -135,16 +142,16 @@ pub struct Start {
 pub fn plan(candidates: &[Candidate], now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     for Candidate { image, upload, .. } in
-        candidates.iter().filter(|c| c.due().is_some_and(|due| due <= now))
+        candidates.iter().filter(|c| c.due(now).is_some_and(|due| due <= now))
     {
         plan.due.push(Start { image: *image, attempt: upload.attempt + 1, rounds: upload.rounds });
     }
     let later =
-        candidates.iter().filter_map(|c| c.due().filter(|due| *due > now).map(|due| (c, due)));
+        candidates.iter().filter_map(|c| c.due(now).filter(|due| *due > now).map(|due| (c, due)));
     for (candidate, due) in later {
         let sooner = |next: Option<Timestamp>| Some(next.map_or(due, |next| next.min(due)));
         plan.next = sooner(plan.next);
-        if candidate.upload.attempt > 0 {
+        if candidate.upload.attempt > 0 && due.since(now) <= WORTH_WAITING {
             plan.next_in_round = sooner(plan.next_in_round);
         }
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use everleaf::{
     id::{ImageId, NoteId},
     remote::Key,
+    upload::State,
     vault::Verification,
 };
 
@@ -28,7 +29,14 @@ impl World {
                     continue;
                 }
                 self.devices[n].wait(Duration::from_hours(2));
-                self.devices[n].vault().retry(&[]).map_err(shown)?;
+                // Somebody mends what needs a person; all else has to go on by itself.
+                let vault = self.devices[n].vault();
+                let images = vault.image_list().map_err(shown)?.into_iter();
+                let blocked = images.filter(|image| image.state == Some(State::Blocked));
+                let blocked: Vec<ImageId> = blocked.map(|image| image.image).collect();
+                if !blocked.is_empty() {
+                    vault.retry(&blocked).map_err(shown)?;
+                }
                 let came = self.devices[n].sync(self.remote.handle()).await?;
                 quiet &= came.is_quiet();
                 self.note("calm sync", format_args!("d{n} syncs: {came}"));
@@ -122,9 +130,7 @@ impl World {
         }
         // What no note shows any more is kept here and waits.
         let shown_waiting = vault.image_list().map_err(shown)?.into_iter().find(|image| {
-            image.local
-                && !image.notes.is_empty()
-                && image.state != Some(everleaf::upload::State::Uploaded)
+            image.local && !image.notes.is_empty() && image.state != Some(State::Uploaded)
         });
         if unfinished > 0
             && let Some(image) = shown_waiting
@@ -136,7 +142,10 @@ impl World {
             ));
         }
         let mut found = vault.verify().map_err(shown)?;
-        vault.verify_remote(&origin(), &*self.calm_remote(), &mut found).await.map_err(shown)?;
+        vault
+            .verify_remote(&origin(), &*self.calm_remote(), false, &mut found)
+            .await
+            .map_err(shown)?;
         let Verification { findings, .. } = found;
         let lost = |what: &str| {
             let image = what.strip_prefix("image ").and_then(|image| image.parse().ok());

@@ -17,12 +17,13 @@ use super::{Context, Result, context::connect, text::count};
 Examples:
   everleaf verify
   everleaf verify --remote origin
-  everleaf verify --repair && everleaf sync")]
+  everleaf verify --remote origin --repair; everleaf sync")]
 pub(super) struct Verify {
     /// Also check that this remote holds what it confirmed
     #[arg(long, value_name = "NAME")]
     remote: Option<RemoteName>,
-    /// First give up local images that are damaged or gone, so that the next sync fetches them
+    /// Have the next sync put again what is not on the remote any more, and fetch again local images
+    /// that are damaged or gone
     #[arg(long)]
     repair: bool,
 }
@@ -39,7 +40,7 @@ impl Verify {
         if let Some(name) = &self.remote {
             let (name, options) = vault.remote(Some(name))?;
             let remote = connect(&name, &options).await?;
-            vault.verify_remote(&name, &*remote, &mut found).await?;
+            vault.verify_remote(&name, &*remote, self.repair, &mut found).await?;
         }
         context.show(&found, |out| {
             for finding in &found.findings {

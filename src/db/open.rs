@@ -58,8 +58,23 @@ pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> 
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     numbers.sort_unstable();
+    // Room first: what stopped uncleanly may have met a full disk.
+    let surplus = (numbers.len() + 1).saturating_sub(COPIES_KEPT);
+    for number in numbers.iter().take(surplus) {
+        let old = copies.join(number.to_string());
+        fs::remove_dir_all(&old).map_err(io("clear away", &old))?;
+    }
     let copy = copies.join((numbers.last().copied().unwrap_or(0) + 1).to_string());
-    fs::create_dir_all(&copy).map_err(io("create", &copy))?;
+    if let Err(error) = copy_into(&copy, folder) {
+        // The vault is of more use than a copy of its journals.
+        tracing::warn!(%error, "the journals could not be copied aside");
+        let _ = fs::remove_dir_all(&copy);
+    }
+    Ok(())
+}
+
+fn copy_into(copy: &Path, folder: &Path) -> Result<(), DbError> {
+    fs::create_dir_all(copy).map_err(io("create", copy))?;
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
         let path = entry.map_err(io("read", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "jnl")
@@ -67,11 +82,6 @@ pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> 
         {
             fs::copy(&path, copy.join(name)).map_err(io("copy", &path))?;
         }
-    }
-    let surplus = (numbers.len() + 1).saturating_sub(COPIES_KEPT);
-    for number in numbers.into_iter().take(surplus) {
-        let old = copies.join(number.to_string());
-        fs::remove_dir_all(&old).map_err(io("clear away", &old))?;
     }
     Ok(())
 }

@@ -70,13 +70,14 @@ pub fn catch_up(source: &Db, target: &Db) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Drops every table and folds the log from zero.
+/// Drops every table, and what is cached, and folds the log from zero.
 ///
 /// # Errors
 ///
 /// Where the log can't be read, or an event not folded.
 pub fn rebuild(db: &Db) -> Result<(), LogError> {
     db.clear_state()?;
+    db.clear_cache()?;
     catch_up(db, db)
 }
 

@@ -66,11 +66,13 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
             }
         }
         Event::SegmentPushed { remote, seq, hash, through } => {
-            settle(draft, remote, |owed| owed <= *through)?;
+            settle(draft, remote, *through)?;
             extend_own(draft, remote, *seq, *hash)?;
         }
         Event::SegmentPulled { remote, device, seq, hash, known } => {
-            settle(draft, remote, |owed| known.contains(&owed))?;
+            for seq in known {
+                draft.delete(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()));
+            }
             let own = devices::identity(draft)?.is_some_and(|own| own.device == *device);
             if own {
                 extend_own(draft, remote, *seq, *hash)?;
@@ -122,15 +124,9 @@ fn owe_everything(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbEr
     Ok(())
 }
 
-fn settle(
-    draft: &mut Draft<'_>,
-    remote: &RemoteName,
-    settled: impl Fn(Seq) -> bool,
-) -> Result<(), DbError> {
-    for seq in unpushed(draft, remote)? {
-        if settled(seq) {
-            draft.delete(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()));
-        }
+fn settle(draft: &mut Draft<'_>, remote: &RemoteName, through: Seq) -> Result<(), DbError> {
+    for seq in unpushed(draft, remote)?.into_iter().take_while(|seq| *seq <= through) {
+        draft.delete(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()));
     }
     Ok(())
 }

@@ -93,17 +93,21 @@ impl Vault {
         if changes.is_empty() && before.is_empty() {
             return Ok(false);
         }
-        let any = !changes.is_empty();
-        let result = self.append_changes(id, note, origin, before, changes);
-        match result {
-            Ok(Some(through)) => slot.through = through,
-            Ok(None) => {}
+        let appended = match self.append_changes(id, note, origin, before, changes) {
+            Ok(appended) => appended,
             Err(error) => {
                 *slot = Slot::default();
                 return Err(error);
             }
+        };
+        // A sync may have appended changes of others before ours: then the note is behind, and what
+        // it has of ours is applied once more with theirs.
+        if let Some(last) = appended.last()
+            && documents::tail(self.db(), id, slot.through)? == appended
+        {
+            slot.through = *last;
         }
-        Ok(any)
+        Ok(!appended.is_empty())
     }
 
     fn append_changes(
@@ -113,7 +117,7 @@ impl Vault {
         origin: &Origin,
         before: Vec<Event>,
         changes: Vec<Change>,
-    ) -> Result<Option<Seq>, VaultError> {
+    ) -> Result<Vec<Seq>, VaultError> {
         let then = (!changes.is_empty()).then(|| put_row(id, note));
         let before = before.into_iter().map(|event| (Origin::Here, event));
         let changes = changes.into_iter().map(|change| {
@@ -121,8 +125,8 @@ impl Vault {
             (origin.clone(), event)
         });
         let recorded = self.append(before.chain(changes), then)?;
-        let last = recorded.iter().rev().find(|r| matches!(r.event, Event::NoteChanged { .. }));
-        Ok(last.map(|recorded| recorded.seq))
+        let of_note = recorded.iter().filter(|r| matches!(r.event, Event::NoteChanged { .. }));
+        Ok(of_note.map(|recorded| recorded.seq).collect())
     }
 
     /// Puts a note that was just made here, so that it need not be loaded.
@@ -179,7 +183,10 @@ impl Vault {
             let row = [last.0.to_be_bytes().as_slice(), &note.save()].concat();
             let mut batch = self.db().batch();
             batch.cache(id.as_bytes().to_vec(), Some(row));
-            batch.commit(Durability::Buffered)?;
+            // The next load makes it again; that it can't be kept is no reason not to read.
+            if let Err(error) = batch.commit(Durability::Buffered) {
+                tracing::warn!(%error, "a snapshot could not be kept");
+            }
         }
         Ok(note)
     }

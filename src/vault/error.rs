@@ -108,6 +108,9 @@ pub enum VaultError {
     /// A remote holds another vault than the one that the key is of.
     #[error("remote `{0}` holds another vault than the one that the key is of")]
     WrongKey(RemoteName),
+    /// It can't be done while a sync runs.
+    #[error("a sync is running")]
+    Syncing,
     /// A remote holds no vault to join.
     #[error("remote `{0}` holds no vault yet")]
     NothingToJoin(RemoteName),
@@ -198,6 +201,7 @@ impl VaultError {
             Self::WrongVault { .. } => {
                 "check the URL: each vault needs a bucket, prefix or folder of its own".into()
             }
+            Self::Syncing => "wait until it ends, or stop it".into(),
             Self::WrongKey(_) => {
                 "check the URL, and take the key from a device that has the vault: `everleaf key` shows it".into()
             }

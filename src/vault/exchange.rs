@@ -199,7 +199,8 @@ impl Vault {
                 () = &mut stop => return,
             };
             each(result.as_ref());
-            let idle = result.is_ok_and(|report| report.is_quiet());
+            // What fails or can't be read is not worth asking for more often.
+            let idle = result.map_or(true, |r| r.is_quiet() || !r.problems.is_empty());
             poll = if idle { (poll * 2).min(LONGEST_POLL) } else { SHORTEST_POLL };
             tokio::select! {
                 changed = appended.changed() => if changed.is_err() { return },
@@ -207,6 +208,18 @@ impl Vault {
                 () = &mut stop => return,
             }
         }
+    }
+
+    /// Has the next sync look at everything on a remote again.
+    pub(super) fn forget_pulse(&self, name: &RemoteName) -> Result<(), VaultError> {
+        self.keep(name, &Memory { pulse: None, fetch_owed: true, ..self.memory(name)? })
+    }
+
+    fn keep(&self, name: &RemoteName, memory: &Memory) -> Result<(), VaultError> {
+        let row = postcard::to_allocvec(memory).unwrap_or_default();
+        let mut batch = self.db().batch();
+        batch.cache(memory_key(name), Some(row));
+        Ok(batch.commit(Durability::Buffered)?)
     }
 
     pub(super) fn memory(&self, name: &RemoteName) -> Result<Memory, VaultError> {
@@ -263,10 +276,7 @@ impl Session<'_> {
         if self.vault.memory(&self.name)? == self.memory {
             return Ok(());
         }
-        let row = postcard::to_allocvec(&self.memory).unwrap_or_default();
-        let mut batch = self.vault.db().batch();
-        batch.cache(memory_key(&self.name), Some(row));
-        Ok(batch.commit(Durability::Buffered)?)
+        self.vault.keep(&self.name, &self.memory)
     }
 
     pub(super) fn error(&self) -> impl Fn(RemoteError) -> VaultError + Send + Sync + 'static {

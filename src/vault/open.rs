@@ -4,13 +4,13 @@ use std::{
     collections::HashSet,
     fs::{self, OpenOptions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use super::{Inner, Vault, VaultError, cache::Cache};
+use super::{Inner, Vault, VaultError, cache::Cache, error::chain};
 use crate::{
     clock::{Clock, SystemClock, random},
     db::{Db, sync_folder},
@@ -72,7 +72,9 @@ impl Vault {
         write_private(&folder.join(KEY_FILE), key.to_bech32().as_bytes())?;
         let opened = assemble(folder, key, options)?;
         let device = DeviceId::from_bytes(opened.random());
-        opened.record([Event::LogBegun { vault, device, name: name.to_owned() }])?;
+        // A head, which names the device, has its limit.
+        let name = name.chars().take(64).collect();
+        opened.record([Event::LogBegun { vault, device, name }])?;
         // Last: without it, the next `create` clears away what is here.
         write_private(&folder.join(VAULT_FILE), &VaultFile::new(vault).to_bytes())?;
         Ok(opened)
@@ -89,7 +91,7 @@ impl Vault {
         if !path.is_file() {
             return Err(VaultError::NoVault(folder.to_path_buf()));
         }
-        VaultFile::from_bytes(&read_small(&path)?).map_err(|error| match error {
+        let file = VaultFile::from_bytes(&read_small(&path)?).map_err(|error| match error {
             VaultFileError::Newer { format } => {
                 VaultError::Newer { path: folder.to_path_buf(), format }
             }
@@ -98,7 +100,11 @@ impl Vault {
         let path = folder.join(KEY_FILE);
         let text = zeroize::Zeroizing::new(read_small(&path)?);
         let text = std::str::from_utf8(&text).map_err(|_| damaged(&path, "it is no text"))?;
-        let vault = assemble(folder, VaultKey::parse(text.trim())?, options)?;
+        let key = VaultKey::parse(text.trim())?;
+        if key.vault_id() != file.vault {
+            return Err(damaged(&path, "it is the key of another vault"));
+        }
+        let vault = assemble(folder, key, options)?;
         vault.identity()?;
         Ok(vault)
     }
@@ -109,10 +115,14 @@ fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, Vau
     let Options { image_limit, patience, clock, inline } = options;
     let db = Arc::new(Db::open(folder, patience)?);
     let images = Images::open(folder, image_limit)?;
-    if projection::cursor(&db)? < last_event(&db)? {
+    let ahead = projection::cursor(&db)? > last_event(&db)?;
+    let Opened { log, lost } = Log::open(folder, Arc::clone(&db), Box::new(Projections))?;
+    if ahead || lost.is_some() {
+        // The tables may have been written out before the events that made them, and kept.
+        projection::rebuild(&db)?;
+    } else {
         projection::catch_up(&db, &db)?;
     }
-    let Opened { log, lost } = Log::open(folder, Arc::clone(&db), Box::new(Projections))?;
     let actor = random(&*clock);
     let (appended, _) = tokio::sync::watch::channel(log.last()?);
     let sealer = key.sealer();
@@ -135,9 +145,14 @@ fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, Vau
         // Numbers of events are about to be used again, so what was pushed under this id can't be
         // told from what will be: it is left to the old id, and read again like anybody else's.
         tracing::warn!(%lost, "the log has lost its tail; what was synced will be fetched again");
-        vault.renew(RenewReason::TailLost { lost })?;
+        if projection::devices::identity(vault.db())?.is_some() {
+            vault.renew(RenewReason::TailLost { lost })?;
+        }
     }
-    vault.refresh_catalog()?;
+    if let Err(error) = vault.refresh_catalog() {
+        // One note that can't be read must not keep the others from being.
+        tracing::warn!(error = chain(&error), "a row of the catalog could not be made");
+    }
     Ok(vault)
 }
 
@@ -149,10 +164,20 @@ fn last_event(db: &Db) -> Result<Seq, VaultError> {
 impl Vault {
     /// Takes a new identity.
     pub(super) fn renew(&self, reason: RenewReason) -> Result<(), VaultError> {
-        let Some(own) = projection::devices::identity(self.db())? else { return Ok(()) };
+        self.renew_after(None, reason)
+    }
+
+    /// Takes a new identity in one batch with the event that asks for it.
+    pub(super) fn renew_after(
+        &self,
+        event: Option<Event>,
+        reason: RenewReason,
+    ) -> Result<(), VaultError> {
+        let own = self.identity()?;
         let to = DeviceId::from_bytes(self.random());
         tracing::info!(from = %own.device, %to, ?reason, "this device takes a new identity");
-        self.record([Event::DeviceRenewed { from: own.device, to, reason }])
+        let renewed = Event::DeviceRenewed { from: own.device, to, reason };
+        self.record(event.into_iter().chain([renewed]))
     }
 }
 
@@ -166,6 +191,9 @@ fn prepare(folder: &Path) -> Result<(), VaultError> {
         .mode(0o700)
         .create(folder)
         .map_err(io("create", folder))?;
+    // One that was there before may be open to all.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+        .map_err(io("close to others", folder))?;
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
         names.push(entry.map_err(io("read", folder))?.file_name());

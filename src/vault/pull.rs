@@ -16,7 +16,7 @@ use crate::{
     },
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, HEAD_LIMIT, Head, Item, Segment, VaultFile},
-    sync,
+    sync::{self, Reading},
 };
 
 /// How many segments are on their way at once.
@@ -48,11 +48,11 @@ impl Session<'_> {
         if tag.is_some() && tag == self.memory.pulse {
             return Ok(());
         }
-        if pulse.is_none() {
-            self.begin().await?;
-        }
+        self.begin().await?;
         let complete = self.read_heads().await?;
-        self.vault.blocking(Vault::refresh_catalog).await?;
+        if let Err(error) = self.vault.blocking(Vault::refresh_catalog).await {
+            self.problem(&error);
+        }
         // Only now: whatever was put before this pulse has been seen. What the notes show is asked
         // for next, even where this sync ends here.
         self.memory.pulse = tag.filter(|_| complete);
@@ -60,7 +60,8 @@ impl Session<'_> {
         self.remember()
     }
 
-    /// Makes an empty remote ours, and notices one that was emptied.
+    /// Makes an empty remote ours, notices one that was emptied, and refuses one of another vault:
+    /// another disk may be where this one was.
     async fn begin(&mut self) -> Result<(), VaultError> {
         if self.vault.is_ours(&self.name, &*self.remote).await? {
             return Ok(());
@@ -85,8 +86,8 @@ impl Session<'_> {
         tracing::warn!(remote = %self.name, ?reason, "the remote has lost what it had confirmed");
         let remote = self.name.clone();
         let work = move |vault: &Vault| {
-            vault.record([Event::RemoteReset { remote, reason }])?;
-            vault.renew(RenewReason::RemoteReset)
+            let reset = Event::RemoteReset { remote, reason };
+            vault.renew_after(Some(reset), RenewReason::RemoteReset)
         };
         self.vault.blocking(work).await
     }
@@ -98,13 +99,8 @@ impl Session<'_> {
         complete &= unreadable.is_empty();
         let mut known = self.known_chains()?;
         known.retain(|device, _| !unreadable.contains(device));
-        let mut reading = sync::reading(&heads, &known);
-        if reading.went_back {
-            self.reset(ResetReason::HeadWentBack).await?;
-            reading = sync::reading(&heads, &BTreeMap::new());
-        }
-        for (device, from) in reading.devices {
-            match self.read_device(device, from).await? {
+        for reading in sync::readings(&heads, &known) {
+            match self.read_device(reading).await? {
                 Read::All => {}
                 Read::Part => complete = false,
                 Read::Lost => {
@@ -169,7 +165,8 @@ impl Session<'_> {
     }
 
     /// Reads the segments of a device from a number on.
-    async fn read_device(&mut self, device: DeviceId, from: u64) -> Result<Read, VaultError> {
+    async fn read_device(&mut self, reading: Reading) -> Result<Read, VaultError> {
+        let Reading { device, from, head } = reading;
         let after = After::before_segment(device, from);
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         let listed = listed.map_err(self.error())?;
@@ -209,7 +206,8 @@ impl Session<'_> {
             }
             (self.progress)(Progress::Pulled);
         }
-        Ok(Read::All)
+        // Where files arrive in any order, a head may be here before what it names.
+        Ok(if chain.seq < head { Read::Part } else { Read::All })
     }
 
     /// Takes in one segment. Gives whether it could be read and follows the one before it.
@@ -237,7 +235,15 @@ impl Session<'_> {
         }
         let name = self.name.clone();
         let applied = self.vault.blocking(move |vault| vault.take_in_segment(&name, segment, hash));
-        match applied.await? {
+        let applied = match applied.await {
+            Ok(applied) => applied,
+            Err(error @ VaultError::Note { .. }) => {
+                self.problem(&error);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        match applied {
             Applied::News(changes) => {
                 self.report.pulled.segments += 1;
                 self.report.pulled.changes += changes;

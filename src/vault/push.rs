@@ -51,14 +51,14 @@ impl Session<'_> {
             let sealed = head
                 .seal(&self.vault.0.sealer, device)
                 .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
-            let key = Key::Head(device);
-            self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
             if self.has_twin(device, first, &ready).await? {
                 // No receipt: what the twin's segments may hide is pushed again under a new id.
                 let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
                 self.vault.blocking(renew).await?;
                 continue;
             }
+            let key = Key::Head(device);
+            self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
             self.beat().await?;
             self.receipts(ready).await?;
         }

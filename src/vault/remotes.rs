@@ -90,6 +90,7 @@ impl Vault {
         options: RemoteOptions,
         remote: Arc<dyn Remote>,
     ) -> Result<(), VaultError> {
+        let _no_sync = self.0.exchanging.lock().await;
         let error = |source| VaultError::Remote { remote: name.clone(), source };
         if !self.is_ours(&name, &*remote).await? {
             let file = VaultFile::new(self.id()?).to_bytes();
@@ -103,8 +104,9 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`VaultError::UnknownRemote`].
+    /// [`VaultError::UnknownRemote`], and [`VaultError::Syncing`] while a sync runs.
     pub fn remove_remote(&self, name: &RemoteName) -> Result<(), VaultError> {
+        let _no_sync = self.0.exchanging.try_lock().map_err(|_| VaultError::Syncing)?;
         self.remote(Some(name))?;
         self.record([Event::RemoteRemoved { remote: name.clone() }])
     }

@@ -133,7 +133,7 @@ pub struct NoteStatus {
     pub pending_image_count: usize,
     /// URLs that it has.
     pub synced_image_urls: Vec<String>,
-    /// Local files of images that have no URL yet.
+    /// Local files of images that no remote is known to hold.
     pub local_only_image_paths: Vec<String>,
     /// Images that are not here, and who has them.
     pub elsewhere: Vec<Place>,
@@ -228,7 +228,9 @@ impl Vault {
         let (mut local_only, mut elsewhere) = (Vec::new(), Vec::new());
         for (image, url) in &images {
             match self.local_file(*image)? {
-                Some(path) if url.is_none() => local_only.push(path.display().to_string()),
+                Some(path) if url.is_none() && !self.is_uploaded(*image)? => {
+                    local_only.push(path.display().to_string());
+                }
                 Some(_) => {}
                 None => {
                     let record = catalog::image_record(self.db(), *image)?;

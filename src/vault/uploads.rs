@@ -102,7 +102,10 @@ impl Session<'_> {
     /// Puts URLs into the notes that show uploaded images. Gives whether any was put.
     pub(super) async fn link(&mut self) -> Result<bool, VaultError> {
         let name = self.name.clone();
-        let linked = self.vault.blocking(move |vault| vault.link(&name)).await?;
+        let (linked, unreadable) = self.vault.blocking(move |vault| vault.link(&name)).await?;
+        for error in unreadable {
+            self.problem(&error);
+        }
         self.report.linked += linked;
         Ok(linked > 0)
     }
@@ -213,10 +216,11 @@ impl Vault {
     }
 
     /// Puts URLs into notes: one change for each note, and nothing but URLs in it.
-    fn link(&self, remote: &RemoteName) -> Result<u64, VaultError> {
-        let Some(known) = receipts::get(self.db(), remote)? else { return Ok(0) };
+    fn link(&self, remote: &RemoteName) -> Result<(u64, Vec<VaultError>), VaultError> {
+        let mut unreadable = Vec::new();
+        let Some(known) = receipts::get(self.db(), remote)? else { return Ok((0, unreadable)) };
         if known.options.public_url.is_none() {
-            return Ok(0);
+            return Ok((0, unreadable));
         }
         let mut due: BTreeMap<NoteId, Vec<(ImageId, String)>> = BTreeMap::new();
         for (image, note) in self.link_candidates(&known)? {
@@ -228,7 +232,7 @@ impl Vault {
         let at = self.0.clock.now();
         let mut linked = 0;
         for (note, wanted) in due {
-            self.change_note(note, &Origin::Projector, Vec::new(), |loaded| {
+            let result = self.change_note(note, &Origin::Projector, Vec::new(), |loaded| {
                 let urls = loaded.urls();
                 let former = &known.former_public_urls;
                 let put: Vec<(ImageId, String)> = wanted
@@ -239,9 +243,15 @@ impl Vault {
                     .collect();
                 linked += put.len() as u64;
                 Ok(loaded.put_urls(&put, at)?.into_iter().collect())
-            })?;
+            });
+            match result {
+                Ok(_) => {}
+                // One note that can't be read must not keep the others from their URLs.
+                Err(error @ VaultError::Note { .. }) => unreadable.push(error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(linked)
+        Ok((linked, unreadable))
     }
 
     /// The URL that an image has on a remote with a public base.
@@ -293,7 +303,8 @@ fn outcome(error: &RemoteError) -> Outcome {
 #[cfg(feature = "s3")]
 async fn is_public(url: &str) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let answer = reqwest::Client::new().head(url).send().await;
+    let request = reqwest::Client::new().head(url).timeout(std::time::Duration::from_secs(30));
+    let answer = request.send().await;
     match answer.map(|answer| answer.status()) {
         Ok(status) if status.is_success() => Ok(()),
         Ok(status) => Err(format!(
@@ -305,6 +316,7 @@ async fn is_public(url: &str) -> Result<(), String> {
 
 /// Without an HTTP client, nobody can be asked.
 #[cfg(not(feature = "s3"))]
+#[expect(clippy::unused_async, reason = "stands in for the one that asks")]
 async fn is_public(url: &str) -> Result<(), String> {
     Err(format!("{url} can't be asked: this build has no HTTP client"))
 }

@@ -1,18 +1,22 @@
 //! Checking a vault against its own log.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use super::{Vault, VaultError};
 use crate::{
     db::{Db, Read as _, Table},
-    event::{Event, RemoteName},
+    event::{Event, RemoteName, RenewReason, ResetReason},
     id::{ImageId, Seq},
     images::{ImageError, Listed},
     note,
     projection::{self, catalog, documents, outbox},
-    remote::{Key, Prefix, Remote, RemoteExt as _},
+    remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
+    segment,
 };
 
 /// What a check found.
@@ -226,7 +230,9 @@ impl Vault {
         Ok(given_up)
     }
 
-    /// Checks that a remote holds what its receipts say.
+    /// Checks that a remote holds what its receipts say: every segment is read, images are asked
+    /// after. With `repair`, what is not there counts as not confirmed any more, so that the next
+    /// sync puts it again.
     ///
     /// # Errors
     ///
@@ -235,6 +241,7 @@ impl Vault {
         &self,
         name: &RemoteName,
         remote: &dyn Remote,
+        repair: bool,
         found: &mut Verification,
     ) -> Result<(), VaultError> {
         let error = |source| VaultError::Remote { remote: name.clone(), source };
@@ -242,18 +249,31 @@ impl Vault {
         if !self.is_ours(name, remote).await? {
             found.find(format!("remote {name}"), "it holds no vault; run `everleaf sync`");
         }
-        let mut keys = BTreeSet::new();
-        for prefix in [Prefix::Logs, Prefix::Images] {
-            let listed = remote.list_all(&prefix, None).await.map_err(error)?;
-            keys.extend(listed.into_iter().map(|listed| (listed.key.to_string(), listed.size)));
-        }
-        let sizes: std::collections::BTreeMap<String, u64> = keys.into_iter().collect();
+        let before = found.findings.len();
         for key in self.receipted_segments(name)? {
             found.receipts += 1;
-            if !sizes.contains_key(&key.to_string()) {
-                found.find(key.to_string(), "the remote confirmed it and does not hold it now");
+            let Key::Segment { hash, .. } = key else { continue };
+            match remote.get_bytes(&key, segment::LIMIT as u64).await {
+                Ok(bytes) if blake3::hash(&bytes).as_bytes() == hash.as_bytes() => {}
+                Ok(_) | Err(RemoteError::Oversized { .. }) => {
+                    found.find(key.to_string(), "it is damaged there");
+                }
+                Err(RemoteError::NotFound { .. }) => {
+                    found.find(key.to_string(), "the remote confirmed it and does not hold it now");
+                }
+                Err(source) => return Err(error(source)),
             }
         }
+        let mut events = Vec::new();
+        if repair && found.findings.len() > before {
+            events.push(Event::RemoteReset {
+                remote: name.clone(),
+                reason: ResetReason::SegmentGone,
+            });
+        }
+        let listed = remote.list_all(&Prefix::Images, None).await.map_err(error)?;
+        let sizes: BTreeMap<String, u64> =
+            listed.into_iter().map(|listed| (listed.key.to_string(), listed.size)).collect();
         for (image, upload) in outbox::list(self.db(), name)? {
             let Some(record) = catalog::image_record(self.db(), image)? else { continue };
             if !upload.is_done() {
@@ -262,15 +282,32 @@ impl Vault {
             found.receipts += 1;
             let key = Key::Image { image, media_type: record.media_type }.to_string();
             match sizes.get(&key) {
-                Some(size) if *size == record.bytes => {}
+                Some(size) if *size == record.bytes => continue,
                 Some(size) => {
-                    found
-                        .find(key, format!("it has {size} bytes there, and {} here", record.bytes));
+                    found.find(key, format!("it has {size} bytes there, not {}", record.bytes));
                 }
                 None => found.find(key, "the remote confirmed it and does not hold it now"),
             }
+            if repair && record.local {
+                events.push(Event::UploadRetried { image, remote: name.clone() });
+            }
         }
-        Ok(())
+        if events.is_empty() {
+            return Ok(());
+        }
+        let name = name.clone();
+        self.blocking(move |vault| vault.distrust(&name, events)).await
+    }
+
+    /// Takes back receipts that turned out not to be true any more.
+    fn distrust(&self, name: &RemoteName, mut events: Vec<Event>) -> Result<(), VaultError> {
+        if matches!(events.first(), Some(Event::RemoteReset { .. })) {
+            // With it all receipts are gone, those of images too.
+            self.renew_after(Some(events.swap_remove(0)), RenewReason::RemoteReset)?;
+        } else {
+            self.record(events)?;
+        }
+        self.forget_pulse(name)
     }
 
     /// The segments that a remote is said to hold since it last lost anything.
@@ -282,7 +319,11 @@ impl Vault {
                 Event::LogBegun { device, .. } | Event::DeviceRenewed { to: device, .. } => {
                     own = Some(device);
                 }
-                Event::RemoteReset { remote, .. } if remote == *name => keys.clear(),
+                Event::RemoteReset { remote, .. } | Event::RemoteRemoved { remote }
+                    if remote == *name =>
+                {
+                    keys.clear();
+                }
                 Event::SegmentPulled { remote, device, seq, hash, .. } if remote == *name => {
                     keys.push(Key::Segment { device, seq, hash });
                 }
@@ -299,8 +340,9 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// Where the log can't be read.
+    /// Where the log can't be read, and [`VaultError::Syncing`] while a sync runs.
     pub fn rebuild(&self) -> Result<(), VaultError> {
+        let _no_sync = self.0.exchanging.try_lock().map_err(|_| VaultError::Syncing)?;
         self.0.log.alone(projection::rebuild)?;
         self.refresh_catalog()
     }
