@@ -183,8 +183,11 @@ fn images() -> impl Strategy<Value = Images> {
 proptest! {
     #[test]
     fn images_come_and_go_as_a_whole(images in images(), left in an_edit(), right in an_edit()) {
-        let base: String =
-            images.iter().map(|(name, form, before)| format!("{before}{}", shown(name, *form))).collect();
+        let mut base = String::new();
+        for (name, form, before) in &images {
+            base += before;
+            base += &shown(name, *form);
+        }
         let (of_one, gone) = after(&images, &left, "x.png");
         let (of_two, also_gone) = after(&images, &right, "y.png");
         let source = merged(&(base + " t\n"), &of_one, &of_two).body().source();
