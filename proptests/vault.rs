@@ -320,3 +320,19 @@ async fn edits_made_while_a_sync_takes_in_others_edits_of_the_note_lose_neither(
     assert_eq!(laptop.source(note), phone.source(note));
     laptop.check();
 }
+
+#[tokio::test]
+async fn the_vaults_own_folder_is_no_place_for_a_remote_or_an_export() {
+    use everleaf::{event::RemoteOptions, folder, vault::VaultError};
+    let laptop = Device::new("laptop", 1);
+    laptop.note("# One\n");
+    let inside = laptop.path().join("images");
+    let url = format!("dir:{}", inside.display());
+    let options = RemoteOptions { url, ..RemoteOptions::default() };
+    let added = laptop.vault().add_remote(crate::world::origin(), options, memory()).await;
+    assert!(matches!(added, Err(VaultError::InsideVault(_))), "{added:?}");
+    let export = folder::ExportOptions::default();
+    let exported = folder::export(laptop.vault(), &inside, &export, &|_| ());
+    assert!(matches!(exported, Err(VaultError::InsideVault(_))), "{exported:?}");
+    laptop.check();
+}

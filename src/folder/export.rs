@@ -32,6 +32,7 @@ pub(super) fn run(
 ) -> Result<Exported, VaultError> {
     fs::create_dir_all(folder).map_err(io("create", folder))?;
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
+    vault.refuse_inside(folder)?;
     let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
     let ours = match found {
         Found::Exported | Found::Restored => true,

@@ -108,6 +108,9 @@ pub enum VaultError {
     /// A remote holds another vault than the one that the key is of.
     #[error("remote `{0}` holds another vault than the one that the key is of")]
     WrongKey(RemoteName),
+    /// The vault's own folder is no place for a remote or an export.
+    #[error("{} is inside the vault", .0.display())]
+    InsideVault(PathBuf),
     /// It can't be done while a sync runs.
     #[error("a sync is running")]
     Syncing,
@@ -201,6 +204,7 @@ impl VaultError {
             Self::WrongVault { .. } => {
                 "check the URL: each vault needs a bucket, prefix or folder of its own".into()
             }
+            Self::InsideVault(_) => "name a folder outside of it".into(),
             Self::Syncing => "wait until it ends, or stop it".into(),
             Self::WrongKey(_) => {
                 "check the URL, and take the key from a device that has the vault: `everleaf key` shows it".into()

@@ -1,6 +1,6 @@
 //! The remotes that this device uses.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::{
     event::{Event, RemoteName, RemoteOptions},
     id::VaultId,
     projection::receipts,
-    remote::{Key, Remote, RemoteError, RemoteExt as _},
+    remote::{Key, Location, Remote, RemoteError, RemoteExt as _},
     seal::VaultKey,
     segment::{VAULT_FILE_LIMIT, VaultFile},
 };
@@ -91,6 +91,9 @@ impl Vault {
         remote: Arc<dyn Remote>,
     ) -> Result<(), VaultError> {
         let _no_sync = self.0.exchanging.lock().await;
+        if let Ok(Location::Dir(path)) = options.url.parse() {
+            self.refuse_inside(&path)?;
+        }
         let error = |source| VaultError::Remote { remote: name.clone(), source };
         if !self.is_ours(&name, &*remote).await? {
             let file = VaultFile::new(self.id()?).to_bytes();
@@ -98,6 +101,15 @@ impl Vault {
         }
         let event = Event::RemoteConfigured { remote: name, options };
         self.blocking(move |vault| vault.record([event])).await
+    }
+
+    /// Refuses a folder that is the vault's own, or lies in it.
+    pub(crate) fn refuse_inside(&self, path: &Path) -> Result<(), VaultError> {
+        let inside = match (path.canonicalize(), self.0.folder.canonicalize()) {
+            (Ok(path), Ok(vault)) => path.starts_with(vault),
+            _ => false,
+        };
+        if inside { Err(VaultError::InsideVault(path.to_path_buf())) } else { Ok(()) }
     }
 
     /// Stops using a remote. What it holds stays there.
