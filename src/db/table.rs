@@ -186,7 +186,7 @@ impl Draft<'_> {
         self.undo.push((key, before));
     }
 
-    /// Ends the draft; [`Batch::apply`] takes what comes out.
+    /// Ends the draft; [`Batch::apply`](super::Batch::apply) takes what comes out.
     #[must_use]
     pub fn into_changes(self) -> Changes {
         Changes(self.writes)
