@@ -73,7 +73,7 @@
 //! | [`db`] [`log`] [`images`] [`projection`] | what is on this device's disk |
 //! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
 //! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
-//! | [`vault`] | the façade: where decisions meet I/O, and the only appender |
+//! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
 //! | `loopback` `demo` | a store in this process; the main job, shown |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
