@@ -336,3 +336,23 @@ async fn the_vaults_own_folder_is_no_place_for_a_remote_or_an_export() {
     assert!(matches!(exported, Err(VaultError::InsideVault(_))), "{exported:?}");
     laptop.check();
 }
+
+#[tokio::test]
+async fn a_local_image_goes_only_when_a_receipt_proves_that_a_remote_holds_it() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    laptop.file("a.png", &png(3, 4, b"a"));
+    let note = laptop.note("![a](a.png)\n");
+    let image = laptop.vault().read(note, None).unwrap().body.images()[0];
+    let refused = laptop.vault().evict(image).unwrap_err();
+    assert!(matches!(refused, everleaf::vault::VaultError::OnlyCopy(_)), "{refused}");
+    let file = laptop.vault().local_file(image).unwrap().unwrap();
+    assert!(file.is_file());
+    laptop.sync(&remote).await;
+    laptop.vault().evict(image).unwrap();
+    assert!(!file.exists());
+    laptop.check();
+    assert_eq!(laptop.sync(&remote).await.fetched.images, 1);
+    assert!(file.is_file());
+}
