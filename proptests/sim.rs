@@ -325,7 +325,20 @@ fn seeds_that_once_failed() {
     }
 }
 
-const SEEDS_THAT_ONCE_FAILED: &[(u64, usize, usize)] = &[];
+const SEEDS_THAT_ONCE_FAILED: &[(u64, usize, usize)] = &[
+    // Torn markup: a diff took the brackets of one image for those of another.
+    (1, 2, 150),
+    (7, 5, 200),
+    (21, 3, 200),
+    // An old copy of the remote whose head has the number of ours.
+    (13, 3, 200),
+    // An old copy of the remote that has the pulse that was remembered.
+    (20, 2, 200),
+    // Resets without end: a head that is older than the segments that were read.
+    (37, 3, 200),
+    (95, 5, 200),
+    (144, 2, 200),
+];
 
 /// `EVERLEAF_SEED=… EVERLEAF_DEVICES=… EVERLEAF_STEPS=…`: one history, with its trace.
 #[test]
