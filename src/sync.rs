@@ -20,26 +20,22 @@ pub struct Reading {
     pub head: u64,
 }
 
-/// Decides whose segments to read. The last one that was read is listed again, since a twin may have
-/// put another of the same number beside it, and since the remote may have lost it: a head that is
-/// older than what was read says no more than that it is worth a look, for a head is put after the
-/// segments that it names, and whoever put them may have been cut off in between.
+/// Decides whose segments to list, and from where: everybody's, once anything has changed. A head
+/// alone does not tell: it is put after the segments that it names, and whoever put them may be gone
+/// for ever in between; then some devices would have read them and others not. The last segment that
+/// was read is listed again, since a twin may have put another of the same number beside it, and
+/// since the remote may have lost it.
 #[must_use]
 pub fn readings(
     heads: &BTreeMap<DeviceId, Head>,
     known: &BTreeMap<DeviceId, Chain>,
 ) -> Vec<Reading> {
-    let none = Chain::default();
     let all: BTreeSet<&DeviceId> = heads.keys().chain(known.keys()).collect();
     let mut readings = Vec::new();
     for device in all {
-        let chain = known.get(device).unwrap_or(&none);
-        let head = heads.get(device);
-        let number = head.map_or(0, |head| head.seq);
-        let is_new = |head: &Head| head.hash.is_some_and(|hash| !chain.holds(head.seq, hash));
-        if number < chain.seq || head.is_some_and(is_new) {
-            readings.push(Reading { device: *device, from: chain.seq.max(1), head: number });
-        }
+        let from = known.get(device).map_or(1, |chain| chain.seq.max(1));
+        let head = heads.get(device).map_or(0, |head| head.seq);
+        readings.push(Reading { device: *device, from, head });
     }
     readings
 }
