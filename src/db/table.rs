@@ -154,18 +154,6 @@ impl Draft<'_> {
         self.write(table.key(key), None);
     }
 
-    /// Takes every row of a table away.
-    ///
-    /// # Errors
-    ///
-    /// What the engine said.
-    pub fn clear(&mut self, table: Table) -> Result<(), DbError> {
-        for (key, _) in self.scan(table, &[])? {
-            self.delete(table, &key);
-        }
-        Ok(())
-    }
-
     /// Notes how far it has come, so that [`Draft::rollback`] can take back what comes after.
     pub fn savepoint(&mut self) {
         self.undo.clear();

@@ -84,21 +84,22 @@ pub fn seq_of(read: &impl Read, change: ChangeHash) -> Result<Option<Seq>, DbErr
 ///
 /// What the database said.
 pub fn tail(read: &impl Read, note: NoteId, after: Seq) -> Result<Vec<Seq>, DbError> {
-    let rows = read.scan(Table::Tails, note.as_bytes())?;
-    let seqs = rows.iter().filter_map(|(key, _)| {
-        let seq = key.get(NoteId::LEN..)?.try_into().ok()?;
-        Some(Seq(u64::from_be_bytes(seq)))
-    });
-    Ok(seqs.filter(|seq| *seq > after).collect())
+    let mut seqs = tails(read, note.as_bytes())?;
+    seqs.retain(|seq| *seq > after);
+    Ok(seqs)
 }
 
-/// Every event that brought a change, in no order, with its note.
+/// Every event that brought a change of any note: note by note, so not in the order of the log.
 ///
 /// # Errors
 ///
 /// What the database said.
 pub(super) fn all(read: &impl Read) -> Result<Vec<Seq>, DbError> {
-    let rows = read.scan(Table::Tails, &[])?;
+    tails(read, &[])
+}
+
+fn tails(read: &impl Read, prefix: &[u8]) -> Result<Vec<Seq>, DbError> {
+    let rows = read.scan(Table::Tails, prefix)?;
     let seqs = rows.iter().filter_map(|(key, _)| {
         let seq = key.get(NoteId::LEN..)?.try_into().ok()?;
         Some(Seq(u64::from_be_bytes(seq)))

@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, SystemClock, random},
     db::{Db, sync_folder},
     event::{Event, RenewReason},
-    id::{DeviceId, Seq},
+    id::DeviceId,
     images::Images,
     log::{Log, Opened},
     projection::{self, Projections},
@@ -115,16 +115,16 @@ fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, Vau
     let Options { image_limit, patience, clock, inline } = options;
     let db = Arc::new(Db::open(folder, patience)?);
     let images = Images::open(folder, image_limit)?;
-    let ahead = projection::cursor(&db)? > last_event(&db)?;
     let Opened { log, lost } = Log::open(folder, Arc::clone(&db), Box::new(Projections))?;
-    if ahead || lost.is_some() {
+    let last = log.last()?;
+    if projection::cursor(&db)? > last || lost.is_some() {
         // The tables may have been written out before the events that made them, and kept.
         projection::rebuild(&db)?;
     } else {
         projection::catch_up(&db, &db)?;
     }
     let actor = random(&*clock);
-    let (appended, _) = tokio::sync::watch::channel(log.last()?);
+    let (appended, _) = tokio::sync::watch::channel(last);
     let sealer = key.sealer();
     let vault = Vault(Arc::new(Inner {
         folder: folder.to_path_buf(),
@@ -154,11 +154,6 @@ fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, Vau
         tracing::warn!(error = chain(&error), "a row of the catalog could not be made");
     }
     Ok(vault)
-}
-
-fn last_event(db: &Db) -> Result<Seq, VaultError> {
-    let key = db.last_event()?.map(|(key, _)| key).unwrap_or_default();
-    Ok(Seq(key.iter().fold(0, |seq, byte| seq << 8 | u64::from(*byte))))
 }
 
 impl Vault {
