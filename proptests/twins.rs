@@ -323,3 +323,32 @@ async fn what_a_remote_lost_or_damaged_is_found_and_put_again() {
     phone.try_sync(&scene.remote).await.unwrap();
     assert_eq!(phone.sources(), laptop.sources());
 }
+
+#[tokio::test]
+async fn an_old_copy_that_has_the_pulse_that_is_remembered_is_noticed() {
+    use everleaf::remote::{Call, Failure, Fault, Faulty};
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    laptop.note("one\n");
+    laptop.sync(&scene.remote).await;
+    let old = scene.memory.snapshot();
+    laptop.note("two\n");
+    // It is pushed, confirmed and told of; then the connection breaks, before the pulse is read again.
+    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
+    faulty.fail(Fault {
+        prefix: "pulse".into(),
+        skip: 1,
+        ..Fault::next(Call::Head, u64::MAX, Failure::Offline)
+    });
+    let remote: Arc<dyn Remote> = faulty;
+    laptop.try_sync(&remote).await.unwrap_err();
+    assert_eq!(laptop.vault().status().unwrap().unsynced_notes, 0);
+
+    scene.memory.restore(old);
+    laptop.sync(&scene.remote).await;
+    assert_eq!(resets(&laptop), [ResetReason::SegmentGone]);
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    scene.settle(&[&laptop, &phone]).await;
+}
