@@ -34,6 +34,7 @@ mod seal;
 mod segment;
 mod shared;
 mod sim;
+mod socket;
 mod tidy;
 mod twins;
 mod vault;

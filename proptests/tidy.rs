@@ -23,7 +23,7 @@ const ROWS: [&[&str]; 9] = [
     &["db", "log", "images", "projection"],
     &["resolve", "seal", "segment", "remote"],
     &["sync", "upload"],
-    &["vault", "folder"],
+    &["vault", "folder", "socket"],
     &["loopback", "hub", "web", "config", "demo"],
     &["cli"],
     &["main"],

@@ -5,7 +5,6 @@
 //! sense.
 
 #![expect(clippy::doc_markdown, reason = "comments on arguments are what --help prints")]
-#![expect(clippy::unused_self, reason = "every command is run alike")]
 
 mod attach;
 mod check;
@@ -152,24 +151,24 @@ impl Command {
         match self {
             Self::Init(command) => command.run(context),
             Self::Join(command) => command.run(context).await,
-            Self::Key(command) => command.run(context),
-            Self::New(command) => command.run(context),
-            Self::List(command) => command.run(context),
-            Self::Show(command) => command.run(context),
-            Self::Edit(command) => command.run(context),
+            Self::Key(command) => command.run(context).await,
+            Self::New(command) => command.run(context).await,
+            Self::List(command) => command.run(context).await,
+            Self::Show(command) => command.run(context).await,
+            Self::Edit(command) => command.run(context).await,
             Self::Attach(command) => command.run(context).await,
-            Self::Trash(command) => command.run(context),
-            Self::Restore(command) => command.run(context),
-            Self::Import(command) => command.run(context),
-            Self::Export(command) => command.run(context),
-            Self::Status(command) => command.run(context),
-            Self::Images(command) => command.run(context),
-            Self::Retry(command) => command.run(context),
+            Self::Trash(command) => command.run(context).await,
+            Self::Restore(command) => command.run(context).await,
+            Self::Import(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
+            Self::Status(command) => command.run(context).await,
+            Self::Images(command) => command.run(context).await,
+            Self::Retry(command) => command.run(context).await,
             Self::Remote(command) => command.run(context).await,
             Self::Sync(command) => command.run(context).await,
             Self::Log(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
-            Self::Rebuild(command) => command.run(context),
+            Self::Rebuild(command) => command.run(context).await,
             Self::Demo(command) => command.run(context).await,
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),

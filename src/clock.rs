@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    str::FromStr,
     sync::Mutex,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -43,6 +44,71 @@ impl fmt::Display for Timestamp {
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(time) => write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%SZ")),
             Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+/// What [`Timestamp`]'s `Display` writes, read again.
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
+        let error = || ParseTimestampError(text.chars().take(40).collect());
+        if let Some(millis) = text.strip_suffix(" ms") {
+            return millis.parse().map(Self).map_err(|_| error());
+        }
+        let time: jiff::Timestamp = text.parse().map_err(|_| error())?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
+/// A text that is no time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no time: write it as in 2026-01-31T12:00:00Z")]
+pub struct ParseTimestampError(String);
+
+/// Times as text in JSON that people read: `#[serde(with = "as_text")]`.
+pub(crate) mod as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use super::Timestamp;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde hands over")]
+    pub(crate) fn serialize<S: Serializer>(
+        at: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(at)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+
+    /// The same for times that may be none.
+    pub(crate) mod optional {
+        use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+        use super::Timestamp;
+
+        #[expect(clippy::ref_option, reason = "what serde hands over")]
+        pub(crate) fn serialize<S: Serializer>(
+            at: &Option<Timestamp>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => serializer.collect_str(at),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
         }
     }
 }

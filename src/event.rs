@@ -13,11 +13,11 @@
 //! Variants and fields are numbered by their place: new ones come at the end of an enum, and what an
 //! older version wrote stays readable (`fixtures/golden/` holds every version).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 
 use crate::{
     clock::Timestamp,
-    id::{DeviceId, EventHash, ImageId, NoteId, SegmentHash, Seq, VaultId},
+    id::{DeviceId, EventHash, Hex, ImageId, NoteId, SegmentHash, Seq, VaultId, decode_hex},
     image::{Dimensions, MediaType},
 };
 
@@ -312,7 +312,7 @@ pub struct RemoteOptions {
     pub profile: Option<String>,
 }
 
-/// The bytes of one Automerge change. `Debug` and JSON show their number, not them.
+/// The bytes of one Automerge change. `Debug` shows their number, not them; JSON has their hex digits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ChangeBytes(pub Vec<u8>);
 
@@ -325,7 +325,7 @@ impl std::fmt::Debug for ChangeBytes {
 impl Serialize for ChangeBytes {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(&format_args!("{self:?}"))
+            serializer.collect_str(&Hex(&self.0))
         } else {
             serializer.serialize_bytes(&self.0)
         }
@@ -344,12 +344,18 @@ impl<'de> Deserialize<'de> for ChangeBytes {
                 Ok(ChangeBytes(bytes.to_vec()))
             }
         }
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            let mut bytes = vec![0; text.len() / 2];
+            decode_hex(&text, &mut bytes).ok_or_else(|| D::Error::custom("no hex digits"))?;
+            return Ok(Self(bytes));
+        }
         deserializer.deserialize_bytes(Visitor)
     }
 }
 
 /// An event as the log holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Recorded {
     /// Its number in this log.
     pub seq: Seq,

@@ -20,7 +20,7 @@ mod write;
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     id::ImageId,
@@ -28,7 +28,8 @@ use crate::{
 };
 
 /// How a folder is imported.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct ImportOptions {
     /// Whether a destination that names no file exactly may be taken for one that is near: in other
     /// letter case, say, or with `../` above the folder. Default: no.
@@ -36,14 +37,16 @@ pub struct ImportOptions {
 }
 
 /// How a folder is exported.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct ExportOptions {
     /// Whether images that have a public URL are shown by it, and left out of the folder. Default: no.
     pub urls: bool,
 }
 
 /// How it is going; for whoever shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// This many notes are there.
     Notes(u64),
@@ -52,7 +55,7 @@ pub enum Progress {
 }
 
 /// What an import did.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct Imported {
     /// Files that are notes.
     pub notes: u64,
@@ -67,7 +70,7 @@ pub struct Imported {
 }
 
 /// Images of the folder that its notes show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct ImportedImages {
     /// How often; a reference definition counts as often as it is used.
     pub references: u64,
@@ -80,19 +83,19 @@ pub struct ImportedImages {
 }
 
 /// A destination for which no image was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Missing {
     /// The path of the note.
     pub note: String,
     /// What it names.
     pub destination: String,
     /// A file that [`ImportOptions::lenient`] would take.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 /// A file that was passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Skipped {
     /// Where it is in the folder.
     pub path: String,
@@ -101,7 +104,7 @@ pub struct Skipped {
 }
 
 /// What an export did.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct Exported {
     /// Notes that are in the folder now.
     pub notes: u64,
@@ -118,7 +121,7 @@ pub struct Exported {
 }
 
 /// A name that an export changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Renamed {
     /// What it is called in the vault: the path of a note, or the destination of an image.
     pub from: String,
@@ -127,7 +130,7 @@ pub struct Renamed {
 }
 
 /// An image that an export could not write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Absent {
     /// Where the note is in the folder.
     pub note: String,

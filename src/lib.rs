@@ -74,6 +74,7 @@
 //! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
 //! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
 //! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
+//! | `socket` | the same calls for other processes, while this one has the vault |
 //! | `loopback` `demo` | a store in this process; the main job, shown |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
@@ -105,7 +106,8 @@
 //! | --- | --- |
 //! | `s3` | S3 and R2 remotes |
 //! | `loopback` | an S3 server inside the process, for tests |
-//! | `cli` (default) | the command, with both of these |
+//! | `socket` | what lets other processes use a vault that this one has open |
+//! | `cli` (default) | the command, with all of these |
 //!
 //! A library needs none of them for folders, and `s3` for buckets.
 
@@ -127,6 +129,8 @@ pub mod remote;
 pub mod resolve;
 pub mod seal;
 pub mod segment;
+#[cfg(feature = "socket")]
+pub mod socket;
 pub mod sync;
 pub mod upload;
 pub mod vault;

@@ -23,7 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How an image stands with a remote, for people and for decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// No note that shows it is on the remote yet.

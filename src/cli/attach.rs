@@ -4,12 +4,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use everleaf::{
-    remote::RemoteError,
-    vault::{AttachedImage, Vault, VaultError},
+    socket::{AskError, Door, calls},
+    vault::AttachedImage,
 };
 use serde_json::json;
 
-use super::{Context, Result, context::connect_once, error::chain, progress::Shown, text::Table};
+use super::{Context, Result, context::path_at, error::chain, progress::Shown, text::Table};
 
 /// Append images to a note
 ///
@@ -36,19 +36,21 @@ pub(super) struct Attach {
 
 impl Attach {
     pub(super) async fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let note = vault.find(&self.note)?;
-        let mut attached = vault.attach(note, &self.images, self.alt.as_deref())?;
-        if !self.offline && vault.remotes()?.len() == 1 {
+        let vault = context.vault().await?;
+        let note = vault.ask(calls::Find { query: self.note }).await?;
+        let images =
+            self.images.iter().map(|image| path_at(&vault, image)).collect::<Result<_>>()?;
+        let mut attached = vault.ask(calls::Attach { note, images, alt: self.alt }).await?;
+        if !self.offline && vault.ask(calls::Remotes {}).await?.len() == 1 {
             match sync(context, &vault).await {
                 Ok(()) => {}
-                Err(VaultError::Remote { source: RemoteError::Offline { .. }, .. }) => {
+                Err(error) if error.is_offline() => {
                     context.tell("note: offline; the next `everleaf sync` uploads them");
                 }
                 // The images are attached all the same.
                 Err(error) => context.tell(format!("note: not uploaded yet: {}", chain(&error))),
             }
-            refresh(&vault, &mut attached)?;
+            refresh(&vault, &mut attached).await?;
         }
         context.show(&json!({ "note": note, "images": attached }), |out| {
             let mut table = Table::default();
@@ -63,17 +65,16 @@ impl Attach {
     }
 }
 
-async fn sync(context: &Context, vault: &Vault) -> std::result::Result<(), VaultError> {
-    let (name, options) = vault.remote(None)?;
-    let remote = connect_once(&name, &options).await?;
+async fn sync(context: &Context, vault: &Door) -> Result<(), AskError> {
     let shown = Shown::new(context);
-    let synced = vault.sync(&name, remote, &context.sync_options(), &|step| shown.sync(step)).await;
+    let sync = calls::Sync { remote: None, options: context.sync_options(), hasty: true };
+    let synced = vault.ask_telling(sync, shown.tell()).await;
     shown.clear();
     synced.map(drop)
 }
 
-fn refresh(vault: &Vault, attached: &mut [AttachedImage]) -> Result<()> {
-    let images = vault.image_list()?;
+async fn refresh(vault: &Door, attached: &mut [AttachedImage]) -> Result<()> {
+    let images = vault.ask(calls::Images {}).await?;
     for image in attached {
         let status = images.iter().find(|status| status.image == image.image);
         image.state = status.and_then(|status| status.state).unwrap_or(image.state);

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use everleaf::event::RemoteName;
+use everleaf::{
+    event::RemoteName,
+    socket::calls::{self, Verified},
+};
 use serde_json::json;
 
-use super::{Context, Result, context::connect, text::count};
+use super::{Context, Result, text::count};
 
 /// Check that nothing is damaged or missing
 ///
@@ -30,17 +33,11 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) async fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        if self.repair {
-            for image in vault.repair_images()? {
-                context.tell(format!("gave up image {image}: `everleaf sync` fetches it again"));
-            }
-        }
-        let mut found = vault.verify()?;
-        if let Some(name) = &self.remote {
-            let (name, options) = vault.remote(Some(name))?;
-            let remote = connect(&name, &options).await?;
-            vault.verify_remote(&name, &*remote, self.repair, &mut found).await?;
+        let vault = context.vault().await?;
+        let call = calls::Verify { remote: self.remote.clone(), repair: self.repair };
+        let Verified { given_up, found } = vault.ask(call).await?;
+        for image in given_up {
+            context.tell(format!("gave up image {image}: `everleaf sync` fetches it again"));
         }
         context.show(&found, |out| {
             for finding in &found.findings {
@@ -73,10 +70,8 @@ impl Verify {
 pub(super) struct Rebuild {}
 
 impl Rebuild {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        vault.rebuild()?;
-        let notes = vault.list()?.len();
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let notes = context.vault().await?.ask(calls::Rebuild {}).await?;
         context.show(&json!({ "notes": notes }), |out| {
             writeln!(out, "Made again from the log: {}.", count(notes as u64, "note"))
         })?;

@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     io::{self, Write},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -10,7 +11,8 @@ use everleaf::{
     clock::SystemClock,
     event::{RemoteName, RemoteOptions},
     remote::{self, Remote, Retry, RetryPolicy},
-    vault::{Options, SyncImages, SyncOptions, Vault, VaultError},
+    socket::Door,
+    vault::{Options, SyncImages, SyncOptions, VaultError},
 };
 use serde::Serialize;
 
@@ -28,9 +30,9 @@ impl Context {
         Self { config, json, quiet }
     }
 
-    /// Opens the vault.
-    pub(super) fn vault(&self) -> Result<Vault> {
-        Ok(Vault::open(&self.config.vault, self.options())?)
+    /// Opens the vault, or a way to the process that has it.
+    pub(super) async fn vault(&self) -> Result<Door> {
+        Ok(Door::open(&self.config.vault, &self.options()).await?)
     }
 
     /// How vaults are opened.
@@ -71,6 +73,11 @@ impl Context {
             let _ = writeln!(io::stderr(), "{text}");
         }
     }
+}
+
+/// A path as whoever has the vault understands it.
+pub(super) fn path_at(vault: &Door, path: &Path) -> Result<PathBuf> {
+    vault.path(path).map_err(CliError::file("find", path))
 }
 
 /// Writes bytes to stdout as they are.

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use everleaf::{demo::DemoError, log::LogError, vault::VaultError};
+use everleaf::{demo::DemoError, socket::AskError, vault::VaultError};
 use serde_json::json;
 
 use crate::config::ConfigError;
@@ -18,6 +18,12 @@ pub(super) enum CliError {
     /// The library could not.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The vault could not, here or in the process that has it.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// Another process does already what this one was to do for long.
+    #[error("process {0} has the vault, and syncs it")]
+    Served(u32),
     /// The demonstration could not go on.
     #[error("the demonstration could not go on")]
     Demo(#[source] DemoError),
@@ -80,12 +86,6 @@ pub(super) enum CliError {
     },
 }
 
-impl From<LogError> for CliError {
-    fn from(error: LogError) -> Self {
-        Self::Vault(error.into())
-    }
-}
-
 impl CliError {
     pub(super) fn file(
         action: &'static str,
@@ -99,6 +99,8 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Vault(error) => error.hint(),
+            Self::Ask(error) => error.hint(),
+            Self::Served(_) => Some("`everleaf sync` asks it to sync at once".into()),
             Self::Config(ConfigError::NoHome) => {
                 Some("name the folder of the vault with --vault".into())
             }

@@ -3,10 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use everleaf::folder::{self, ExportOptions, Exported, ImportOptions, Imported, Skipped};
+use everleaf::{
+    folder::{ExportOptions, Exported, ImportOptions, Imported, Skipped},
+    socket::calls,
+};
 
 use super::{
     Context, Result,
+    context::path_at,
     progress::Shown,
     text::{clean, count, size},
 };
@@ -30,12 +34,12 @@ pub(super) struct Import {
 }
 
 impl Import {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let vault = context.vault().await?;
         let shown = Shown::new(context);
         let options = ImportOptions { lenient: self.lenient };
-        let imported =
-            folder::import(&vault, &self.dir, &options, &|step| shown.folder("importing", step));
+        let call = calls::Import { folder: path_at(&vault, &self.dir)?, options };
+        let imported = vault.ask_telling(call, shown.tell_of("importing")).await;
         shown.clear();
         let imported = imported?;
         context.show(&imported, |out| {
@@ -78,12 +82,12 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let vault = context.vault().await?;
         let shown = Shown::new(context);
         let options = ExportOptions { urls: self.urls };
-        let exported =
-            folder::export(&vault, &self.dir, &options, &|step| shown.folder("exporting", step));
+        let call = calls::Export { folder: path_at(&vault, &self.dir)?, options };
+        let exported = vault.ask_telling(call, shown.tell_of("exporting")).await;
         shown.clear();
         let exported = exported?;
         context.show(&exported, |out| {

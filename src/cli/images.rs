@@ -6,10 +6,7 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use everleaf::{
-    upload::State,
-    vault::{ImageStatus, VaultError},
-};
+use everleaf::{socket::calls, upload::State, vault::ImageStatus};
 use serde_json::json;
 
 use super::{
@@ -39,9 +36,8 @@ fn state() -> impl TypedValueParser<Value = State> {
 }
 
 impl Images {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let mut images = vault.image_list()?;
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let mut images = context.vault().await?.ask(calls::Images {}).await?;
         let digits = digits(images.iter().map(|image| image.image.to_string()));
         images.retain(|image| {
             self.state.is_none_or(|state| image.state == Some(state))
@@ -97,11 +93,9 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let found = self.images.iter().map(|start| vault.find_image(start));
-        let images = found.collect::<std::result::Result<Vec<_>, VaultError>>()?;
-        let retried = vault.retry(&images)?;
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let vault = context.vault().await?;
+        let retried = vault.ask(calls::Retry { images: self.images }).await?;
         context.show(&json!({ "retried": retried }), |out| match retried {
             0 => writeln!(out, "No upload has failed or is blocked."),
             some => {

@@ -5,10 +5,9 @@ use std::{pin::pin, process::ExitCode, time::Duration};
 use clap::Args;
 use everleaf::{
     clock::Timestamp,
-    db::DbError,
     event::{Event, Origin, Recorded},
     id::{NoteId, Seq},
-    vault::{Vault, VaultError},
+    socket::{Door, calls},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -44,15 +43,18 @@ impl Log {
     pub(super) async fn run(self, context: &Context) -> Result {
         let mut next = Seq(self.since.max(1));
         if !self.follow {
-            self.print(context, &context.vault()?, next)?;
+            self.print(context, &context.vault().await?, &mut next).await?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut stopped = pin!(stopped());
         loop {
-            match context.vault() {
-                Ok(vault) => next = self.print(context, &vault, next)?,
-                Err(error) if is_busy(&error) => {}
-                Err(error) => return Err(error),
+            let printed = tokio::select! {
+                printed = self.follow(context, &mut next) => printed,
+                () = &mut stopped => return Ok(ExitCode::SUCCESS),
+            };
+            match printed {
+                Err(error) if is_taken(&error) => {}
+                printed => printed?,
             }
             tokio::select! {
                 () = &mut stopped => return Ok(ExitCode::SUCCESS),
@@ -61,24 +63,42 @@ impl Log {
         }
     }
 
-    /// Prints the events from `next` on, and gives the number of the one to come.
-    fn print(&self, context: &Context, vault: &Vault, mut next: Seq) -> Result<Seq> {
-        let note = self.note.as_deref().map(|query| vault.find(query)).transpose()?;
-        for recorded in vault.events(next) {
-            let recorded = recorded?;
-            next = recorded.seq.next();
-            if note.is_some_and(|note| changed(&recorded.event) != Some(note)) {
-                continue;
-            }
-            context.show(&Flat::new(&recorded), |out| writeln!(out, "{}", line(&recorded)))?;
+    /// Prints what there is, and goes on for as long as another process has the vault and tells.
+    async fn follow(&self, context: &Context, next: &mut Seq) -> Result<()> {
+        let vault = context.vault().await?;
+        self.print(context, &vault, next).await?;
+        while let Door::There(_) = vault {
+            vault.ask(calls::Appended { after: Seq(next.0 - 1) }).await?;
+            self.print(context, &vault, next).await?;
         }
-        Ok(next)
+        Ok(())
+    }
+
+    /// Prints the events from `next` on; it becomes the number of the one to come.
+    async fn print(&self, context: &Context, vault: &Door, next: &mut Seq) -> Result<()> {
+        let note = match self.note.clone() {
+            Some(query) => Some(vault.ask(calls::Find { query }).await?),
+            None => None,
+        };
+        loop {
+            let events = vault.ask(calls::Events { first: *next }).await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            for recorded in events {
+                *next = recorded.seq.next();
+                if note.is_some_and(|note| changed(&recorded.event) != Some(note)) {
+                    continue;
+                }
+                context.show(&Flat::new(&recorded), |out| writeln!(out, "{}", line(&recorded)))?;
+            }
+        }
     }
 }
 
-/// Whether another process has the vault.
-fn is_busy(error: &CliError) -> bool {
-    matches!(error, CliError::Vault(VaultError::Db(DbError::Locked { .. })))
+/// Whether another process has the vault, or had it until now.
+const fn is_taken(error: &CliError) -> bool {
+    matches!(error, CliError::Ask(error) if error.is_taken())
 }
 
 const fn changed(event: &Event) -> Option<NoteId> {
@@ -116,6 +136,8 @@ impl Flat {
                     // `seq` is the number of the event itself.
                     "seq" => ("segment", value.clone()),
                     "retry_at" => ("retry_at", as_time(value)),
+                    // What a change holds is a note, not its bytes.
+                    "change" => ("change", json!(format!("{} bytes", hex_bytes(value)))),
                     field => (field, value.clone()),
                 };
                 flat.fields.insert(field.to_owned(), value);
@@ -123,6 +145,10 @@ impl Flat {
         }
         flat
     }
+}
+
+fn hex_bytes(value: &Value) -> usize {
+    value.as_str().map_or(0, |digits| digits.len() / 2)
 }
 
 fn as_time(millis: &Value) -> Value {

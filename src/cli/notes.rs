@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use everleaf::{id::NoteId, note::Heads, vault::Vault};
+use everleaf::{
+    id::NoteId,
+    note::Heads,
+    socket::{Door, calls},
+};
 use serde_json::json;
 
 use super::{
@@ -21,9 +25,9 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let mut notes = vault.list()?;
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let vault = context.vault().await?;
+        let mut notes = vault.ask(calls::List {}).await?;
         let digits = digits(notes.iter().map(|row| row.note.to_string()));
         let in_trash = notes.iter().filter(|row| row.trashed).count();
         notes.retain(|row| self.trashed || !row.trashed);
@@ -82,20 +86,21 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let note = vault.find(&self.note)?;
-        let reading = vault.read(note, self.at.as_ref())?;
-        let text = if self.source { reading.body.source() } else { vault.markdown(&reading)? };
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let vault = context.vault().await?;
+        let note = vault.ask(calls::Find { query: self.note }).await?;
+        let calls::Text { heads, source, markdown, .. } =
+            vault.ask(calls::Read { note, heads: self.at }).await?;
+        let text = if self.source { source } else { markdown };
         if !context.json {
             write(text.as_bytes())?;
-            for place in vault.note_status(note)?.elsewhere {
+            for place in vault.ask(calls::OfNote { note }).await?.elsewhere {
                 context.tell(elsewhere(&place));
             }
             return Ok(ExitCode::SUCCESS);
         }
         let name = if self.source { "source" } else { "markdown" };
-        let value = json!({ "note": note, "heads": reading.heads.to_string(), name: text });
+        let value = json!({ "note": note, "heads": heads.to_string(), name: text });
         context.show(&value, |_| Ok(()))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -130,8 +135,8 @@ pub(super) struct Trash {
 }
 
 impl Trash {
-    pub(super) fn run(self, context: &Context) -> Result {
-        set_trashed(context, &self.note, true)
+    pub(super) async fn run(self, context: &Context) -> Result {
+        set_trashed(context, self.note, true).await
     }
 }
 
@@ -143,31 +148,29 @@ pub(super) struct Restore {
 }
 
 impl Restore {
-    pub(super) fn run(self, context: &Context) -> Result {
-        set_trashed(context, &self.note, false)
+    pub(super) async fn run(self, context: &Context) -> Result {
+        set_trashed(context, self.note, false).await
     }
 }
 
-fn set_trashed(context: &Context, query: &str, trashed: bool) -> Result {
-    let vault = context.vault()?;
-    let note = vault.find(query)?;
-    let changed = vault.set_trashed(note, trashed)?;
+async fn set_trashed(context: &Context, query: String, trashed: bool) -> Result {
+    let vault = context.vault().await?;
+    let note = vault.ask(calls::Find { query }).await?;
+    let changed = vault.ask(calls::SetTrashed { note, trashed }).await?;
+    let title = title(&vault, note).await?;
     let value = json!({ "note": note, "trashed": trashed, "changed": changed });
-    context.show(&value, |out| {
-        let title = title(&vault, note);
-        match (changed, trashed) {
-            (true, true) => writeln!(out, "{title} is in the trash."),
-            (true, false) => writeln!(out, "{title} is out of the trash."),
-            (false, true) => writeln!(out, "{title} was in the trash already."),
-            (false, false) => writeln!(out, "{title} was not in the trash."),
-        }
+    context.show(&value, |out| match (changed, trashed) {
+        (true, true) => writeln!(out, "{title} is in the trash."),
+        (true, false) => writeln!(out, "{title} is out of the trash."),
+        (false, true) => writeln!(out, "{title} was in the trash already."),
+        (false, false) => writeln!(out, "{title} was not in the trash."),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What people know a note by: its title, else the start of its id.
-fn title(vault: &Vault, note: NoteId) -> String {
-    let notes = vault.list().unwrap_or_default();
+async fn title(vault: &Door, note: NoteId) -> Result<String> {
+    let notes = vault.ask(calls::List {}).await?;
     let row = notes.into_iter().find(|row| row.note == note && !row.title.is_empty());
-    row.map_or_else(|| note.to_string(), |row| format!("`{}`", clean(&row.title)))
+    Ok(row.map_or_else(|| note.to_string(), |row| format!("`{}`", clean(&row.title))))
 }

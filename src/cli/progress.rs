@@ -1,12 +1,20 @@
 //! Shows on stderr how an exchange is going: a bar on a terminal, plain lines elsewhere.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::Arc,
+};
 
-use everleaf::{folder, vault::Progress};
+use everleaf::{
+    folder,
+    socket::{Step, Tell},
+    vault::Progress,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, text::count};
 
+#[derive(Clone)]
 pub(super) enum Shown {
     Nothing,
     Lines,
@@ -28,6 +36,20 @@ impl Shown {
         Self::Bar(bar)
     }
 
+    /// What a sync is to tell.
+    pub(super) fn tell(&self) -> Tell {
+        self.tell_of("working on")
+    }
+
+    /// What a call is to tell that does `what`.
+    pub(super) fn tell_of(&self, what: &'static str) -> Tell {
+        let shown = self.clone();
+        Arc::new(move |step| match step {
+            Step::Sync(step) => shown.sync(step),
+            Step::Folder(step) => shown.folder(what, step),
+        })
+    }
+
     /// Follows a sync.
     pub(super) fn sync(&self, progress: Progress) {
         match progress {
@@ -43,7 +65,7 @@ impl Shown {
     }
 
     /// Follows an import or an export.
-    pub(super) fn folder(&self, what: &str, progress: folder::Progress) {
+    fn folder(&self, what: &str, progress: folder::Progress) {
         match progress {
             folder::Progress::Notes(notes) => self.begin(what, notes, "note"),
             folder::Progress::Note => self.advance(),

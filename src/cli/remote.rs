@@ -11,13 +11,13 @@ use clap::{Args, Subcommand};
 use everleaf::{
     event::{RemoteName, RemoteOptions},
     remote::Location,
+    socket::calls,
     vault::VaultError,
 };
 use serde_json::json;
 
 use super::{
     CliError, Context, Result,
-    context::connect_once,
     text::{Table, count, time_of},
 };
 
@@ -33,8 +33,8 @@ impl Remote {
     pub(super) async fn run(self, context: &Context) -> Result {
         match self {
             Self::Add(command) => command.run(context).await,
-            Self::List(command) => command.run(context),
-            Self::Remove(command) => command.run(context),
+            Self::List(command) => command.run(context).await,
+            Self::Remove(command) => command.run(context).await,
         }
     }
 }
@@ -111,14 +111,13 @@ pub(super) struct Add {
 impl Add {
     async fn run(self, context: &Context) -> Result {
         let Self { name, url, remote } = self;
-        let vault = context.vault()?;
+        let vault = context.vault().await?;
         let options = remote.options(&name, &url)?;
         if let Some(path) = create_last(&options.url)? {
             context.tell(format!("note: made the folder {}", path.display()));
         }
-        let opened = connect_once(&name, &options).await?;
         let url = options.url.clone();
-        vault.add_remote(name.clone(), options, opened).await?;
+        vault.ask(calls::AddRemote { name: name.clone(), options }).await?;
         let value = json!({ "name": name.as_str(), "url": url });
         context.show(&value, |out| writeln!(out, "{name} is {url}; `everleaf sync` uses it."))?;
         Ok(ExitCode::SUCCESS)
@@ -142,9 +141,8 @@ fn create_last(url: &str) -> Result<Option<PathBuf>> {
 pub(super) struct List {}
 
 impl List {
-    fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let remotes = vault.remotes()?;
+    async fn run(self, context: &Context) -> Result {
+        let remotes = context.vault().await?.ask(calls::Remotes {}).await?;
         context.show(&remotes, |out| {
             let mut table = Table::default();
             for remote in &remotes {
@@ -173,9 +171,9 @@ pub(super) struct Remove {
 }
 
 impl Remove {
-    fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        vault.remove_remote(&self.name)?;
+    async fn run(self, context: &Context) -> Result {
+        let vault = context.vault().await?;
+        vault.ask(calls::RemoveRemote { name: self.name.clone() }).await?;
         let value = json!({ "name": self.name.as_str(), "removed": true });
         context.show(&value, |out| {
             writeln!(out, "{} is no longer used; what it holds stays there.", self.name)

@@ -8,6 +8,7 @@ use std::{
 use clap::Args;
 use everleaf::{
     id::NoteId,
+    socket::calls,
     vault::{ImageCounts, NoteStatus, VaultStatus},
 };
 use serde::Serialize;
@@ -32,64 +33,53 @@ struct OfNote {
     status: NoteStatus,
 }
 
-#[derive(Serialize)]
-struct OfVault {
-    folder: String,
-    device: String,
-    #[serde(flatten)]
-    status: VaultStatus,
-}
-
 impl Status {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        if let Some(query) = &self.note {
-            let note = vault.find(query)?;
-            let status = OfNote { note, status: vault.note_status(note)? };
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let vault = context.vault().await?;
+        if let Some(query) = self.note {
+            let note = vault.ask(calls::Find { query }).await?;
+            let status = OfNote { note, status: vault.ask(calls::OfNote { note }).await? };
             context.show(&status, |out| status.write(out))?;
         } else {
-            let folder = vault.folder().display().to_string();
-            let device = vault.device_name()?;
-            let status = OfVault { folder, device, status: vault.status()? };
-            context.show(&status, |out| status.write(out))?;
+            let standing = vault.ask(calls::Status {}).await?;
+            context.show(&standing, |out| write(&standing, out))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-impl OfVault {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let VaultStatus { notes, unsynced_notes, images, remotes } = &self.status;
-        let mut table = Table::default();
-        table.row(["vault".into(), format!("{} on device {}", self.folder, self.device)]);
-        let unsynced = match unsynced_notes {
-            0 if *notes > 0 => ", all synced".to_owned(),
+fn write(standing: &calls::Standing, out: &mut dyn Write) -> io::Result<()> {
+    let calls::Standing { folder, device, status } = standing;
+    let VaultStatus { notes, unsynced_notes, images, remotes } = status;
+    let mut table = Table::default();
+    table.row(["vault".into(), format!("{folder} on device {device}")]);
+    let unsynced = match unsynced_notes {
+        0 if *notes > 0 => ", all synced".to_owned(),
+        0 => String::new(),
+        some => format!(", {some} not synced"),
+    };
+    table.row(["notes".into(), format!("{notes}{unsynced}")]);
+    let states = states(images);
+    let states = if states.is_empty() { states } else { format!(": {states}") };
+    let bytes = size(images.bytes);
+    table.row(["images".into(), format!("{} of {bytes}{states}", images.distinct)]);
+    for remote in remotes {
+        let last = remote.last_sync.as_deref().map_or("never".into(), time_of);
+        let owed = match remote.unpushed_changes {
             0 => String::new(),
-            some => format!(", {some} not synced"),
+            changes => format!(", {} to push", count(changes as u64, "change")),
         };
-        table.row(["notes".into(), format!("{notes}{unsynced}")]);
-        let states = states(images);
-        let states = if states.is_empty() { states } else { format!(": {states}") };
-        let bytes = size(images.bytes);
-        table.row(["images".into(), format!("{} of {bytes}{states}", images.distinct)]);
-        for remote in remotes {
-            let last = remote.last_sync.as_deref().map_or("never".into(), time_of);
-            let owed = match remote.unpushed_changes {
-                0 => String::new(),
-                changes => format!(", {} to push", count(changes as u64, "change")),
-            };
-            let text = format!("{}  {}  last sync {last}{owed}", remote.name, remote.url);
-            table.row(["remote".into(), text]);
-        }
-        if remotes.is_empty() {
-            table.row(["remote".into(), "none; `everleaf remote add` adds one".into()]);
-        }
-        table.write(out)?;
-        if images.blocked > 0 {
-            writeln!(out, "\nUploads are blocked: `everleaf images --state blocked` says why.")?;
-        }
-        Ok(())
+        let text = format!("{}  {}  last sync {last}{owed}", remote.name, remote.url);
+        table.row(["remote".into(), text]);
     }
+    if remotes.is_empty() {
+        table.row(["remote".into(), "none; `everleaf remote add` adds one".into()]);
+    }
+    table.write(out)?;
+    if images.blocked > 0 {
+        writeln!(out, "\nUploads are blocked: `everleaf images --state blocked` says why.")?;
+    }
+    Ok(())
 }
 
 fn states(images: &ImageCounts) -> String {

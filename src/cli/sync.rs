@@ -10,14 +10,19 @@ use everleaf::{
     clock::Timestamp,
     event::RemoteName,
     id::ImageId,
-    remote::RemoteError,
+    socket::{
+        self, Door,
+        calls::{self, Synced},
+    },
     upload::State,
     vault::{SyncImages, SyncOptions, SyncReport, Vault, VaultError},
 };
 use serde::{Serialize, Serializer};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Result,
+    CliError, Context, Result,
     context::connect,
     error::{self, chain},
     progress::Shown,
@@ -67,9 +72,7 @@ enum Images {
 
 impl Sync {
     pub(super) async fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let (name, options) = vault.remote(self.name.as_ref())?;
-        let remote = connect(&name, &options).await?;
+        let vault = context.vault().await?;
         let options = SyncOptions {
             images: match self.images {
                 Images::All => SyncImages::All,
@@ -80,43 +83,88 @@ impl Sync {
         };
         let shown = Shown::new(context);
         if self.watch {
-            let each = |result: std::result::Result<&SyncReport, &VaultError>| {
-                shown.clear();
-                tell(context, &vault, &name, result);
+            return match vault {
+                Door::Here(vault) => watch(context, &vault, self.name, options, shown).await,
+                Door::There(_) => Err(CliError::Served(vault.process().await.unwrap_or_default())),
             };
-            let step = |step| shown.sync(step);
-            vault.watch(&name, remote, &options, &step, &each, stopped()).await;
-            return Ok(ExitCode::SUCCESS);
         }
-        let synced = vault.sync(&name, remote, &options, &|step| shown.sync(step)).await;
+        let call = calls::Sync { remote: self.name.clone(), options, hasty: false };
+        let synced = vault.ask_telling(call, shown.tell()).await;
         shown.clear();
         let outcome = match synced {
-            Err(VaultError::Remote { source: RemoteError::Offline { .. }, .. })
-                if self.offline_ok =>
-            {
-                Outcome::offline(&name)
+            Err(error) if self.offline_ok && error.is_offline() => {
+                Outcome::offline(&name_of(&vault, self.name).await?)
             }
-            synced => Outcome::new(&vault, &name, synced?)?,
+            synced => Outcome::new(&vault, synced?).await?,
         };
         context.show(&outcome, |out| outcome.write(out))?;
         Ok(outcome.warn(context))
     }
 }
 
-/// Tells of one sync among many: what came of it, unless that is nothing.
-fn tell(
+/// What the remote is called that a sync means.
+async fn name_of(vault: &Door, named: Option<RemoteName>) -> Result<String> {
+    let remotes = vault.ask(calls::Remotes {}).await?;
+    let only = remotes.into_iter().next().map(|remote| remote.name);
+    Ok(named.map(String::from).or(only).unwrap_or_default())
+}
+
+/// Syncs until Ctrl-C. Whoever wants something of the vault meanwhile asks at its socket.
+async fn watch(
     context: &Context,
     vault: &Vault,
-    name: &RemoteName,
-    result: std::result::Result<&SyncReport, &VaultError>,
-) {
-    let outcome = match result {
-        Ok(report) if report.is_quiet() => return,
-        Ok(report) => Outcome::new(vault, name, report.clone()),
-        Err(problem) if context.json => {
-            return error::write_json(&chain(problem), problem.hint().as_deref());
+    name: Option<RemoteName>,
+    options: SyncOptions,
+    shown: Shown,
+) -> Result {
+    let (name, described) = vault.remote(name.as_ref())?;
+    let remote = connect(&name, &described).await?;
+    // In the order in which they came: a sync is told of before the next one begins.
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let each = |result: std::result::Result<&SyncReport, &VaultError>| {
+        let told = result.cloned().map_err(|error| (chain(error), error.hint()));
+        // The other end lasts as long as this function.
+        let _ = reports.send(told);
+    };
+    let (interrupted, end) = (stopped(), CancellationToken::new());
+    let step = |step| shown.sync(step);
+    let door = Door::Here(vault.clone());
+    let telling = async {
+        while let Some(told) = reported.recv().await {
+            shown.clear();
+            tell(context, &door, &name, told).await;
         }
-        Err(problem) => return context.tell(format!("not synced: {}", chain(problem))),
+    };
+    let serving = async {
+        if let Err(error) = socket::serve(vault.clone(), end.cancelled()).await {
+            context.tell(format!("note: other commands have to wait: {}", chain(&error)));
+        }
+    };
+    let syncing = vault.watch(&name, remote, &options, &step, &each, end.cancelled());
+    tokio::select! {
+        ((), ()) = async { tokio::join!(syncing, serving) } => {}
+        () = telling => {}
+        () = async {
+            interrupted.await;
+            end.cancel();
+            std::future::pending::<()>().await;
+        } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What came of one sync: what it did, or what was wrong and what to do.
+type Told = std::result::Result<SyncReport, (String, Option<String>)>;
+
+/// Tells of one sync among many: what came of it, unless that is nothing.
+async fn tell(context: &Context, vault: &Door, remote: &RemoteName, told: Told) {
+    let outcome = match told {
+        Ok(report) if report.is_quiet() => return,
+        Ok(report) => Outcome::new(vault, Synced { remote: remote.clone(), report }).await,
+        Err((problem, hint)) if context.json => {
+            return error::write_json(&problem, hint.as_deref());
+        }
+        Err((problem, _)) => return context.tell(format!("not synced: {problem}")),
     };
     let shown = outcome.and_then(|outcome| {
         context.show(&outcome, |out| outcome.write(out))?;
@@ -158,23 +206,24 @@ fn as_text<S: Serializer>(
 }
 
 impl Outcome {
-    pub(super) fn new(vault: &Vault, name: &RemoteName, report: SyncReport) -> Result<Self> {
-        let counts = vault.status()?.images;
+    pub(super) async fn new(vault: &Door, synced: Synced) -> Result<Self> {
+        let Synced { remote, report } = synced;
+        let counts = vault.ask(calls::Status {}).await?.status.images;
         let mut stuck = Vec::new();
         if counts.failed + counts.blocked > 0 {
-            for image in vault.image_list()? {
+            for image in vault.ask(calls::Images {}).await? {
                 if let Some(state @ (State::Failed | State::Blocked)) = image.state {
                     let (error, retry_at) = (image.error, image.retry_at);
                     stuck.push(Stuck { image: image.image, state, error, retry_at });
                 }
             }
         }
-        Ok(Self { remote: name.to_string(), offline: false, report, stuck })
+        Ok(Self { remote: remote.into(), offline: false, report, stuck })
     }
 
-    fn offline(name: &RemoteName) -> Self {
+    fn offline(name: &str) -> Self {
         let report = SyncReport::default();
-        Self { remote: name.to_string(), offline: true, report, stuck: Vec::new() }
+        Self { remote: name.to_owned(), offline: true, report, stuck: Vec::new() }
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {

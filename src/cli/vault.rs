@@ -11,6 +11,10 @@ use clap::Args;
 use everleaf::{
     event::RemoteName,
     seal::VaultKey,
+    socket::{
+        Door,
+        calls::{self, Synced},
+    },
     vault::{Vault, VaultError},
 };
 use serde_json::json;
@@ -64,9 +68,8 @@ impl Init {
 pub(super) struct Key {}
 
 impl Key {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let key = vault.key().to_bech32();
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let key = Zeroizing::new(context.vault().await?.ask(calls::Key {}).await?);
         context.show(&json!({ "key": *key }), |out| writeln!(out, "{}", *key))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -117,10 +120,12 @@ impl Join {
         let synced =
             vault.sync(&origin, opened, &context.sync_options(), &|step| shown.sync(step)).await;
         shown.clear();
-        let outcome = sync::Outcome::new(&vault, &origin, synced?)?;
+        let (id, device) = (vault.id()?, vault.device()?);
+        let synced = Synced { remote: origin.clone(), report: synced? };
+        let outcome = sync::Outcome::new(&Door::Here(vault), synced).await?;
         let value = json!({
-            "vault": vault.id()?,
-            "device": vault.device()?,
+            "vault": id,
+            "device": device,
             "name": name,
             "folder": folder.display().to_string(),
             "remote": origin.as_str(),

@@ -9,16 +9,15 @@ use std::{
 use clap::Args;
 use everleaf::{
     id::NoteId,
-    note::{
-        Embed,
-        markdown::{self, Syntax},
-    },
-    vault::{NewNote, Reading, Vault},
+    note::markdown::{self, Syntax},
+    socket::{Door, calls},
+    vault::NewNote,
 };
 use serde_json::json;
 
 use super::{
     CliError, Context, Result,
+    context::path_at,
     editor::{Draft, Text},
     text::clean,
 };
@@ -43,26 +42,29 @@ pub(super) struct New {
 }
 
 impl New {
-    pub(super) fn run(self, context: &Context) -> Result {
+    pub(super) async fn run(self, context: &Context) -> Result {
         let Self { file, path } = self;
-        let make = |text: Text| {
-            let vault = context.vault()?;
-            let folder = Some(text.folder);
-            let note = vault.new_note(&NewNote { source: text.source, path, folder })?;
+        let make = async |text: Text| {
+            let vault = context.vault().await?;
+            let folder = Some(path_at(&vault, &text.folder)?);
+            let note = NewNote { source: text.source, path, folder };
+            let note = vault.ask(calls::New { note }).await?;
             Ok((vault, note))
         };
         let (vault, note) = match file {
-            Some(file) => make(Text::from(&file)?)?,
-            None if !io::stdin().is_terminal() => make(Text::from_stdin()?)?,
+            Some(file) => make(Text::from(&file)?).await?,
+            None if !io::stdin().is_terminal() => make(Text::from_stdin()?).await?,
             None => {
                 let draft = Draft::write("")?;
-                match draft.text() {
+                let written = match draft.text() {
                     Ok(text) if text.source.is_empty() => return Err(CliError::NothingWritten),
-                    text => text.and_then(make).map_err(|error| draft.keep(error))?,
-                }
+                    Ok(text) => make(text).await,
+                    Err(error) => Err(error),
+                };
+                written.map_err(|error| draft.keep(error))?
             }
         };
-        let missing = missing(&vault.read(note, None)?);
+        let missing = missing(&vault.ask(calls::Read { note, heads: None }).await?);
         context
             .show(&json!({ "note": note, "missing": missing }), |out| writeln!(out, "{note}"))?;
         tell_missing(context, &missing);
@@ -88,30 +90,35 @@ pub(super) struct Edit {
 }
 
 impl Edit {
-    pub(super) fn run(self, context: &Context) -> Result {
-        let before = {
-            let vault = context.vault()?;
-            vault.read(vault.find(&self.note)?, None)?
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let calls::Text { note, heads, source, .. } = {
+            let vault = context.vault().await?;
+            let note = vault.ask(calls::Find { query: self.note }).await?;
+            vault.ask(calls::Read { note, heads: None }).await?
         };
-        let take_in = |text: &Text| {
-            let vault = context.vault()?;
-            let folder: Option<&Path> = Some(&text.folder);
-            let changed = vault.edit(before.note, &before.heads, &text.source, folder)?;
+        let take_in = async |text: Text| {
+            let vault = context.vault().await?;
+            let folder = Some(path_at(&vault, &text.folder)?);
+            let changed =
+                vault.ask(calls::Edit { note, heads, source: text.source, folder }).await?;
             Ok((vault, changed))
         };
         let (vault, changed) = if let Some(file) = &self.file {
-            take_in(&Text::from(file)?)?
+            take_in(Text::from(file)?).await?
         } else {
-            let draft = Draft::write(&before.body.source())?;
-            let taken = draft.text().and_then(|text| take_in(&text));
+            let draft = Draft::write(&source)?;
+            let taken = match draft.text() {
+                Ok(text) => take_in(text).await,
+                Err(error) => Err(error),
+            };
             taken.map_err(|error| draft.keep(error))?
         };
-        report_edit(context, &vault, before.note, changed)
+        report_edit(context, &vault, note, changed).await
     }
 }
 
-fn report_edit(context: &Context, vault: &Vault, note: NoteId, changed: bool) -> Result {
-    let missing = missing(&vault.read(note, None)?);
+async fn report_edit(context: &Context, vault: &Door, note: NoteId, changed: bool) -> Result {
+    let missing = missing(&vault.ask(calls::Read { note, heads: None }).await?);
     let value = json!({ "note": note, "changed": changed, "missing": missing });
     context.show(&value, |out| {
         let what = if changed { "changed" } else { "nothing to change" };
@@ -122,10 +129,9 @@ fn report_edit(context: &Context, vault: &Vault, note: NoteId, changed: bool) ->
 }
 
 /// Local destinations in a note that stand for no image that was taken in.
-fn missing(reading: &Reading) -> Vec<String> {
-    let source = reading.body.source();
-    let embeds: Vec<&Embed> = reading.body.embeds().collect();
-    let destinations = markdown::destinations(&source).into_iter();
+fn missing(text: &calls::Text) -> Vec<String> {
+    let calls::Text { source, embeds, .. } = text;
+    let destinations = markdown::destinations(source).into_iter();
     let open = destinations.filter(|destination| {
         let written = source.get(destination.range.clone()).unwrap_or_default();
         !embeds.iter().any(|embed| embed.name == written) && is_local(&destination.target)

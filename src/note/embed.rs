@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One image destination of a body.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Embed {
     /// The image.
     pub image: ImageId,

@@ -21,7 +21,8 @@ const SHORTEST_POLL: Duration = Duration::from_secs(2);
 const LONGEST_POLL: Duration = Duration::from_mins(1);
 
 /// Which images a sync brings here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Images {
     /// All that notes show.
     #[default]
@@ -31,7 +32,8 @@ pub enum Images {
 }
 
 /// How a sync is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default)]
 pub struct SyncOptions {
     /// Which images are brought here. Default: all.
     pub images: Images,
@@ -48,7 +50,7 @@ impl Default for SyncOptions {
 }
 
 /// What a sync did.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct SyncReport {
     /// What came.
     pub pulled: Pass,
@@ -67,7 +69,7 @@ pub struct SyncReport {
 }
 
 /// Segments that went one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct Pass {
     /// Segments.
     pub segments: u64,
@@ -78,7 +80,7 @@ pub struct Pass {
 }
 
 /// Images that went one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct Totals {
     /// Images.
     pub images: u64,
@@ -93,7 +95,8 @@ pub struct Totals {
 }
 
 /// How a sync is going; for whoever shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// This many segments are to be read.
     Pulling(u64),

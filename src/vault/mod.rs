@@ -36,6 +36,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+#[cfg(feature = "socket")]
+pub(crate) use self::error::chain;
 pub(crate) use self::open::io;
 pub use self::{
     error::VaultError,

@@ -29,7 +29,8 @@ use crate::{
 pub const NOTE_LIMIT: u64 = 16 << 20;
 
 /// A note to be made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default)]
 pub struct NewNote {
     /// Markdown source.
     pub source: String,
@@ -51,7 +52,7 @@ pub struct Reading {
 }
 
 /// What became of an image that was attached.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct AttachedImage {
     /// The image.
     pub image: ImageId,

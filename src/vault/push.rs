@@ -65,12 +65,16 @@ impl Session<'_> {
     }
 
     async fn put(&mut self, device: DeviceId, ready: &[Ready]) -> Result<(), VaultError> {
-        let puts = ready.iter().map(|ready| {
+        // By value: a closure that borrows would keep a sync from being spawned.
+        let named = ready.iter().map(|ready| {
             let key = Key::Segment { device, seq: ready.seq, hash: ready.sealed.hash };
-            let body = Bytes::copy_from_slice(&ready.sealed.bytes);
-            let remote = &self.remote;
-            async move { remote.put(&key, body.into()).await }
+            (key, Bytes::copy_from_slice(&ready.sealed.bytes))
         });
+        let remote = &self.remote;
+        let puts = named
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|(key, body)| async move { remote.put(&key, body.into()).await });
         let progress = self.progress;
         stream::iter(puts)
             .buffer_unordered(TOGETHER)

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Vault, VaultError};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A remote, as `status` and `remote list` show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct RemoteStatus {
     /// What this device calls it.
     pub name: String,

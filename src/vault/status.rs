@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{RemoteStatus, Vault, VaultError, lock};
 use crate::{
-    clock::Timestamp,
+    clock::{self, Timestamp},
     db::Read as _,
     event::{Event, RemoteName},
     id::{ImageId, NoteId},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A line of `list`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Listed {
     /// The note.
     pub note: NoteId,
@@ -30,7 +30,7 @@ pub struct Listed {
     /// Where export puts it.
     pub path: Option<String>,
     /// When it last changed, by this device's clock; RFC 3339.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "clock::as_text")]
     pub updated: Timestamp,
     /// The length of its source in code points.
     pub characters: u64,
@@ -70,26 +70,8 @@ fn is_pending(states: &BTreeMap<ImageId, State>, image: ImageId, url: Option<&st
     states.get(&image).map_or(url.is_none(), |state| *state != State::Uploaded)
 }
 
-fn as_text<T: std::fmt::Display, S: serde::Serializer>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-#[expect(clippy::ref_option, reason = "what serde hands over")]
-fn as_optional_text<S: serde::Serializer>(
-    value: &Option<Timestamp>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
-}
-
 /// How many images are in which state; an image that is elsewhere alone counts in none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct ImageCounts {
     /// Distinct images that are known.
     pub distinct: u64,
@@ -110,7 +92,7 @@ pub struct ImageCounts {
 }
 
 /// How a vault stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct VaultStatus {
     /// Notes that are not in the trash.
     pub notes: u64,
@@ -123,7 +105,7 @@ pub struct VaultStatus {
 }
 
 /// How a note's images stand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct NoteStatus {
     /// Whether an image that it shows has yet to be uploaded.
     pub has_pending_image_uploads: bool,
@@ -140,7 +122,7 @@ pub struct NoteStatus {
 }
 
 /// An image that is not on this device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Place {
     /// The image.
     pub image: ImageId,
@@ -149,7 +131,7 @@ pub struct Place {
 }
 
 /// A line of `images`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ImageStatus {
     /// The image.
     pub image: ImageId,
@@ -166,7 +148,7 @@ pub struct ImageStatus {
     /// Attempts to upload it so far.
     pub attempts: u32,
     /// When the next will be; RFC 3339.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "clock::as_text::optional")]
     pub retry_at: Option<Timestamp>,
     /// What the last met.
     pub error: Option<String>,

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Vault, VaultError};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Verification {
     /// Events that were read, each following the one before it.
     pub events: u64,
@@ -37,7 +37,7 @@ pub struct Verification {
 }
 
 /// Something that is wrong, or missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Finding {
     /// Where.
     pub what: String,
