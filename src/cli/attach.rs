@@ -5,11 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use everleaf::{
     remote::RemoteError,
-    vault::{AttachedImage, Vault, VaultError},
+    vault::{AttachedImage, Vault, VaultError, chain},
 };
 use serde_json::json;
 
-use super::{Context, Result, context::connect_once, error::chain, progress::Shown, text::Table};
+use super::{Context, Result, context::connect_once, progress::Shown, text::Table};
 
 /// Append images to a note
 ///

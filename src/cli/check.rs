@@ -26,6 +26,9 @@ pub(super) struct Verify {
     /// that are damaged or gone
     #[arg(long)]
     repair: bool,
+    /// Also read every image on the remote, rather than only ask for its size
+    #[arg(long, requires = "remote")]
+    images: bool,
 }
 
 impl Verify {
@@ -41,6 +44,9 @@ impl Verify {
             let (name, options) = vault.remote(Some(name))?;
             let remote = connect(&name, &options).await?;
             vault.verify_remote(&name, &*remote, self.repair, &mut found).await?;
+            if self.images {
+                vault.verify_remote_images(&name, &*remote, self.repair, &mut found).await?;
+            }
         }
         context.show(&found, |out| {
             for finding in &found.findings {

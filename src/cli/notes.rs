@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Context, Result,
-    context::write,
+    context::write_text,
     text::{Table, clean, count, digits, short, time},
 };
 
@@ -88,7 +88,7 @@ impl Show {
         let reading = vault.read(note, self.at.as_ref())?;
         let text = if self.source { reading.body.source() } else { vault.markdown(&reading)? };
         if !context.json {
-            write(text.as_bytes())?;
+            write_text(&text)?;
             for place in vault.note_status(note)?.elsewhere {
                 context.tell(elsewhere(&place));
             }

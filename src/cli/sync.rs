@@ -12,14 +12,14 @@ use everleaf::{
     id::ImageId,
     remote::RemoteError,
     upload::State,
-    vault::{SyncImages, SyncOptions, SyncReport, Vault, VaultError},
+    vault::{SyncImages, SyncOptions, SyncReport, Vault, VaultError, chain},
 };
 use serde::{Serialize, Serializer};
 
 use super::{
     Context, Result,
     context::connect,
-    error::{self, chain},
+    error,
     progress::Shown,
     signal::stopped,
     text::{count, size, time},
@@ -222,6 +222,9 @@ impl Outcome {
         if !context.json {
             for problem in &self.report.problems {
                 context.tell(format!("problem: {problem}"));
+            }
+            for awaited in &self.report.awaited {
+                context.tell(format!("note: {awaited}"));
             }
             for stuck in &self.stuck {
                 context.tell(stuck.describe());
