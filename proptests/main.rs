@@ -31,6 +31,7 @@ mod resolve;
 mod s3;
 mod scenarios;
 mod seal;
+mod security;
 mod segment;
 mod shared;
 mod sim;

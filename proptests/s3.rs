@@ -91,7 +91,14 @@ async fn objects_are_stored_with_what_browsers_and_caches_need() {
     // One for the small one; begin, three parts and end for the large one.
     assert_eq!(store.requests().put, 6);
     put(&remote, &Key::Pulse, "x").await;
-    assert_eq!(store.object("p/pulse").unwrap().cache_control, None);
+    let pulse = store.object("p/pulse").unwrap();
+    assert_eq!((pulse.cache_control, pulse.content_disposition), (None, None));
+    // An SVG may carry scripts: opened by itself, it is a download and no page.
+    let (webp, svg) = (image(1, MediaType::Webp), image(3, MediaType::Svg));
+    put(&remote, &svg, "<svg/>").await;
+    let disposition = |key: &Key| store.object(&format!("p/{key}")).unwrap().content_disposition;
+    assert_eq!(disposition(&svg).as_deref(), Some("attachment"));
+    assert_eq!(disposition(&webp), None);
 }
 
 #[tokio::test]

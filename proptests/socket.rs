@@ -100,7 +100,7 @@ async fn every_call_answers_alike_at_both_doors() {
         assert_eq!(images.as_array().unwrap().len(), 2);
         same(&here, &there, asked, calls::Retry { images: Vec::new() }).await;
         same(&here, &there, asked, calls::Remotes {}).await;
-        let verify = calls::Verify { remote: Some(origin()), repair: false };
+        let verify = calls::Verify { remote: Some(origin()), images: true, repair: false };
         let found = same(&here, &there, asked, verify).await;
         assert_eq!(found["found"]["findings"], Value::Array(Vec::new()));
         let notes = same(&here, &there, asked, calls::Rebuild {}).await;

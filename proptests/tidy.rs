@@ -43,7 +43,7 @@ const HOMES: [(&str, &str); 9] = [
 ];
 
 /// What the top level holds, besides what git ignores.
-const TOP: [&str; 18] = [
+const TOP: [&str; 19] = [
     ".ci",
     ".git",
     ".gitignore",
@@ -53,6 +53,7 @@ const TOP: [&str; 18] = [
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
+    "SECURITY.md",
     "benches",
     "clippy.toml",
     "deny.toml",
@@ -106,7 +107,7 @@ fn read(path: PathBuf) -> Text {
 fn everything() -> Vec<Text> {
     let mut texts = rust("src");
     texts.extend(rust("proptests"));
-    let others = ["README.md", "CHANGELOG.md", "Cargo.toml", "deny.toml", ".ci/run"];
+    let others = ["README.md", "CHANGELOG.md", "SECURITY.md", "Cargo.toml", "deny.toml", ".ci/run"];
     texts.extend(others.map(|name| root().join(name)).into_iter().filter(|p| p.exists()).map(read));
     texts
 }
@@ -371,6 +372,29 @@ fn promises(readme: &str) -> Vec<(usize, Vec<String>)> {
     rows.collect()
 }
 
+/// What is wrong with the name of a test, if anything.
+fn missing(files: &[Text], test: &str) -> Option<String> {
+    let Some((module, name)) = test.rsplit_once("::") else {
+        return Some(format!("`{test}` is no `module::test`"));
+    };
+    let path = format!("proptests/{}.rs", module.replace("::", "/"));
+    let declared = format!("fn {name}(");
+    let file = files.iter().find(|file| file.path == path);
+    let there = file.is_some_and(|file| file.text.contains(&declared));
+    (!there).then(|| format!("there is no `fn {name}` in {path}"))
+}
+
+#[test]
+fn every_attack_has_its_tests() {
+    let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let files = rust("proptests");
+    let named: Vec<&str> =
+        security.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let broken: Vec<String> = named.iter().filter_map(|test| missing(&files, test)).collect();
+    holds("SECURITY.md names the tests of every attack as they are called.", &broken);
+}
+
 #[test]
 fn every_promise_has_its_tests() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -378,18 +402,8 @@ fn every_promise_has_its_tests() {
     let files = rust("proptests");
     let mut broken = Vec::new();
     for (number, tests) in &promises {
-        for test in tests {
-            let Some((module, name)) = test.rsplit_once("::") else {
-                broken.push(format!("promise {number}: `{test}` is no `module::test`"));
-                continue;
-            };
-            let path = format!("proptests/{}.rs", module.replace("::", "/"));
-            let declared = format!("fn {name}(");
-            let file = files.iter().find(|file| file.path == path);
-            if !file.is_some_and(|file| file.text.contains(&declared)) {
-                broken.push(format!("promise {number}: there is no `fn {name}` in {path}"));
-            }
-        }
+        let missing = tests.iter().filter_map(|test| missing(&files, test));
+        broken.extend(missing.map(|problem| format!("promise {number}: {problem}")));
     }
     let numbers: Vec<usize> = promises.iter().map(|(number, _)| *number).collect();
     if numbers != (1..=12).collect::<Vec<_>>() {

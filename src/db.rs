@@ -25,7 +25,7 @@ use std::{
 
 use fjall::{Database, Keyspace, PersistMode};
 
-use self::open::{copy_journals, create, engine, io, lock};
+use self::open::{close_to_others, copy_journals, create, engine, io, lock, mark};
 pub use self::{
     open::sync_folder,
     table::{Changes, Draft, Read, Table, decode_row},
@@ -125,8 +125,9 @@ impl Db {
         } else if marker.exists() {
             copy_journals(vault, &folder)?;
         }
-        File::create(&marker).map_err(io("mark as open", &marker))?;
+        mark(&marker).map_err(io("mark as open", &marker))?;
         let (database, [log, state, cache]) = engine(&folder)?;
+        close_to_others(&folder);
         Ok(Self {
             folder,
             database,
@@ -228,6 +229,7 @@ impl Drop for Db {
             // What stays behind only costs a copy at the next opening.
             let _ = fs::remove_file(&self.marker);
         }
+        close_to_others(&self.folder);
     }
 }
 

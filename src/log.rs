@@ -16,7 +16,7 @@
 use std::{
     fmt,
     fs::{File, OpenOptions},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
     sync::{
         Arc,
@@ -29,7 +29,7 @@ use crate::{
     clock::Timestamp,
     db::{Db, DbError, Draft, Durability},
     event::{self, Event, Origin, Recorded},
-    id::{EventHash, Seq},
+    id::{EventHash, ImageId, Seq},
 };
 
 /// How many appends share one `fsync` at most.
@@ -76,6 +76,9 @@ pub enum FoldError {
         /// Why.
         reason: String,
     },
+    /// The local copy of an image was to go, and no receipt proves that a remote holds it.
+    #[error("image {} is on no remote", .0.short())]
+    Unproved(ImageId),
 }
 
 /// What is made of each event as it is appended: the projections.
@@ -397,6 +400,7 @@ impl HeadFile {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(path)
             .map_err(|source| DbError::Io { action: "open", path: path.into(), source })?;
         Ok(Self { file, path: path.into() })

@@ -13,6 +13,7 @@
 
 mod bare;
 mod block;
+mod bounds;
 mod construct;
 mod diff;
 mod document;

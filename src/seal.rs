@@ -32,10 +32,10 @@ use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
-    clock::{Clock, random},
+    clock::Clock,
     id::{DeviceId, VaultId},
 };
 
@@ -78,7 +78,9 @@ impl VaultKey {
     /// A new key.
     #[must_use]
     pub fn generate(clock: &dyn Clock) -> Self {
-        Self(Zeroizing::new(random(clock)))
+        let mut key = Self(Zeroizing::new([0; 32]));
+        clock.fill(&mut *key.0);
+        key
     }
 
     /// The key as one line, `everleaf1…`: bech32m, whose checksum notices typing errors.
@@ -140,7 +142,13 @@ impl VaultKey {
     }
 
     fn derive(&self, context: &str) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(blake3::derive_key(context, &*self.0))
+        let mut derived = Zeroizing::new([0; 32]);
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        let mut output = hasher.update(&*self.0).finalize_xof();
+        output.fill(&mut *derived);
+        output.zeroize();
+        hasher.zeroize();
+        derived
     }
 }
 
@@ -228,11 +236,9 @@ impl Sealer {
     pub fn seal(&self, context: Context, plaintext: &[u8]) -> Vec<u8> {
         let aad = context.authenticated(self.vault);
         let mut nonce = [0; NONCE];
-        blake3::Hasher::new_keyed(&self.nonces)
-            .update(&aad)
-            .update(plaintext)
-            .finalize_xof()
-            .fill(&mut nonce);
+        let mut hasher = blake3::Hasher::new_keyed(&self.nonces);
+        hasher.update(&aad).update(plaintext).finalize_xof().fill(&mut nonce);
+        hasher.zeroize();
         let ciphertext = self
             .cipher()
             .encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: &aad })

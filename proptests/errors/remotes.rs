@@ -16,7 +16,11 @@ fn a_damaged_segment_on_a_remote() {
     let machine = with_remote();
     damage(&only_file(&machine, "meeting/log"));
     let key = key(&machine);
-    let ran = machine.run_on("phone", &["join", "dir:meeting", "--key", &key, "--name", "phone"]);
+    let ran = machine.run_with(
+        "phone",
+        &["join", "dir:meeting", "--key", "-", "--name", "phone"],
+        key.as_bytes(),
+    );
     assert_snapshot!(machine.said(&ran), @r"
         exit 1
         Device `phone` has joined the vault, in <dir>/phone.
@@ -48,7 +52,9 @@ fn a_receipt_for_what_is_gone() {
 #[test]
 fn a_wrong_key() {
     let machine = with_remote();
-    let join = |key: &str| machine.run_on("phone", &["join", "dir:meeting", "--key", key]);
+    let join = |key: &str| {
+        machine.run_with("phone", &["join", "dir:meeting", "--key", "-"], key.as_bytes())
+    };
     let key = key(&machine);
     let (start, end) = key.split_at(20);
     let typo = format!("{start}{}{}", if end.starts_with('q') { 'p' } else { 'q' }, &end[1..]);
@@ -79,7 +85,7 @@ fn a_wrong_key() {
 fn a_remote_that_can_t_be_joined() {
     let machine = with_note();
     let key = key(&machine);
-    let join = |url: &str| machine.run_on("phone", &["join", url, "--key", &key]);
+    let join = |url: &str| machine.run_with("phone", &["join", url, "--key", "-"], key.as_bytes());
     fs::create_dir(machine.path("nobodys")).unwrap();
     assert_snapshot!(machine.said(&join("dir:nobodys")), @r"
         exit 1

@@ -5,11 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use everleaf::{
     socket::{AskError, Door, calls},
-    vault::AttachedImage,
+    vault::{AttachedImage, chain},
 };
 use serde_json::json;
 
-use super::{Context, Result, context::path_at, error::chain, progress::Shown, text::Table};
+use super::{Context, Result, context::path_at, progress::Shown, text::Table};
 
 /// Append images to a note
 ///

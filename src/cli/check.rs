@@ -29,12 +29,16 @@ pub(super) struct Verify {
     /// that are damaged or gone
     #[arg(long)]
     repair: bool,
+    /// Also read every image on the remote, rather than only ask for its size
+    #[arg(long, requires = "remote")]
+    images: bool,
 }
 
 impl Verify {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
-        let call = calls::Verify { remote: self.remote.clone(), repair: self.repair };
+        let call =
+            calls::Verify { remote: self.remote.clone(), images: self.images, repair: self.repair };
         let Verified { given_up, found } = vault.ask(call).await?;
         for image in given_up {
             context.tell(format!("gave up image {image}: `everleaf sync` fetches it again"));

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +16,10 @@ use everleaf::{
 };
 use serde::Serialize;
 
-use super::{CliError, Result};
+use super::{
+    CliError, Result,
+    text::{harmless, harmless_json},
+};
 use crate::config::Config;
 
 pub(super) struct Context {
@@ -55,22 +58,21 @@ impl Context {
         value: &T,
         people: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<()> {
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        let written = if self.json {
-            serde_json::to_writer(&mut out, value)
-                .map_err(io::Error::from)
-                .and_then(|()| out.write_all(b"\n"))
+        let said = if self.json {
+            let json = serde_json::to_string(value).map_err(io::Error::from);
+            json.map(|json| harmless_json(&json) + "\n")
         } else {
-            people(&mut out)
+            let mut out = Vec::new();
+            people(&mut out).map(|()| harmless(&String::from_utf8_lossy(&out)))
         };
-        written.and_then(|()| out.flush()).map_err(CliError::Output)
+        write(said.map_err(CliError::Output)?.as_bytes())
     }
 
     /// Tells people something beside the result, on stderr.
     pub(super) fn tell(&self, text: impl Display) {
         if !self.quiet {
             // Where stderr is gone, there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
         }
     }
 }
@@ -78,6 +80,14 @@ impl Context {
 /// A path as whoever has the vault understands it.
 pub(super) fn path_at(vault: &Door, path: &Path) -> Result<PathBuf> {
     vault.path(path).map_err(CliError::file("find", path))
+}
+
+/// Writes a text to stdout as it is, unless a terminal would take parts of it for orders.
+pub(super) fn write_text(text: &str) -> Result<()> {
+    if io::stdout().is_terminal() {
+        return write(harmless(text).as_bytes());
+    }
+    write(text.as_bytes())
 }
 
 /// Writes bytes to stdout as they are.

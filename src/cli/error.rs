@@ -1,15 +1,19 @@
 //! What a command could not do, and how people and programs are told.
 
 use std::{
-    error::Error,
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
-use everleaf::{demo::DemoError, socket::AskError, vault::VaultError};
+use everleaf::{
+    demo::DemoError,
+    socket::AskError,
+    vault::{VaultError, chain},
+};
 use serde_json::json;
 
+use super::text::{harmless, harmless_json};
 use crate::config::ConfigError;
 
 /// Why a command failed.
@@ -119,21 +123,6 @@ impl CliError {
     }
 }
 
-/// An error and what caused it, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        // Errors of other libraries repeat what they wrap.
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
-}
-
 /// Says on stderr why a command failed.
 pub(super) fn report(error: &CliError, json: bool) -> ExitCode {
     if error.is_broken_pipe() {
@@ -145,12 +134,13 @@ pub(super) fn report(error: &CliError, json: bool) -> ExitCode {
     } else {
         let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
         // Nobody is left to be told where even this can't be written.
-        let _ = write!(io::stderr(), "error: {message}\n{hint}");
+        let _ = io::stderr().write_all(harmless(&format!("error: {message}\n{hint}")).as_bytes());
     }
     ExitCode::FAILURE
 }
 
 /// Writes an error to stderr as one line of JSON.
 pub(super) fn write_json(message: &str, hint: Option<&str>) {
-    let _ = writeln!(io::stderr(), "{}", json!({ "error": message, "hint": hint }));
+    let line = json!({ "error": message, "hint": hint }).to_string();
+    let _ = writeln!(io::stderr(), "{}", harmless_json(&line));
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Context, Result,
-    context::write,
+    context::write_text,
     text::{Table, clean, count, digits, short, time},
 };
 
@@ -93,7 +93,7 @@ impl Show {
             vault.ask(calls::Read { note, heads: self.at }).await?;
         let text = if self.source { source } else { markdown };
         if !context.json {
-            write(text.as_bytes())?;
+            write_text(&text)?;
             for place in vault.ask(calls::OfNote { note }).await?.elsewhere {
                 context.tell(elsewhere(&place));
             }

@@ -15,7 +15,7 @@ use everleaf::{
         calls::{self, Synced},
     },
     upload::State,
-    vault::{SyncImages, SyncOptions, SyncReport, Vault, VaultError},
+    vault::{SyncImages, SyncOptions, SyncReport, Vault, VaultError, chain},
 };
 use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CliError, Context, Result,
     context::connect,
-    error::{self, chain},
+    error,
     progress::Shown,
     signal::stopped,
     text::{count, size, time},
@@ -271,6 +271,9 @@ impl Outcome {
         if !context.json {
             for problem in &self.report.problems {
                 context.tell(format!("problem: {problem}"));
+            }
+            for awaited in &self.report.awaited {
+                context.tell(format!("note: {awaited}"));
             }
             for stuck in &self.stuck {
                 context.tell(stuck.describe());

@@ -1,9 +1,13 @@
 //! How things read: tables, sizes, times, numbers of things.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 use everleaf::clock::Timestamp;
 use jiff::tz::TimeZone;
+use unicode_width::UnicodeWidthStr as _;
 
 /// The widest column that is padded; longer cells push the rest of their line to the right.
 const WIDEST: usize = 44;
@@ -23,14 +27,16 @@ impl Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).min(WIDEST)
+            cells.map(|cell| cell.width()).max().unwrap_or(0).min(WIDEST)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for row in &self.rows {
             let mut line = String::new();
             // A column that is empty throughout takes no room.
             for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
-                line.extend([format!("{cell:width$}"), "  ".to_owned()]);
+                // Some characters are as wide as two, and others as none.
+                let padding = width.saturating_sub(cell.width()) + 2;
+                line.extend([cell.as_str(), &" ".repeat(padding)]);
             }
             writeln!(out, "{}", line.trim_end())?;
         }
@@ -38,9 +44,40 @@ impl Table {
     }
 }
 
-/// A text from a note, without characters that would steer a terminal.
+/// A text from elsewhere as one line, without characters that would steer a terminal.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The same of several lines.
+pub(super) fn harmless(text: &str) -> String {
+    let lines: Vec<String> =
+        text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).map(tabbed).collect();
+    lines.join("\n")
+}
+
+fn tabbed(line: &str) -> String {
+    line.split('\t').map(clean).collect::<Vec<_>>().join("\t")
+}
+
+/// JSON that means the same, and steers no terminal: what JSON itself does not escape.
+pub(super) fn harmless_json(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) {
+            // All of them have four digits, and stand within strings.
+            let _ = write!(harmless, "\\u{:04x}", u32::from(c));
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
+}
+
+/// Whether a character is an order rather than a part of a text: those that move the cursor, and those
+/// that turn the direction of all that follows.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `1 image`, `2 images`.

@@ -1,7 +1,7 @@
 //! `init`, `join`, `key`: making a vault, and its key.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Read as _},
     path::Path,
     process::{Command, ExitCode},
@@ -25,7 +25,7 @@ use super::{
 };
 
 /// More than any key takes.
-const KEY_TEXT: u64 = 1024;
+const KEY_TEXT: usize = 1024;
 
 /// Make a vault on this device
 ///
@@ -101,7 +101,7 @@ pub(super) struct Join {
 impl Join {
     pub(super) async fn run(self, context: &Context) -> Result {
         let Self { url, key, name, remote } = self;
-        let key = read_key(Zeroizing::new(key))?;
+        let key = read_key(context, Zeroizing::new(key))?;
         let origin: RemoteName = "origin".parse().map_err(VaultError::from)?;
         let options = remote.options(&origin, &url)?;
         let opened = connect(&origin, &options).await?;
@@ -139,12 +139,18 @@ impl Join {
     }
 }
 
-fn read_key(given: Zeroizing<String>) -> Result<VaultKey> {
+fn read_key(context: &Context, given: Zeroizing<String>) -> Result<VaultKey> {
     let mut line = given;
     if line.as_str() == "-" {
-        line = Zeroizing::new(String::new());
-        let read = io::stdin().lock().take(KEY_TEXT).read_to_string(&mut line);
+        // With room for all of it: growing would leave a copy behind.
+        line = Zeroizing::new(String::with_capacity(2 * KEY_TEXT));
+        let read = io::stdin().lock().take(KEY_TEXT as u64).read_to_string(&mut line);
         read.map_err(CliError::file("read", "standard input"))?;
+    } else if env::args().any(|argument| argument.contains(line.as_str())) {
+        context.tell(
+            "note: other users of this machine can see a key among the arguments of a command; \
+             `--key -` reads it from standard input",
+        );
     }
     Ok(VaultKey::parse(&line).map_err(VaultError::from)?)
 }

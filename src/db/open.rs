@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     time::{Duration, Instant},
 };
@@ -52,7 +53,7 @@ pub(super) fn create(vault: &Path, folder: &Path) -> Result<(), DbError> {
 /// Keeps the journals as the unclean stop left them: opening cuts off what it can't read.
 pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> {
     let copies = vault.join("journals");
-    fs::create_dir_all(&copies).map_err(io("create", &copies))?;
+    create_private(&copies).map_err(io("create", &copies))?;
     let mut numbers: Vec<u64> = fs::read_dir(&copies)
         .map_err(io("read", &copies))?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -74,7 +75,7 @@ pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> 
 }
 
 fn copy_into(copy: &Path, folder: &Path) -> Result<(), DbError> {
-    fs::create_dir_all(copy).map_err(io("create", copy))?;
+    create_private(copy).map_err(io("create", copy))?;
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
         let path = entry.map_err(io("read", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "jnl")
@@ -86,12 +87,34 @@ fn copy_into(copy: &Path, folder: &Path) -> Result<(), DbError> {
     Ok(())
 }
 
+fn create_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes an empty file for its owner alone, or empties it.
+pub(super) fn mark(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map(drop)
+}
+
+/// Closes to others what the engine made: it leaves modes to the umask, which may be any.
+pub(super) fn close_to_others(folder: &Path) {
+    for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        let mode = metadata.permissions().mode();
+        if mode & 0o077 != 0 && !metadata.is_symlink() {
+            // One that is gone meanwhile needs no mode. Around all of them is a folder that is closed.
+            let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode & !0o077));
+        }
+    }
+}
+
 pub(super) fn lock(path: &Path, patience: Duration) -> Result<File, DbError> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(path)
         .map_err(io("open", path))?;
     let started = Instant::now();

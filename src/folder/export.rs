@@ -11,7 +11,7 @@ use super::{
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::{At, is_plain},
     place::{Places, safe, safe_note, titled},
-    write::{self, There, look},
+    write::{self, There, file_at, look},
 };
 use crate::{
     id::{ImageId, NoteId},
@@ -53,10 +53,12 @@ pub(super) fn run(
         places: Places::default(),
         wiki: HashMap::new(),
         images: BTreeMap::new(),
+        files: HashMap::new(),
         bookmarks,
         report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
     };
     let placed = export.place(notes);
+    export.settle_known(&placed);
     for group in placed.chunks(GROUP) {
         for (note, place) in group {
             export.note(note, place)?;
@@ -87,6 +89,9 @@ struct Export<'a> {
     wiki: HashMap<String, ImageId>,
     /// The images that are in the folder now, or could not be written, by their places.
     images: BTreeMap<String, bool>,
+    /// The files that were written or found to be as they should, and their places: where the disk does
+    /// not tell `A.md` from `a.md`, the second has to go elsewhere.
+    files: HashMap<(u64, u64), String>,
     bookmarks: Bookmarks,
     report: Exported,
 }
@@ -129,7 +134,40 @@ impl Export<'_> {
         placed
     }
 
+    /// Whether the file at `place` is the one at another place of this export.
+    fn is_taken(&self, place: &str) -> bool {
+        let there = file_at(&self.folder.join(place)).and_then(|file| self.files.get(&file));
+        there.is_some_and(|other| other != place)
+    }
+
+    /// Whoever has a file keeps it, in whatever order they come.
+    fn settle_known(&mut self, placed: &[(Listed, String)]) {
+        let seen = &self.bookmarks.notes;
+        let owns = |(note, place): &&(Listed, String)| {
+            seen.get(place).is_some_and(|seen| seen.note == note.note)
+        };
+        let notes = placed.iter().filter(owns).map(|(_, place)| place.clone());
+        let known: Vec<String> = notes.chain(self.bookmarks.images.keys().cloned()).collect();
+        for place in known {
+            self.settle(&place);
+        }
+    }
+
+    /// Remembers that the file at `place` is there for good.
+    fn settle(&mut self, place: &str) {
+        if let Some(file) = file_at(&self.folder.join(place)) {
+            self.files.insert(file, place.to_owned());
+        }
+    }
+
     fn note(&mut self, listed: &Listed, place: &str) -> Result<(), VaultError> {
+        let mut place = place;
+        let other;
+        if self.is_taken(place) {
+            other = self.places.note(place, &tag(listed.note));
+            self.report.renamed.push(Renamed { from: place.to_owned(), to: other.clone() });
+            place = &other;
+        }
         let reading = self.vault.read(listed.note, None)?;
         let (text, images) = self.text(listed, &reading, place)?;
         let hash = blake3::hash(text.as_bytes());
@@ -157,6 +195,7 @@ impl Export<'_> {
             }
             self.report.written += 1;
         }
+        self.settle(place);
         self.report.notes += 1;
         let seen = Seen { note: listed.note, heads: reading.heads, blake3, images };
         self.bookmarks.notes.insert(place.to_owned(), seen);
@@ -225,7 +264,11 @@ impl Export<'_> {
         let wanted = at.wanted();
         let own = wanted.as_deref().and_then(safe);
         let own = own.unwrap_or_else(|| at.beside(extension));
-        let place = self.places.image(&own, embed.image);
+        let mut place = self.places.image(&own, embed.image);
+        if self.is_taken(&place) {
+            self.places.retire(&place);
+            place = self.places.image(&own, embed.image);
+        }
         if !self.image(at, &place)? {
             return Ok(shown(embed.name.clone(), None));
         }
@@ -271,6 +314,9 @@ impl Export<'_> {
             return Ok(*there);
         }
         let there = self.write_image(at, place)?;
+        if there {
+            self.settle(place);
+        }
         self.images.insert(place.to_owned(), there);
         self.report.images += u64::from(there);
         Ok(there)

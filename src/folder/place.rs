@@ -125,6 +125,11 @@ impl Places {
         place
     }
 
+    /// Gives a place up that turned out to be another's; nobody else gets it.
+    pub(super) fn retire(&mut self, place: &str) {
+        self.images.remove(place);
+    }
+
     /// The image at a place.
     pub(super) fn image_at(&self, place: &str) -> Option<ImageId> {
         self.images.get(place).copied()

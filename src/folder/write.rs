@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, Permissions},
     io::{self, ErrorKind, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -71,6 +71,9 @@ pub(super) fn look(folder: &Path, place: &str) -> Result<There, VaultError> {
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) if error.kind() == ErrorKind::InvalidFilename => {
+                return Ok(There::Blocked("its name is too long for this disk"));
+            }
             Err(error) => return Err(failed("read", path)(error)),
         };
         if metadata.as_ref().is_some_and(fs::Metadata::is_symlink) {
@@ -82,13 +85,24 @@ pub(super) fn look(folder: &Path, place: &str) -> Result<There, VaultError> {
             (Some(_), true) => return Ok(There::Blocked("a file is where its folder would be")),
             (None, false) => return Ok(There::Nothing(path)),
             (Some(metadata), false) if metadata.is_file() => {
-                let hash = hash(&path).map_err(failed("read", &path))?;
-                return Ok(There::File(path, hash));
+                return match hash(&path) {
+                    Ok(hash) => Ok(There::File(path, hash)),
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                        Ok(There::Blocked("a file that can't be read is there"))
+                    }
+                    Err(error) => Err(failed("read", path)(error)),
+                };
             }
             (Some(_), false) => return Ok(There::Blocked("something else is there")),
         }
     }
     Ok(There::Blocked("it has no name"))
+}
+
+/// Which file of its disk is at a path, if one is: two names of one file are one place.
+pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// The hash of a file.

@@ -40,6 +40,8 @@ pub struct Object {
     pub media_type: Option<String>,
     /// What the one who put it wants caches to be told.
     pub cache_control: Option<String>,
+    /// What the one who put it wants browsers to do with it.
+    pub content_disposition: Option<String>,
     /// The entity tag, without its quotes.
     pub tag: String,
     /// When it was put.
@@ -70,6 +72,7 @@ pub(super) struct Multipart {
     name: String,
     media_type: Option<String>,
     cache_control: Option<String>,
+    content_disposition: Option<String>,
     parts: BTreeMap<i32, Bytes>,
 }
 
@@ -160,6 +163,7 @@ impl S3 for Service {
             bytes,
             media_type: input.content_type,
             cache_control: input.cache_control,
+            content_disposition: input.content_disposition,
             tag: tag.clone(),
             modified: self.0.clock.now(),
         };
@@ -193,6 +197,7 @@ impl S3 for Service {
             content_range,
             content_type: object.media_type,
             cache_control: object.cache_control,
+            content_disposition: object.content_disposition,
             e_tag: Some(ETag::Strong(object.tag)),
             last_modified: Some(when(object.modified)),
             accept_ranges: Some("bytes".to_owned()),
@@ -209,6 +214,7 @@ impl S3 for Service {
             content_length: Some(length(object.bytes.len())),
             content_type: object.media_type,
             cache_control: object.cache_control,
+            content_disposition: object.content_disposition,
             e_tag: Some(ETag::Strong(object.tag)),
             last_modified: Some(when(object.modified)),
             accept_ranges: Some("bytes".to_owned()),
@@ -284,6 +290,7 @@ impl S3 for Service {
             name: input.key.clone(),
             media_type: input.content_type,
             cache_control: input.cache_control,
+            content_disposition: input.content_disposition,
             parts: BTreeMap::new(),
         };
         self.0.lock().uploads.insert(id.clone(), upload);
@@ -339,6 +346,7 @@ impl S3 for Service {
             bytes,
             media_type: upload.media_type.clone(),
             cache_control: upload.cache_control.clone(),
+            content_disposition: upload.content_disposition.clone(),
             tag: tag.clone(),
             modified: self.0.clock.now(),
         };

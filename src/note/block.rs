@@ -1,47 +1,90 @@
 //! Embeds as Automerge's block markers, which stand in a text one unit wide.
 
 use automerge::{
-    ObjId, ObjType, ScalarValue, Span, hydrate,
+    Automerge, AutomergeError, ChangeHash, ObjId, ObjType, Prop, ReadDoc as _, Value,
     transaction::{Transactable, Transaction},
 };
 
 use super::{
     document::NoteError,
     edit::Splice,
-    embed::{Body, Embed, Piece},
+    embed::{Body, Embed, FOREIGN, Piece},
 };
 
 const SRC: &str = "blake3:";
 
-/// The body that a text holds.
-pub(super) fn body_of(spans: impl Iterator<Item = Span>) -> Body {
-    let mut body = Body::default();
-    for span in spans {
-        body.push(match span {
-            Span::Text { text, .. } => Piece::Text(text),
-            Span::Block(block) => embed_of(&block).map_or(Piece::Foreign, Piece::Embed),
-        });
-    }
-    body
+/// A document as it was at some heads, or as it is.
+///
+/// Blocks are read value by value: Automerge's own `spans` reads all that a block holds, and goes as
+/// deep as whoever made it had it nested, to the end of the stack.
+pub(super) struct Seen<'a> {
+    pub(super) document: &'a Automerge,
+    pub(super) heads: Option<Vec<ChangeHash>>,
 }
 
-fn embed_of(block: &hydrate::Map) -> Option<Embed> {
-    if text_of(block, "type")? != "image" {
-        return None;
+impl Seen<'_> {
+    /// The body that a text holds.
+    pub(super) fn body(&self, text: &ObjId) -> Result<Body, AutomergeError> {
+        let content = self.text(text)?;
+        let (mut body, mut at) = (Body::default(), 0);
+        for (index, run) in content.split(FOREIGN).enumerate() {
+            if index > 0 {
+                // A person may have written this character, too.
+                body.push(match self.get(text, at)? {
+                    Some((Value::Object(ObjType::Map), block)) => {
+                        self.embed(&block)?.map_or(Piece::Foreign, Piece::Embed)
+                    }
+                    Some((Value::Object(_), _)) => Piece::Foreign,
+                    _ => Piece::Text(FOREIGN.into()),
+                });
+                at += 1;
+            }
+            body.push_text(run);
+            at += run.chars().count();
+        }
+        Ok(body)
     }
-    let hydrate::Value::Map(attributes) = block.get("attrs")? else { return None };
-    Some(Embed {
-        image: text_of(attributes, "src")?.strip_prefix(SRC)?.parse().ok()?,
-        name: text_of(attributes, "name")?,
-        path: text_of(attributes, "path"),
-    })
-}
 
-fn text_of(map: &hydrate::Map, key: &str) -> Option<String> {
-    match map.get(key)? {
-        hydrate::Value::Scalar(ScalarValue::Str(text)) => Some(text.to_string()),
-        hydrate::Value::Text(text) => Some(text.to_string()),
-        _ => None,
+    fn embed(&self, block: &ObjId) -> Result<Option<Embed>, AutomergeError> {
+        if self.string(block, "type")?.as_deref() != Some("image") {
+            return Ok(None);
+        }
+        let Some((Value::Object(ObjType::Map), attributes)) = self.get(block, "attrs")? else {
+            return Ok(None);
+        };
+        let src = self.string(&attributes, "src")?;
+        let image = src.and_then(|src| src.strip_prefix(SRC)?.parse().ok());
+        let (Some(image), Some(name)) = (image, self.string(&attributes, "name")?) else {
+            return Ok(None);
+        };
+        Ok(Some(Embed { image, name, path: self.string(&attributes, "path")? }))
+    }
+
+    /// A text, however its author's Automerge wrote it.
+    fn string(&self, object: &ObjId, key: &str) -> Result<Option<String>, AutomergeError> {
+        match self.get(object, key)? {
+            Some((Value::Scalar(value), _)) => Ok(value.as_str().map(str::to_owned)),
+            Some((Value::Object(ObjType::Text), text)) => self.text(&text).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn get(
+        &self,
+        object: &ObjId,
+        property: impl Into<Prop>,
+    ) -> Result<Option<(Value<'_>, ObjId)>, AutomergeError> {
+        match &self.heads {
+            Some(heads) => self.document.get_at(object, property, heads),
+            None => self.document.get(object, property),
+        }
+    }
+
+    fn text(&self, object: &ObjId) -> Result<String, AutomergeError> {
+        match &self.heads {
+            Some(heads) => self.document.text_at(object, heads),
+            None => self.document.text(object),
+        }
     }
 }
 

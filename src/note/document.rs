@@ -9,7 +9,7 @@ use automerge::{
 };
 
 use super::{
-    block::{body_of, splice},
+    block::{Seen, splice},
     edit::splices,
     embed::Body,
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
@@ -191,7 +191,8 @@ impl Note {
     #[must_use]
     #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]
     pub fn body(&self) -> Body {
-        body_of(self.document.spans(&self.body).expect("a note has a body"))
+        let seen = Seen { document: &self.document, heads: None };
+        seen.body(&self.body).expect("a note has a body")
     }
 
     /// Its body as it was.
@@ -200,8 +201,8 @@ impl Note {
     ///
     /// [`NoteError::UnknownHeads`] where that version is not here.
     pub fn body_at(&self, heads: &Heads) -> Result<Body, NoteError> {
-        let native = self.known(heads)?;
-        Ok(body_of(self.document.spans_at(&self.body, &native)?))
+        let seen = Seen { document: &self.document, heads: Some(self.known(heads)?) };
+        Ok(seen.body(&self.body)?)
     }
 
     /// Where a folder keeps it.

@@ -8,18 +8,23 @@ use automerge::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::document::{IMAGES, NoteError, actor_of};
+use super::{
+    bounds::longest_column,
+    document::{IMAGES, NoteError, actor_of},
+};
 use crate::{
     clock::Timestamp,
     id::{ChangeHash, NoteId, ParseIdError},
 };
 
 /// The longest change that is read, in bytes.
-const LONGEST: usize = 64 << 20;
+pub(super) const LONGEST: usize = 64 << 20;
 /// The longest compressed change that is read, in bytes: it may unfold to a thousand times as much.
 const LONGEST_COMPRESSED: usize = 64 << 10;
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
-const COMPRESSED: u8 = 2;
+pub(super) const COMPRESSED: u8 = 2;
+/// The most operations that a change may have: enough to replace all of the largest note.
+const MOST_OPERATIONS: u64 = 1 << 25;
 
 /// One Automerge change, as it is logged and exchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +144,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<automerge::Change, NoteError> {
     let longest = if kind == Some(COMPRESSED) { LONGEST_COMPRESSED } else { LONGEST };
     if bytes.get(..4) != Some(&MAGIC) || bytes.len() > longest {
         return Err(NoteError::Damaged { reason: "it is no change, or too long a one".to_owned() });
+    }
+    if longest_column(bytes).is_none_or(|length| length > MOST_OPERATIONS) {
+        let reason = "it is no change, or has far too many operations".to_owned();
+        return Err(NoteError::Damaged { reason });
     }
     let change =
         guarded(|| automerge::Change::from_bytes(bytes.to_vec()).map_err(NoteError::damaged))?;

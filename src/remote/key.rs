@@ -66,6 +66,16 @@ impl Key {
         }
     }
 
+    /// What browsers are told to do with the object where somebody opens it by itself. An SVG may carry
+    /// scripts, and a page that shows it as an image runs none of them; so it is no page of its own.
+    #[must_use]
+    pub const fn content_disposition(&self) -> Option<&'static str> {
+        match self {
+            Self::Image { media_type: MediaType::Svg, .. } => Some("attachment"),
+            _ => None,
+        }
+    }
+
     /// Whether the name determines the bytes, so that putting them again changes nothing.
     #[must_use]
     pub const fn is_immutable(&self) -> bool {

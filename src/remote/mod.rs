@@ -184,6 +184,8 @@ pub struct Listed {
 
 /// The most keys that [`RemoteExt::list_all`] gathers: no honest vault comes near it.
 const MOST_KEYS: usize = 4_000_000;
+/// The most pages that it asks for, since pages may be empty of keys and yet go on.
+const MOST_PAGES: usize = 20_000;
 
 /// Comforts on top of the five calls.
 #[async_trait]
@@ -238,16 +240,17 @@ impl<R: Remote + ?Sized> RemoteExt for R {
     ) -> Result<Vec<Listed>, RemoteError> {
         let mut keys = Vec::new();
         let mut after = after;
-        loop {
+        for _ in 0..MOST_PAGES {
             let page = self.list(prefix, after.as_ref()).await?;
             keys.extend(page.keys);
-            if page.next.is_some() && (page.next <= after || keys.len() > MOST_KEYS) {
-                return Err(RemoteError::Damaged { what: "a listing does not end".to_owned() });
-            }
-            after = page.next;
-            if after.is_none() {
+            if page.next.is_none() {
                 return Ok(keys);
             }
+            if page.next <= after || keys.len() > MOST_KEYS {
+                break;
+            }
+            after = page.next;
         }
+        Err(RemoteError::Damaged { what: "a listing does not end".to_owned() })
     }
 }

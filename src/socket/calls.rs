@@ -293,6 +293,9 @@ calls! {
     "verify" Verify {
         /// A remote to check too.
         remote: Option<RemoteName>,
+        /// Whether every image there is read, rather than asked for its size.
+        #[serde(default)]
+        images: bool,
         /// Whether what is damaged or gone is to be put or fetched again by the next sync.
         repair: bool,
     } -> Verified, |self, vault, _tell| {
@@ -306,6 +309,9 @@ calls! {
             let (name, options) = vault.remote(Some(name))?;
             let remote = connect(&name, &options, 2).await?;
             vault.verify_remote(&name, &*remote, repair, &mut found).await?;
+            if self.images {
+                vault.verify_remote_images(&name, &*remote, repair, &mut found).await?;
+            }
         }
         Ok(Verified { given_up, found })
     };

@@ -1,7 +1,7 @@
 //! A sync: pull, push notes, upload, swap, push the swaps, fetch. Each step goes on where it was cut
 //! off, because each only looks at what the projections show.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     db::Durability,
     event::RemoteName,
-    id::ImageId,
+    id::{DeviceId, ImageId},
     remote::{Counted, Key, Remote, RemoteError, Requests},
     upload::PARALLEL,
 };
@@ -64,8 +64,11 @@ pub struct SyncReport {
     pub linked: u64,
     /// What the remote was asked.
     pub requests: Requests,
-    /// What could not be read, and was passed over.
+    /// What could not be read, and was passed over, or is not as it was.
     pub problems: Vec<String>,
+    /// What was announced and is not there yet, as where files come in any order: no problem, unless it
+    /// stays.
+    pub awaited: Vec<String>,
 }
 
 /// Segments that went one way.
@@ -127,6 +130,9 @@ pub(super) struct Memory {
     pub(super) pulse_owed: bool,
     /// Images that are wanted have not been asked for since the pulse changed.
     pub(super) fetch_owed: bool,
+    /// The last segment of each device that its head named and that was read: it never names an earlier
+    /// one again.
+    pub(super) heads: BTreeMap<DeviceId, u64>,
 }
 
 /// One sync with one remote.
@@ -157,7 +163,7 @@ impl Vault {
         options: &SyncOptions,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<SyncReport, VaultError> {
-        let _one_at_a_time = self.0.exchanging.lock().await;
+        let _one_at_a_time = self.exchange().await;
         self.remote(Some(name))?;
         let mut session = Session {
             vault: self,
@@ -239,8 +245,8 @@ impl SyncReport {
     /// Whether nothing went either way.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        let requests = Requests::default();
-        Self { requests, ..self.clone() } == Self::default()
+        let (requests, awaited) = (Requests::default(), Vec::new());
+        Self { requests, awaited, ..self.clone() } == Self::default()
     }
 }
 

@@ -14,6 +14,7 @@
 //!
 //! What is here blocks and knows no runtime, except for [`Vault::sync`] and what it calls.
 
+mod audit;
 mod batch;
 mod cache;
 mod error;
@@ -33,14 +34,12 @@ use std::{
     collections::HashSet,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-#[cfg(feature = "socket")]
-pub(crate) use self::error::chain;
 pub(crate) use self::open::io;
 pub use self::{
-    error::VaultError,
+    error::{VaultError, chain},
     exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
     notes::{AttachedImage, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
@@ -82,8 +81,14 @@ struct Inner {
     /// The last event; whoever follows the log waits for it.
     appended: tokio::sync::watch::Sender<Seq>,
     /// One exchange with a remote at a time.
-    exchanging: tokio::sync::Mutex<()>,
+    exchanging: Arc<tokio::sync::Mutex<()>>,
+    /// The one that is under way.
+    exchange: Mutex<Weak<Exchange>>,
 }
+
+/// Held by an exchange with a remote, and by whatever it left running on another thread: a sync that is
+/// dropped half-way goes on there to the end of its append.
+type Exchange = tokio::sync::OwnedMutexGuard<()>;
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,6 +192,13 @@ impl Vault {
         self.append(events.into_iter().map(|event| (Origin::Here, event)), None).map(drop)
     }
 
+    /// Waits for its turn to exchange something with a remote.
+    async fn exchange(&self) -> Arc<Exchange> {
+        let held = Arc::new(Arc::clone(&self.0.exchanging).lock_owned().await);
+        *lock(&self.0.exchange) = Arc::downgrade(&held);
+        held
+    }
+
     /// Runs what blocks where it may.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -196,7 +208,12 @@ impl Vault {
             return work(self);
         }
         let vault = self.clone();
-        match tokio::task::spawn_blocking(move || work(&vault)).await {
+        let exchange = lock(&self.0.exchange).upgrade();
+        let work = move || {
+            let _until_done = exchange;
+            work(&vault)
+        };
+        match tokio::task::spawn_blocking(work).await {
             Ok(result) => result,
             Err(error) => Err(VaultError::Interrupted(error.to_string())),
         }

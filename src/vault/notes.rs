@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -427,11 +428,18 @@ fn check_length(source: &str) -> Result<(), VaultError> {
 ///
 /// [`VaultError::NotText`] or [`VaultError::TooLong`] where it can't be one.
 pub fn read_source(path: &Path) -> Result<String, VaultError> {
-    let bytes = fs::metadata(path).map_err(io("read", path))?.len();
-    if bytes > NOTE_LIMIT {
-        return Err(VaultError::TooLong { bytes, limit: NOTE_LIMIT });
+    let long = |bytes| Err(VaultError::TooLong { bytes, limit: NOTE_LIMIT });
+    let file = fs::File::open(path).map_err(io("read", path))?;
+    let said = file.metadata().map_err(io("read", path))?.len();
+    if said > NOTE_LIMIT {
+        return long(said);
     }
-    let bytes = fs::read(path).map_err(io("read", path))?;
+    // Pipes and devices say nothing of how much they have, and some of them never end.
+    let mut bytes = Vec::new();
+    file.take(NOTE_LIMIT + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
+    if bytes.len() as u64 > NOTE_LIMIT {
+        return long(bytes.len() as u64);
+    }
     String::from_utf8(bytes).map_err(|_| VaultError::NotText(path.to_path_buf()))
 }
 

@@ -91,6 +91,7 @@ impl Vault {
         if !path.is_file() {
             return Err(VaultError::NoVault(folder.to_path_buf()));
         }
+        close_to_others(folder);
         let file = VaultFile::from_bytes(&read_small(&path)?).map_err(|error| match error {
             VaultFileError::Newer { format } => {
                 VaultError::Newer { path: folder.to_path_buf(), format }
@@ -139,7 +140,8 @@ fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, Vau
         notes: Mutex::new(Cache::default()),
         in_flight: Mutex::new(HashSet::new()),
         appended,
-        exchanging: tokio::sync::Mutex::new(()),
+        exchanging: Arc::default(),
+        exchange: Mutex::default(),
     }));
     if let Some(lost) = lost {
         // Numbers of events are about to be used again, so what was pushed under this id can't be
@@ -193,11 +195,23 @@ fn prepare(folder: &Path) -> Result<(), VaultError> {
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
         names.push(entry.map_err(io("read", folder))?.file_name());
     }
-    let ours = ["db", "db.new", "head", "images", "journals", "key", "lock", "open", "tmp"];
+    let ours = [
+        "db",
+        "db.new",
+        "head",
+        "images",
+        "journals",
+        "key",
+        "key.new",
+        "lock",
+        "open",
+        "tmp",
+        "vault.new",
+    ];
     if !names.iter().all(|name| ours.iter().any(|our| name == our)) {
         return Err(VaultError::NotEmpty(folder.to_path_buf()));
     }
-    for name in ["db", "db.new", "head", "open"] {
+    for name in ["db", "db.new", "head", "key.new", "open", "vault.new"] {
         let path = folder.join(name);
         if path.is_dir() {
             fs::remove_dir_all(&path).map_err(io("clear away", &path))?;
@@ -223,10 +237,27 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), VaultError>
     Ok(path.parent().map_or(Ok(()), sync_folder)?)
 }
 
+/// Closes the folder and the key to others, should a copy or a backup have opened them.
+fn close_to_others(folder: &Path) {
+    for path in [folder.to_path_buf(), folder.join(KEY_FILE)] {
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode == mode & 0o700 {
+            continue;
+        }
+        tracing::warn!(path = %path.display(), "was open to others on this machine; closing it");
+        // A disk without modes is no reason not to open what is on it.
+        if let Err(error) = fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o700)) {
+            tracing::warn!(path = %path.display(), %error, "could not be closed to others");
+        }
+    }
+}
+
 fn read_small(path: &Path) -> Result<Vec<u8>, VaultError> {
     use std::io::Read as _;
     let file = fs::File::open(path).map_err(io("open", path))?;
-    let mut bytes = Vec::new();
+    // With room for a key: growing would leave a copy of it behind.
+    let mut bytes = Vec::with_capacity(1024);
     file.take(SMALL_FILE).read_to_end(&mut bytes).map_err(io("read", path))?;
     Ok(bytes)
 }

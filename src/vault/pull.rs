@@ -1,6 +1,6 @@
 //! Reading what other devices put on a remote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -83,6 +83,7 @@ impl Session<'_> {
     /// begins anew under a new id.
     async fn reset(&mut self, reason: ResetReason) -> Result<(), VaultError> {
         self.again = true;
+        self.memory.heads.clear();
         tracing::warn!(remote = %self.name, ?reason, "the remote has lost what it had confirmed");
         let remote = self.name.clone();
         let work = move |vault: &Vault| {
@@ -98,7 +99,14 @@ impl Session<'_> {
         let (heads, unreadable) = self.heads().await?;
         complete &= unreadable.is_empty();
         let mut known = self.known_chains()?;
-        known.retain(|device, _| !unreadable.contains(device));
+        if known.values().all(|chain| chain.seq == 0) {
+            // Whoever joins knows nobody: a device whose head is gone must not be passed over.
+            for device in self.devices_with_segments().await? {
+                known.entry(device).or_default();
+            }
+        }
+        // One whose head can't be read is read all the same: its segments stand for themselves.
+        self.report.awaited.clear();
         for reading in sync::readings(&heads, &known) {
             match self.read_device(reading).await? {
                 Read::All => {}
@@ -110,7 +118,45 @@ impl Session<'_> {
                 }
             }
         }
+        let unreadable = |device: &DeviceId| unreadable.contains(device);
+        self.compare_heads(&heads, unreadable)?;
         Ok(complete)
+    }
+
+    /// The devices of which the remote holds segments, as their names say.
+    async fn devices_with_segments(&self) -> Result<BTreeSet<DeviceId>, VaultError> {
+        let listed = self.remote.list_all(&Prefix::Logs, None).await.map_err(self.error())?;
+        let devices = listed.into_iter().filter_map(|listed| match listed.key {
+            Key::Segment { device, .. } => Some(device),
+            _ => None,
+        });
+        Ok(devices.collect())
+    }
+
+    /// Notices heads that went back, or are gone, though what they had named is there.
+    fn compare_heads(
+        &mut self,
+        heads: &BTreeMap<DeviceId, Head>,
+        unreadable: impl Fn(&DeviceId) -> bool,
+    ) -> Result<(), VaultError> {
+        let known = self.known_chains()?;
+        let before = std::mem::take(&mut self.memory.heads);
+        for (device, before) in &before {
+            let now = heads.get(device).map(|head| head.seq);
+            if now < Some(*before) && !unreadable(device) {
+                let (device, before) = (*device, *before);
+                self.problem(&HeadWentBack { device, before, now });
+            }
+        }
+        self.memory.heads = before.into_iter().filter(|(device, _)| unreadable(device)).collect();
+        for (device, head) in heads {
+            let read = known.get(device).map_or(0, |chain| chain.seq);
+            let seq = head.seq.min(read);
+            if seq > 0 {
+                self.memory.heads.insert(*device, seq);
+            }
+        }
+        Ok(())
     }
 
     /// The heads on the remote, and whose could not be read.
@@ -129,8 +175,13 @@ impl Session<'_> {
         for (device, bytes) in got {
             let bytes = match bytes {
                 Ok(bytes) => bytes,
-                Err(RemoteError::Oversized { .. } | RemoteError::NotFound { .. }) => {
+                Err(RemoteError::NotFound { .. }) => {
                     unreadable.push(device);
+                    continue;
+                }
+                Err(error @ RemoteError::Oversized { .. }) => {
+                    unreadable.push(device);
+                    self.problem(&error);
                     continue;
                 }
                 Err(error) => return Err(self.error()(error)),
@@ -206,8 +257,17 @@ impl Session<'_> {
             }
             (self.progress)(Progress::Pulled);
         }
+        if chain.seq >= head {
+            return Ok(Read::All);
+        }
         // Where files arrive in any order, a head may be here before what it names.
-        Ok(if chain.seq < head { Read::Part } else { Read::All })
+        let name = devices::name(self.vault.db(), device)?;
+        self.report.awaited.push(format!(
+            "device {} ({name}) says that it put segment {head}, and the remote shows {} so far",
+            device.short(),
+            chain.seq,
+        ));
+        Ok(Read::Part)
     }
 
     /// Takes in one segment. Gives whether it could be read and follows the one before it.
@@ -260,6 +320,19 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// A head that names less than it did: nobody takes back what they pushed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the head of device {} named segment {before}, and {}: the remote shows an old one in its place, or has lost it",
+    device.short(),
+    now.map_or_else(|| "is gone now".to_owned(), |now| format!("names segment {now} now"))
+)]
+struct HeadWentBack {
+    device: DeviceId,
+    before: u64,
+    now: Option<u64>,
 }
 
 /// A segment that does not follow those that were read: the remote lost, reordered or made up one.

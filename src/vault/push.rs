@@ -12,7 +12,7 @@ use crate::{
     event::{Event, RenewReason},
     id::{DeviceId, SegmentHash, Seq},
     projection::receipts,
-    remote::{After, Key, Prefix, Remote as _, RemoteExt as _},
+    remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
     sync::{self, Cut},
 };
@@ -96,13 +96,30 @@ impl Session<'_> {
     ) -> Result<bool, VaultError> {
         let after = After::before_segment(device, first);
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
-        for listed in listed.map_err(self.error())? {
+        let listed = listed.map_err(self.error())?;
+        for ready in ready {
+            let key = Key::Segment { device, seq: ready.seq, hash: ready.sealed.hash };
+            let shown = listed.iter().find(|listed| listed.key == key);
+            // There is no receipt for what the remote only says that it took.
+            if shown.is_none_or(|shown| shown.size != ready.sealed.bytes.len() as u64) {
+                let what = format!("it took `{key}` and does not show it whole");
+                return Err(self.error()(RemoteError::Damaged { what }));
+            }
+        }
+        for listed in listed {
             let Key::Segment { seq, hash, .. } = listed.key else { continue };
             if ready.iter().any(|ready| ready.seq == seq && ready.sealed.hash == hash) {
                 continue;
             }
-            let bytes = self.remote.get_bytes(&listed.key, segment::LIMIT as u64).await;
-            let bytes = bytes.map_err(self.error())?;
+            let bytes = match self.remote.get_bytes(&listed.key, segment::LIMIT as u64).await {
+                Ok(bytes) => bytes,
+                // No segment of ours, and none of a twin that anybody could read.
+                Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
+                    self.problem(&error);
+                    continue;
+                }
+                Err(error) => return Err(self.error()(error)),
+            };
             let opened = Segment::open(&self.vault.0.sealer, device, seq, hash, &bytes);
             let segment = match opened {
                 Ok(segment) => segment,

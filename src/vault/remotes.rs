@@ -90,7 +90,7 @@ impl Vault {
         options: RemoteOptions,
         remote: Arc<dyn Remote>,
     ) -> Result<(), VaultError> {
-        let _no_sync = self.0.exchanging.lock().await;
+        let _no_sync = self.exchange().await;
         if let Ok(Location::Dir(path)) = options.url.parse() {
             self.refuse_inside(&path)?;
         }

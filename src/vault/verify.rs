@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
     time::Duration,
 };
 
@@ -46,7 +48,7 @@ pub struct Finding {
 }
 
 impl Verification {
-    fn find(&mut self, what: impl Into<String>, problem: impl std::fmt::Display) {
+    pub(super) fn find(&mut self, what: impl Into<String>, problem: impl std::fmt::Display) {
         self.findings.push(Finding { what: what.into(), problem: problem.to_string() });
     }
 }
@@ -103,6 +105,7 @@ impl Vault {
         let tmp = self.0.folder.join("tmp");
         let folder = tempfile::Builder::new()
             .prefix("verify-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(&tmp)
             .map_err(super::open::io("create a folder in", tmp))?;
         let replay = Db::open(folder.path(), Duration::ZERO)?;
@@ -215,17 +218,19 @@ impl Vault {
             if !record.local {
                 continue;
             }
-            let is_gone = match self.0.images.verified(image, record.media_type) {
-                Ok(_) => false,
-                Err(ImageError::Missing { .. }) => true,
-                Err(ImageError::Damaged { .. }) => self.is_uploaded(image)?,
+            let recorded = match self.0.images.verified(image, record.media_type) {
+                Ok(_) => continue,
+                Err(ImageError::Missing { .. }) => self.record([Event::ImageEvicted { image }]),
+                Err(ImageError::Damaged { .. }) => self.record_evicted(image),
                 Err(error) => return Err(error.into()),
             };
-            if is_gone {
-                self.record([Event::ImageEvicted { image }])?;
-                self.0.images.remove(image, record.media_type)?;
-                given_up.push(image);
+            match recorded {
+                Ok(()) => {}
+                Err(VaultError::OnlyCopy(_)) => continue,
+                Err(error) => return Err(error),
             }
+            self.0.images.remove(image, record.media_type)?;
+            given_up.push(image);
         }
         Ok(given_up)
     }
@@ -265,7 +270,9 @@ impl Vault {
             }
         }
         let mut events = Vec::new();
-        if repair && found.findings.len() > before {
+        let repair_log = repair && found.findings.len() > before;
+        self.verify_heads(name, remote, repair, found).await?;
+        if repair_log {
             events.push(Event::RemoteReset {
                 remote: name.clone(),
                 reason: ResetReason::SegmentGone,

@@ -13,6 +13,7 @@ use aws_sdk_s3::{
     },
 };
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use zeroize::Zeroizing;
 
 use super::RemoteError;
 
@@ -77,13 +78,13 @@ pub enum S3Credentials {
     },
 }
 
-/// A text that nothing shows.
+/// A text that nothing shows; overwritten in memory when dropped.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl From<String> for Secret {
     fn from(secret: String) -> Self {
-        Self(secret)
+        Self(Zeroizing::new(secret))
     }
 }
 
@@ -104,7 +105,7 @@ pub(super) async fn client(options: &S3Options) -> Result<Client, RemoteError> {
         S3Credentials::Key { id, secret } => Builder::new()
             .behavior_version(BehaviorVersion::latest())
             .region(region.unwrap_or_else(|| Region::new("auto")))
-            .credentials_provider(Credentials::new(id, &secret.0, None, None, "everleaf")),
+            .credentials_provider(Credentials::new(id, secret.0.as_str(), None, None, "everleaf")),
         S3Credentials::Chain { profile } => {
             let mut chain =
                 aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());

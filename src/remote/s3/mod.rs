@@ -82,6 +82,7 @@ impl S3 {
         request
             .content_type(key.content_type())
             .set_cache_control(key.cache_control().map(str::to_owned))
+            .set_content_disposition(key.content_disposition().map(str::to_owned))
             .body(body)
             .customize()
             .config_override(self.patient(size))

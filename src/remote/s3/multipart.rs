@@ -14,6 +14,7 @@ impl S3 {
             .key(self.name(key))
             .content_type(key.content_type())
             .set_cache_control(key.cache_control().map(str::to_owned))
+            .set_content_disposition(key.content_disposition().map(str::to_owned))
             .send()
             .await
             .map_err(|error| self.translate(error))?;

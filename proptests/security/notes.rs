@@ -1,0 +1,200 @@
+//! Notes that a device of the same vault made with a fault, or with malice: all that has the key.
+
+use std::{io::Write as _, sync::Arc};
+
+use automerge::{Automerge, ObjType, ROOT, ReadDoc as _, transaction::Transactable as _};
+use everleaf::{
+    event::ChangeBytes,
+    folder::{ExportOptions, export},
+    id::{DeviceId, NoteId},
+    image::MediaType,
+    note::{self, Body, Embed, Note, Piece},
+    remote::{Key, Memory, Remote},
+    segment::{Head, Item, Segment},
+};
+
+use crate::{
+    image::png,
+    vaults::hashes,
+    world::{Device, NOW},
+};
+
+/// Has a device that nobody knows push `items`, sealed as its segment 1.
+pub(super) async fn push(remote: &dyn Remote, victim: &Device, name: &str, items: Vec<Item>) {
+    let key = victim.vault().key().sealer();
+    let device = DeviceId::from_bytes([u8::try_from(name.len()).unwrap(); 16]);
+    let sealed = Segment { device, seq: 1, previous: None, items }.seal(&key).unwrap();
+    let head = Head { seq: 1, hash: Some(sealed.hash), name: name.into() };
+    let name = Key::Segment { device, seq: 1, hash: sealed.hash };
+    remote.put(&name, bytes::Bytes::from(sealed.bytes).into()).await.unwrap();
+    let head = bytes::Bytes::from(head.seal(&key, device).unwrap());
+    remote.put(&Key::Head(device), head.into()).await.unwrap();
+    remote.put(&Key::Pulse, bytes::Bytes::from_static(b"something is new").into()).await.unwrap();
+}
+
+pub(super) fn changes(note: NoteId, changes: impl IntoIterator<Item = Vec<u8>>) -> Vec<Item> {
+    let all = std::iter::once(Note::genesis(note).bytes).chain(changes);
+    all.map(|bytes| Item::Change { note, change: ChangeBytes(bytes), projector: false }).collect()
+}
+
+async fn victim() -> (Device, Arc<dyn Remote>) {
+    let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+    let victim = Device::new("laptop", 1);
+    victim.add(&remote).await;
+    victim.note("# Mine\n");
+    victim.sync(&remote).await;
+    (victim, remote)
+}
+
+/// A change that puts a block into the body, with objects in one another as deep as `depth`.
+fn nested(note: NoteId, depth: usize) -> Vec<u8> {
+    let mut document = Automerge::new();
+    document.load_incremental(&Note::genesis(note).bytes).unwrap();
+    let body = document.get(ROOT, "body").unwrap().unwrap().1;
+    let mut transaction = document.transaction();
+    let block = transaction.split_block(&body, 0).unwrap();
+    transaction.put(&block, "type", "image").unwrap();
+    let mut at = transaction.put_object(&block, "attrs", ObjType::Map).unwrap();
+    for _ in 0..depth {
+        at = transaction.put_object(&at, "attrs", ObjType::Map).unwrap();
+    }
+    transaction.splice_text(&body, 1, 0, "deep\n").unwrap();
+    let (hash, _) = transaction.commit();
+    document.get_change_by_hash(&hash.unwrap()).unwrap().raw_bytes().to_vec()
+}
+
+#[tokio::test]
+async fn objects_nested_without_end_take_no_more_stack_than_others() {
+    let (victim, remote) = victim().await;
+    let note = NoteId::from_bytes([9; 16]);
+    push(&*remote, &victim, "buggy", changes(note, [nested(note, 50_000)])).await;
+    victim.sync(&remote).await;
+    // What is no embed is shown as something foreign, and the text around it can be edited.
+    assert_eq!(victim.source(note), "\u{fffc}deep\n");
+    let heads = victim.vault().read(note, None).unwrap().heads;
+    victim.edit(note, |text| text + "and edited\n");
+    assert_eq!(victim.source(note), "\u{fffc}deep\nand edited\n");
+    let before = victim.vault().read(note, Some(&heads)).unwrap();
+    assert_eq!(before.body.source(), "\u{fffc}deep\n");
+    victim.check();
+}
+
+fn leb(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value).unwrap());
+    bytes
+}
+
+/// The data of a change that puts nothing under one key `times` times: some fifty bytes, however often.
+fn repeated(times: u64) -> Vec<u8> {
+    assert!(times < 1 << 62, "a run is a signed number");
+    // As a signed number, so with room for the sign.
+    let run = |value: &[u8]| {
+        let mut count = leb(times);
+        if count.last().unwrap() & 0x40 != 0 {
+            *count.last_mut().unwrap() |= 0x80;
+            count.push(0);
+        }
+        [count.as_slice(), value].concat()
+    };
+    // key, insert, action, kind of value, predecessors
+    let columns =
+        [(21, run(b"\x01a")), (52, leb(times)), (66, run(&[1])), (86, run(&[0])), (112, run(&[0]))];
+    let mut data = vec![0, 1, 7, 1, 1, 0, 0, 0];
+    data.extend(leb(columns.len() as u64));
+    for (kind, column) in &columns {
+        data.extend([leb(*kind), leb(column.len() as u64)].concat());
+    }
+    data.extend(columns.into_iter().flat_map(|(_, column)| column));
+    data
+}
+
+fn chunk(kind: u8, data: &[u8], checksum: [u8; 4]) -> Vec<u8> {
+    [&[0x85, 0x6f, 0x4a, 0x83], &checksum[..], &[kind], &leb(data.len() as u64), data].concat()
+}
+
+#[tokio::test]
+async fn a_change_that_says_it_is_endless_is_refused_and_blocks_nobody_else() {
+    // Few enough are read, so the form is right: all that is wrong with this one is the checksum.
+    let few = note::inspect(&chunk(1, &repeated(5), [0; 4])).unwrap_err().to_string();
+    assert!(few.contains("checksum"), "{few}");
+    let bomb = repeated(1 << 50);
+    assert!(bomb.len() < 100);
+    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    deflate.write_all(&bomb).unwrap();
+    for bytes in [chunk(1, &bomb, [0; 4]), chunk(2, &deflate.finish().unwrap(), [0; 4])] {
+        let error = note::inspect(&bytes).unwrap_err().to_string();
+        assert!(error.contains("far too many operations"), "{error}");
+    }
+
+    let (victim, remote) = victim().await;
+    let phone = Device::join("phone", 2, &victim);
+    phone.add(&remote).await;
+    let told = phone.note("# From the phone\n");
+    phone.sync(&remote).await;
+    let note = NoteId::from_bytes([9; 16]);
+    push(&*remote, &victim, "buggy", changes(note, [chunk(1, &bomb, [0; 4])])).await;
+    let report = victim.try_sync(&remote).await.unwrap();
+    assert_eq!(report.problems.len(), 1);
+    assert!(report.problems[0].contains("far too many operations"), "{:?}", report.problems);
+    assert_eq!(victim.source(told), "# From the phone\n");
+    assert_eq!(victim.vault().list().unwrap().len(), 2);
+    victim.check();
+}
+
+#[tokio::test]
+async fn places_that_a_hostile_device_names_stay_in_the_folder() {
+    let (victim, remote) = victim().await;
+    let image = victim.vault().images().ingest(&mut &png(2, 2, b"evil")[..]).unwrap();
+    let key = Key::Image { image: image.image, media_type: MediaType::Png };
+    remote.put(&key, bytes::Bytes::from(png(2, 2, b"evil")).into()).await.unwrap();
+    let mut items = vec![Item::Image {
+        image: image.image,
+        bytes: image.bytes,
+        media_type: MediaType::Png,
+        dimensions: image.dimensions,
+    }];
+    let names = [
+        "../../../escaped.png",
+        "/etc/escaped.png",
+        "..\\..\\escaped.png",
+        "C:\\escaped.png",
+        "%2e%2e%2f%2e%2e%2fescaped.png",
+        "file:///etc/escaped.png",
+        "a/\u{0}/escaped.png",
+        ".everleaf-export",
+        "nul",
+        "",
+    ];
+    for (number, name) in (1..).zip(names) {
+        let id = NoteId::from_bytes([number; 16]);
+        let mut made = Note::new(id, [number; 8]);
+        let embed = |path: Option<&str>| {
+            Piece::Embed(Embed {
+                image: image.image,
+                name: name.into(),
+                path: path.map(str::to_owned),
+            })
+        };
+        let text = |text: &str| Piece::Text(text.into());
+        let body = [text("![]("), embed(None), text(")\n![](<"), embed(Some(name)), text(">)\n")];
+        let change = made.create(Some(name), &Body::new(body), NOW).unwrap().unwrap();
+        items.extend(changes(id, [change.bytes]));
+    }
+    push(&*remote, &victim, "hostile", items).await;
+    victim.sync(&remote).await;
+    let around = tempfile::tempdir().unwrap();
+    let folder = around.path().join("a/b/c/export");
+    let report = export(victim.vault(), &folder, &ExportOptions::default(), &|_| ()).unwrap();
+    assert_eq!(report.notes, names.len() as u64 + 1);
+    assert_eq!(report.skipped, vec![]);
+    let inside = hashes(&folder).len();
+    let files = walkdir::WalkDir::new(around.path()).into_iter().map(Result::unwrap);
+    let hidden = 1;
+    assert_eq!(files.filter(|entry| entry.file_type().is_file()).count(), inside + hidden);
+    assert!(!std::path::Path::new("/etc/escaped.png").exists());
+}

@@ -1,0 +1,122 @@
+//! How much a change unfolds to, told before anything unfolds it.
+//!
+//! The columns of a change are run-length encoded, so a hundred bytes can say that something happens
+//! 2⁶³ times, and Automerge walks through all of that to check it. What decides how long it walks is
+//! the column of actions; what it gathers meanwhile are the predecessors. Both are columns of integers,
+//! whose runs are added up here without being unfolded.
+
+use std::io::Read as _;
+
+use super::history::{COMPRESSED, LONGEST};
+
+/// The magic number, the checksum and the type of a chunk.
+const START: usize = 4 + 4 + 1;
+const HASH: u64 = 32;
+
+/// The types of columns whose values are plain integers: actors, and the integers themselves.
+const INTEGERS: [u64; 2] = [1, 2];
+
+/// The most that a column of integers of a change unfolds to; `None` where it makes no sense.
+pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
+    let (start, mut rest) = chunk.split_at_checked(START)?;
+    let length = unsigned(&mut rest)?;
+    let data = take(&mut rest, length)?;
+    if start.last() == Some(&COMPRESSED) {
+        let mut inflated = Vec::new();
+        let decoder = flate2::read::DeflateDecoder::new(data);
+        decoder.take(LONGEST as u64 + 1).read_to_end(&mut inflated).ok()?;
+        return if inflated.len() > LONGEST { None } else { longest(&inflated) };
+    }
+    longest(data)
+}
+
+fn longest(mut data: &[u8]) -> Option<u64> {
+    let data = &mut data;
+    let dependencies = unsigned(data)?;
+    take(data, dependencies.checked_mul(HASH)?)?;
+    text(data)?; // The actor.
+    for _ in ["seq", "first operation", "time"] {
+        skip(data)?;
+    }
+    text(data)?; // The message.
+    for _ in 0..unsigned(data)? {
+        text(data)?; // Another actor.
+    }
+    let mut columns = Vec::new();
+    for _ in 0..unsigned(data)? {
+        columns.push((unsigned(data)?, unsigned(data)?));
+    }
+    let mut longest = 0;
+    for (kind, length) in columns {
+        let column = take(data, length)?;
+        if INTEGERS.contains(&(kind & 7)) {
+            longest = longest.max(unfolded(column)?);
+        }
+    }
+    Some(longest)
+}
+
+/// How many integers a column stands for.
+fn unfolded(mut column: &[u8]) -> Option<u64> {
+    let column = &mut column;
+    let mut total = 0_u64;
+    while !column.is_empty() {
+        let run = signed(column)?;
+        let length = match run {
+            0 => unsigned(column)?,
+            repeated @ 1.. => {
+                skip(column)?;
+                repeated.unsigned_abs()
+            }
+            literals => {
+                for _ in 0..literals.unsigned_abs() {
+                    skip(column)?;
+                }
+                literals.unsigned_abs()
+            }
+        };
+        total = total.saturating_add(length);
+    }
+    Some(total)
+}
+
+fn take<'a>(data: &mut &'a [u8], length: u64) -> Option<&'a [u8]> {
+    let (taken, rest) = data.split_at_checked(usize::try_from(length).ok()?)?;
+    *data = rest;
+    Some(taken)
+}
+
+fn text(data: &mut &[u8]) -> Option<()> {
+    let length = unsigned(data)?;
+    take(data, length).map(drop)
+}
+
+fn skip(data: &mut &[u8]) -> Option<()> {
+    let end = data.iter().position(|byte| byte & 0x80 == 0)?;
+    *data = data.get(end + 1..)?;
+    Some(())
+}
+
+/// The bits of a LEB128 number, how many they are, and the last byte.
+fn bits(data: &mut &[u8]) -> Option<(u64, u32, u8)> {
+    let (mut value, mut width) = (0_u64, 0);
+    loop {
+        let (byte, rest) = data.split_first()?;
+        *data = rest;
+        value |= u64::from(byte & 0x7f).checked_shl(width)?;
+        width += 7;
+        if byte & 0x80 == 0 {
+            return Some((value, width, *byte));
+        }
+    }
+}
+
+fn unsigned(data: &mut &[u8]) -> Option<u64> {
+    bits(data).map(|(value, ..)| value)
+}
+
+fn signed(data: &mut &[u8]) -> Option<i64> {
+    let (value, width, last) = bits(data)?;
+    let negative = last & 0x40 != 0 && width < u64::BITS;
+    Some((if negative { value | u64::MAX << width } else { value }).cast_signed())
+}

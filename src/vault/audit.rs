@@ -1,0 +1,162 @@
+//! Whether a remote tells the truth: its heads, and the bytes of its images.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+
+use super::{Vault, VaultError, Verification, error::chain};
+use crate::{
+    event::{Event, RemoteName},
+    id::{DeviceId, ImageId},
+    projection::{
+        catalog, devices, outbox,
+        receipts::{self, Chain},
+    },
+    remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
+    segment::{HEAD_LIMIT, Head},
+};
+
+impl Vault {
+    /// Checks that every head can be read and names what is there, and that none is missing. With
+    /// `repair`, a missing one is put again, for whoever joins.
+    pub(super) async fn verify_heads(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        repair: bool,
+        found: &mut Verification,
+    ) -> Result<(), VaultError> {
+        let error = |source| VaultError::Remote { remote: name.clone(), source };
+        let mut known: BTreeMap<DeviceId, Chain> =
+            receipts::peers(self.db(), name)?.into_iter().collect();
+        if let Some(own) = receipts::get(self.db(), name)? {
+            known.insert(self.device()?, own.own);
+        }
+        for listed in remote.list_all(&Prefix::Heads, None).await.map_err(error)? {
+            let Key::Head(device) = listed.key else { continue };
+            let read = known.remove(&device).unwrap_or_default();
+            let bytes = match remote.get_bytes(&listed.key, HEAD_LIMIT as u64).await {
+                Ok(bytes) => bytes,
+                Err(problem @ RemoteError::Oversized { .. }) => {
+                    found.find(listed.key.to_string(), problem);
+                    continue;
+                }
+                Err(RemoteError::NotFound { .. }) => continue,
+                Err(source) => return Err(error(source)),
+            };
+            let head = match Head::open(&self.0.sealer, device, &bytes) {
+                Ok(head) => head,
+                Err(problem) => {
+                    found.find(listed.key.to_string(), chain(&problem));
+                    continue;
+                }
+            };
+            if let Some(problem) = self.lie(remote, device, &head, &read).await.map_err(error)? {
+                found.find(listed.key.to_string(), problem);
+            }
+        }
+        for (device, chain) in known.into_iter().filter(|(_, chain)| chain.seq > 0) {
+            let key = Key::Head(device);
+            found.find(key.to_string(), "it is gone, though segments of the device are there");
+            if repair {
+                let (seq, hash) = (chain.seq, chain.hashes.last().copied());
+                let head = Head { seq, hash, name: devices::name(self.db(), device)? };
+                let sealed = head.seal(&self.0.sealer, device);
+                let sealed = sealed
+                    .map_err(|source| VaultError::Segment { remote: name.clone(), source })?;
+                remote.put(&key, Bytes::from(sealed).into()).await.map_err(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a head, if anything, given what was read of its device.
+    async fn lie(
+        &self,
+        remote: &dyn Remote,
+        device: DeviceId,
+        head: &Head,
+        chain: &Chain,
+    ) -> Result<Option<String>, RemoteError> {
+        let Head { seq, hash, .. } = *head;
+        if seq < chain.seq {
+            return Ok(Some(format!(
+                "it names segment {seq}, and segment {} is there: an old head was put in its place, or \
+                 the device stopped before it put the new one",
+                chain.seq
+            )));
+        }
+        let Some(hash) = hash.filter(|_| seq > chain.seq) else { return Ok(None) };
+        let key = Key::Segment { device, seq, hash };
+        let missing = remote.head(&key).await?.is_none();
+        Ok(missing.then(|| {
+            format!(
+                "it names segment {seq}, which is not there; it may come, or the remote has lost it"
+            )
+        }))
+    }
+
+    /// Reads every image that a remote is said to hold, and checks that it is what its name says. With
+    /// `repair`, one that is not is removed there, where this device can put it again, and the next sync
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote can't be asked.
+    pub async fn verify_remote_images(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        repair: bool,
+        found: &mut Verification,
+    ) -> Result<(), VaultError> {
+        let error = |source| VaultError::Remote { remote: name.clone(), source };
+        let mut events = Vec::new();
+        for (image, upload) in outbox::list(self.db(), name)? {
+            let Some(record) = catalog::image_record(self.db(), image)? else { continue };
+            if !upload.is_done() {
+                continue;
+            }
+            let key = Key::Image { image, media_type: record.media_type };
+            match is_image(remote, &key, image, record.bytes).await.map_err(error)? {
+                // One that is missing is found by asking for its size.
+                None | Some(true) => continue,
+                Some(false) => found.find(key.to_string(), "its bytes are not those of the image"),
+            }
+            let media_type = record.media_type;
+            let images = self.images().clone();
+            let here = move |_: &Vault| Ok(images.verified(image, media_type).is_ok());
+            if repair && record.local && self.blocking(here).await? {
+                remote.delete(&key).await.map_err(error)?;
+                events.push(Event::UploadRetried { image, remote: name.clone() });
+            }
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.blocking(move |vault| vault.record(events)).await
+    }
+}
+
+/// Whether what a remote gives for an image is that image; `None` where it gives nothing.
+async fn is_image(
+    remote: &dyn Remote,
+    key: &Key,
+    image: ImageId,
+    bytes: u64,
+) -> Result<Option<bool>, RemoteError> {
+    let mut body = match remote.get(key).await {
+        Ok(download) => download.body,
+        Err(RemoteError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut hasher = blake3::Hasher::new();
+    while let Some(piece) = body.next().await.transpose()? {
+        hasher.update(&piece);
+        if hasher.count() > bytes {
+            return Ok(Some(false));
+        }
+    }
+    Ok(Some(hasher.finalize().as_bytes() == image.as_bytes()))
+}
