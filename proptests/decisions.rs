@@ -42,6 +42,8 @@ fn candidate() -> impl Strategy<Value = Candidate> {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     /// Nothing is begun before its time, twice, or before its note; and everything that is neither
     /// done nor in need of a person is either due, on its way, waiting for its note, or has a time.
     #[test]

@@ -26,6 +26,7 @@ mod markdown;
 mod note;
 mod offline;
 mod readme;
+mod regressions;
 mod remote;
 mod resolve;
 mod s3;

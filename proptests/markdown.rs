@@ -120,6 +120,8 @@ fn sound(source: &str, found: &[Destination]) {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn any_text_is_searched_without_a_panic(source in messy()) {
         sound(&source, &destinations(&source));

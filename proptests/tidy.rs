@@ -43,7 +43,7 @@ const HOMES: [(&str, &str); 9] = [
 ];
 
 /// What the top level holds, besides what git ignores.
-const TOP: [&str; 18] = [
+const TOP: [&str; 17] = [
     ".ci",
     ".git",
     ".gitignore",
@@ -57,7 +57,6 @@ const TOP: [&str; 18] = [
     "clippy.toml",
     "deny.toml",
     "fixtures",
-    "proptest-regressions",
     "proptests",
     "rustfmt.toml",
     "src",
