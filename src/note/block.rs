@@ -1,47 +1,81 @@
 //! Embeds as Automerge's block markers, which stand in a text one unit wide.
 
 use automerge::{
-    ObjId, ObjType, ScalarValue, Span, hydrate,
+    Automerge, ChangeHash, ObjId, ObjType, ReadDoc as _, ScalarValueRef, Value, ValueRef,
     transaction::{Transactable, Transaction},
 };
 
 use super::{
     document::NoteError,
     edit::Splice,
-    embed::{Body, Embed, Piece},
+    embed::{Body, Embed, FOREIGN, Piece},
 };
 
 const SRC: &str = "blake3:";
 
-/// The body that a text holds.
-pub(super) fn body_of(spans: impl Iterator<Item = Span>) -> Body {
-    let mut body = Body::default();
-    for span in spans {
-        body.push(match span {
-            Span::Text { text, .. } => Piece::Text(text),
-            Span::Block(block) => embed_of(&block).map_or(Piece::Foreign, Piece::Embed),
-        });
-    }
-    body
+/// A document at one version, or as it is.
+#[derive(Clone, Copy)]
+pub(super) struct Version<'a> {
+    pub(super) document: &'a Automerge,
+    pub(super) heads: Option<&'a [ChangeHash]>,
 }
 
-fn embed_of(block: &hydrate::Map) -> Option<Embed> {
-    if text_of(block, "type")? != "image" {
-        return None;
+impl<'a> Version<'a> {
+    /// The body that a text holds.
+    ///
+    /// Not from `spans`, which reads all that is in a block, as deep as it goes: who wrote it may have
+    /// gone deeper than there is stack.
+    pub(super) fn body(self, text: &ObjId) -> Body {
+        let items = match self.heads {
+            None => self.document.list_range(text, ..),
+            Some(heads) => self.document.list_range_at(text, .., heads),
+        };
+        let (mut body, mut run) = (Body::default(), String::new());
+        for item in items {
+            match &item.value {
+                ValueRef::Scalar(ScalarValueRef::Str(part)) => run.push_str(part),
+                ValueRef::Object(ObjType::Map) => {
+                    body.push_text(&std::mem::take(&mut run));
+                    body.push(self.embed(&item.id()).map_or(Piece::Foreign, Piece::Embed));
+                }
+                _ => run.push(FOREIGN),
+            }
+        }
+        body.push_text(&run);
+        body
     }
-    let hydrate::Value::Map(attributes) = block.get("attrs")? else { return None };
-    Some(Embed {
-        image: text_of(attributes, "src")?.strip_prefix(SRC)?.parse().ok()?,
-        name: text_of(attributes, "name")?,
-        path: text_of(attributes, "path"),
-    })
-}
 
-fn text_of(map: &hydrate::Map, key: &str) -> Option<String> {
-    match map.get(key)? {
-        hydrate::Value::Scalar(ScalarValue::Str(text)) => Some(text.to_string()),
-        hydrate::Value::Text(text) => Some(text.to_string()),
-        _ => None,
+    fn embed(self, block: &ObjId) -> Option<Embed> {
+        if self.text(block, "type")? != "image" {
+            return None;
+        }
+        let (Value::Object(ObjType::Map), attributes) = self.get(block, "attrs")? else {
+            return None;
+        };
+        Some(Embed {
+            image: self.text(&attributes, "src")?.strip_prefix(SRC)?.parse().ok()?,
+            name: self.text(&attributes, "name")?,
+            path: self.text(&attributes, "path"),
+        })
+    }
+
+    /// A text, however its author's Automerge wrote it.
+    pub(super) fn text(self, object: &ObjId, key: &str) -> Option<String> {
+        match self.get(object, key)? {
+            (Value::Scalar(value), _) => value.as_str().map(str::to_owned),
+            (Value::Object(ObjType::Text), id) => match self.heads {
+                None => self.document.text(&id).ok(),
+                Some(heads) => self.document.text_at(&id, heads).ok(),
+            },
+            _ => None,
+        }
+    }
+
+    fn get(self, object: &ObjId, key: &str) -> Option<(Value<'a>, ObjId)> {
+        match self.heads {
+            None => self.document.get(object, key).ok()?,
+            Some(heads) => self.document.get_at(object, key, heads).ok()?,
+        }
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use automerge::{
     ActorId, Automerge, LoadOptions, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue,
-    TextEncoding, Value,
+    TextEncoding,
     transaction::{CommitOptions, Transactable, Transaction},
 };
 
 use super::{
-    block::{body_of, splice},
+    block::{Version, splice},
     edit::splices,
     embed::Body,
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
@@ -189,9 +189,8 @@ impl Note {
 
     /// Its body.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]
     pub fn body(&self) -> Body {
-        body_of(self.document.spans(&self.body).expect("a note has a body"))
+        self.version(None).body(&self.body)
     }
 
     /// Its body as it was.
@@ -201,13 +200,13 @@ impl Note {
     /// [`NoteError::UnknownHeads`] where that version is not here.
     pub fn body_at(&self, heads: &Heads) -> Result<Body, NoteError> {
         let native = self.known(heads)?;
-        Ok(body_of(self.document.spans_at(&self.body, &native)?))
+        Ok(self.version(Some(&native)).body(&self.body))
     }
 
     /// Where a folder keeps it.
     #[must_use]
     pub fn path(&self) -> Option<String> {
-        self.text(&ROOT, "path")
+        self.version(None).text(&ROOT, "path")
     }
 
     /// Whether it was thrown away.
@@ -221,7 +220,8 @@ impl Note {
     #[must_use]
     pub fn urls(&self) -> BTreeMap<ImageId, String> {
         let keys: Vec<String> = self.document.keys(&self.images).collect();
-        let url = |key: String| Some((key.parse().ok()?, self.text(&self.images, &key)?));
+        let url =
+            |key: String| Some((key.parse().ok()?, self.version(None).text(&self.images, &key)?));
         keys.into_iter().filter_map(url).collect()
     }
 
@@ -349,13 +349,8 @@ impl Note {
         Err(NoteError::UnknownHeads { heads: heads.clone() })
     }
 
-    /// A text, however its author's Automerge wrote it.
-    fn text(&self, object: &ObjId, key: &str) -> Option<String> {
-        match self.document.get(object, key).ok()?? {
-            (Value::Scalar(value), _) => value.as_str().map(str::to_owned),
-            (Value::Object(ObjType::Text), id) => self.document.text(&id).ok(),
-            _ => None,
-        }
+    fn version<'a>(&'a self, heads: Option<&'a [automerge::ChangeHash]>) -> Version<'a> {
+        Version { document: &self.document, heads }
     }
 }
 
