@@ -1,5 +1,7 @@
 //! Finding image destinations.
 
+mod generated;
+
 use everleaf::note::markdown::{Destination, Syntax, destinations, front_matter};
 use proptest::prelude::*;
 
@@ -76,6 +78,14 @@ fn wiki_embeds_obey_code_and_escapes() {
     assert_eq!(raws("![[a.png]](b.png)"), ["a.png"]);
     assert_eq!(raws("`![[a.png]]` \\![[b.png]] !\\[[c.png]] ![[]] ![[d\n.png]]"), [""; 0]);
     assert_eq!(raws("    ![[a.png]]\n\n```\n![[b.png]]\n```\n<div>\n![[c.png]]\n</div>"), [""; 0]);
+}
+
+#[test]
+fn footnotes_show_images() {
+    assert_eq!(raws("x[^1]\n\n[^1]: ![](a.png)\n"), ["a.png"]);
+    assert_eq!(raws("[^a b]: ![](b.png)\n"), ["b.png"]);
+    assert_eq!(raws("x[^1]\n\n[^1]: in\n\n    ![](a.png)\n\n        ![](no.png)\n"), ["a.png"]);
+    assert_eq!(raws("![^1]\n\n[^1]: a.png\n"), [""; 0]);
 }
 
 #[test]
