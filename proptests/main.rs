@@ -25,6 +25,7 @@ mod machine;
 mod markdown;
 mod note;
 mod offline;
+mod projections;
 mod readme;
 mod regressions;
 mod remote;
