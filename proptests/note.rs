@@ -2,6 +2,7 @@
 
 mod extremes;
 mod kept;
+mod merge;
 mod torn;
 
 use std::collections::HashSet;
