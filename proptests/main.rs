@@ -10,11 +10,13 @@
 
 mod backends;
 mod cli;
+mod crashers;
 mod decisions;
 mod demo;
 mod errors;
 mod event;
 mod export;
+mod fixtures;
 mod folder;
 mod golden;
 mod image;
