@@ -42,6 +42,8 @@ fn candidate() -> impl Strategy<Value = Candidate> {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     /// Nothing is begun before its time, twice, or before its note; and everything that is neither
     /// done nor in need of a person is either due, on its way, waiting for its note, or has a time.
     #[test]
@@ -81,6 +83,60 @@ proptest! {
         if attempt < ROUND {
             prop_assert!(delay <= Duration::from_secs(4));
         }
+    }
+
+    /// However often an upload fails, whatever the clock is set to meanwhile: it is begun again, never
+    /// before its time, and never more than an hour after the remote could have taken it.
+    #[test]
+    fn an_upload_that_fails_again_and_again_is_never_early_and_never_given_up(
+        failures in vec((option::of(0..20_000_u64), 0.0..1.0_f64, any::<bool>()), 1..30),
+        back in option::of(0..100_000_000_i64),
+    ) {
+        let image = ImageId::from_bytes([1; 32]);
+        let upload = Upload {
+            stage: Stage::Queued { retry_at: None },
+            attempt: 0,
+            attempts: 0,
+            rounds: 0,
+            error: None,
+        };
+        let mut candidate = Candidate { image, upload, note_pushed: true, in_flight: false };
+        let mut now = Timestamp(1_000_000_000);
+        for (wait, fraction, unreachable) in failures {
+            let begun = plan(std::slice::from_ref(&candidate), now);
+            prop_assert_eq!(begun.due.len(), 1, "it is due when it was said to be");
+            let wait = wait.map(Duration::from_secs);
+            let outcome = if unreachable {
+                Outcome::Unreachable("offline".into())
+            } else {
+                Outcome::Failed { reason: "busy".into(), wait }
+            };
+            let failed = upload::record("r".parse().unwrap(), begun.due[0], outcome, now, fraction);
+            let Event::UploadFailed { attempt, retry_at, .. } = failed else { panic!("{failed:?}") };
+            prop_assert_eq!(attempt == 0, unreachable, "being offline uses up no attempt");
+            let ends = attempt == ROUND;
+            candidate.upload.attempt = match attempt {
+                0 => candidate.upload.attempt,
+                _ if ends => 0,
+                attempt => attempt,
+            };
+            candidate.upload.rounds += u32::from(ends);
+            candidate.upload.stage = Stage::Failed { retry_at };
+            let hour = now.plus(Duration::from_hours(1));
+            prop_assert!(retry_at >= now && retry_at <= hour);
+            if retry_at > now {
+                for early in [now, Timestamp(retry_at.0 - 1)] {
+                    let plan = plan(std::slice::from_ref(&candidate), early);
+                    prop_assert_eq!((plan.due, plan.next), (vec![], Some(retry_at)));
+                }
+            }
+            now = retry_at;
+        }
+        // A clock that was set back makes nobody wait for the time that it showed before.
+        let then = Timestamp(now.0 - back.unwrap_or(0));
+        let plan = plan(&[candidate], then);
+        let hour = then.plus(Duration::from_hours(1));
+        prop_assert!(!plan.due.is_empty() || plan.next.is_some_and(|next| next <= hour));
     }
 
     /// A remote that asks for patience gets it, within the hour.

@@ -218,6 +218,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     /// What is written down is read back, under the hash that writing gave.
     #[test]
     fn an_event_is_read_back(

@@ -283,7 +283,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(crate::regressions::kept_of(module_path!(), 12))]
 
     /// Whoever edits, and wherever: no word is lost, none comes twice, and in the end the folder and
     /// the vault say the same.

@@ -329,6 +329,8 @@ fn images_of_real_vaults_are_recognised() {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     /// Whatever the bytes: an answer, for every kind.
     #[test]
     fn no_bytes_make_it_panic(

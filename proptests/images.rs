@@ -298,7 +298,7 @@ fn listing_reports_what_is_foreign() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::regressions::kept_of(module_path!(), 24))]
 
     /// One image, one file: whatever comes in, by whichever door and however often, is there once
     /// and comes out as it went in.

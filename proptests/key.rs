@@ -58,6 +58,8 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn a_key_is_read_back_from_its_name(key in key()) {
         let name = key.to_string();

@@ -10,11 +10,13 @@
 
 mod backends;
 mod cli;
+mod crashers;
 mod decisions;
 mod demo;
 mod errors;
 mod event;
 mod export;
+mod fixtures;
 mod folder;
 mod golden;
 mod image;
@@ -25,7 +27,9 @@ mod machine;
 mod markdown;
 mod note;
 mod offline;
+mod projections;
 mod readme;
+mod regressions;
 mod remote;
 mod resolve;
 mod s3;

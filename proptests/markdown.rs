@@ -1,5 +1,7 @@
 //! Finding image destinations.
 
+mod generated;
+
 use everleaf::note::markdown::{Destination, Syntax, destinations, front_matter};
 use proptest::prelude::*;
 
@@ -79,6 +81,14 @@ fn wiki_embeds_obey_code_and_escapes() {
 }
 
 #[test]
+fn footnotes_show_images() {
+    assert_eq!(raws("x[^1]\n\n[^1]: ![](a.png)\n"), ["a.png"]);
+    assert_eq!(raws("[^a b]: ![](b.png)\n"), ["b.png"]);
+    assert_eq!(raws("x[^1]\n\n[^1]: in\n\n    ![](a.png)\n\n        ![](no.png)\n"), ["a.png"]);
+    assert_eq!(raws("![^1]\n\n[^1]: a.png\n"), [""; 0]);
+}
+
+#[test]
 fn code_comments_and_front_matter_name_no_image() {
     let source = "\u{feff}---\r\ncover: ![](a.png)\r\n---\r\n![](b.png)\r\n";
     assert_eq!(raws(source), ["b.png"]);
@@ -120,6 +130,8 @@ fn sound(source: &str, found: &[Destination]) {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn any_text_is_searched_without_a_panic(source in messy()) {
         sound(&source, &destinations(&source));

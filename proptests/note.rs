@@ -2,6 +2,7 @@
 
 mod extremes;
 mod kept;
+mod merge;
 mod torn;
 
 use std::collections::HashSet;
@@ -324,6 +325,8 @@ fn edits(insert: &'static str) -> impl Strategy<Value = Vec<(Index, usize, Strin
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn a_body_gives_back_its_source(source in markdown()) {
         prop_assert_eq!(body(&source).source(), source);

@@ -342,6 +342,8 @@ async fn behaves_as_a_map(remote: &dyn Remote, steps: &[Step]) {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn memory_behaves_as_a_map(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -353,7 +355,7 @@ proptest! {
 
 proptest! {
     // Waits, synced writes and signed requests take their time: fewer cases.
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(crate::regressions::kept_of(module_path!(), 12))]
 
     #[test]
     fn every_remote_behaves_as_a_map(steps in prop::collection::vec(step(), 1..40)) {

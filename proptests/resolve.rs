@@ -203,6 +203,8 @@ fn what_is_not_a_file_is_told_apart() {
 }
 
 proptest::proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn no_path_leads_above_the_folder(note in "\\PC*", target in "[./a%2e\\\\#?\\PC]*") {
         if let Some(path) = relative(&note, &target) {

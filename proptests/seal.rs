@@ -94,6 +94,8 @@ fn too_short_and_too_new_have_their_errors() {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     /// One line for every key, and a key for every such line; a typing error is noticed.
     #[test]
     fn a_key_survives_being_written_down(seed: u64, at in 9..67usize, other in "[a-z0-9]") {

@@ -228,6 +228,8 @@ fn a_full_segment_is_far_below_the_limit() {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     /// What is sealed is read back, equal segments have equal names, and the hash is that of the bytes.
     #[test]
     fn a_segment_is_read_back(segment in segment()) {

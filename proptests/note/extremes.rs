@@ -1,32 +1,27 @@
-//! Documents of other programs, and notes of extraordinary length.
+//! Notes of extraordinary length and depth.
 
-use everleaf::note::{Note, inspect, touches_only_images};
+use automerge::{Automerge, ObjType, ROOT, ReadDoc as _, transaction::Transactable as _};
 
-use super::{body, edit, id, image, kept::edited, note};
+use super::{body, edit, image, kept::edited, note};
 
+/// A thread has two mebibytes of stack, and what is read of a block goes as deep as its author went.
 #[test]
-fn other_documents_are_refused() {
-    let Some(fixtures) = crate::shared::path("automerge-fixtures") else { return };
-    let slow = ["essay.amrg", "moby-dick.automerge", "text-doc.amrg"];
-    let folders = [
-        "automerge-perf-documents",
-        "fixtures",
-        "fuzz-crashers",
-        "interop",
-        "real-documents",
-        "sync-messages",
-    ];
-    for file in folders.iter().flat_map(|folder| std::fs::read_dir(fixtures.join(folder)).unwrap())
-    {
-        let path = file.unwrap().path();
-        if slow.iter().any(|slow| path.ends_with(slow)) {
-            continue;
-        }
-        let bytes = std::fs::read(&path).unwrap();
-        assert!(Note::load(id(), [1; 8], Some(&bytes), &[]).is_err(), "{}", path.display());
-        let _ = inspect(&bytes);
-        let _ = touches_only_images(id(), &bytes);
+fn a_block_of_endless_depth_is_read() {
+    let mut theirs = Automerge::load(&note("see ![k](a.png)", 1).0.save()).unwrap();
+    let (_, text) = theirs.get(ROOT, "body").unwrap().unwrap();
+    let mut transaction = theirs.transaction();
+    let mut inner = transaction.split_block(&text, 0).unwrap();
+    transaction.put(&inner, "type", "image").unwrap();
+    for _ in 0..100_000 {
+        inner = transaction.put_object(&inner, "attrs", ObjType::Map).unwrap();
     }
+    transaction.commit();
+    let change = theirs.get_last_local_change().unwrap();
+    let mut note = note("see ![k](a.png)", 1).0;
+    note.apply(&[change.raw_bytes()]).unwrap();
+    assert_eq!(note.body().source(), "\u{fffc}see ![k](a.png)");
+    let heads = note.heads();
+    assert_eq!(note.body_at(&heads).unwrap(), note.body());
 }
 
 /// Not timed: where a diff took time beyond proportion, it would not come to an end.

@@ -128,6 +128,8 @@ fn broken() -> impl Strategy<Value = Body> {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn what_was_not_edited_is_the_same_body(base in broken()) {
         prop_assert_eq!(&edited(&base, &base.source()), &base);

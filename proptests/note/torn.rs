@@ -181,6 +181,8 @@ fn images() -> impl Strategy<Value = Images> {
 }
 
 proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
     #[test]
     fn images_come_and_go_as_a_whole(images in images(), left in an_edit(), right in an_edit()) {
         let mut base = String::new();

@@ -1,6 +1,6 @@
 //! Finds where Markdown source names an image.
 //!
-//! `CommonMark` with tables and strikethrough, HTML images, and Obsidian's `![[…]]`. Nothing is
+//! `CommonMark` with tables, strikethrough and footnotes, HTML images, and Obsidian's `![[…]]`. Nothing is
 //! normalised: a [`Destination`] says which bytes of the source name the image.
 
 mod front_matter;
@@ -71,7 +71,7 @@ pub fn destinations(source: &str) -> Vec<Destination> {
 }
 
 fn options() -> Options {
-    Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH
+    Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES
 }
 
 /// One pass over the events of a text without front matter.

@@ -15,7 +15,7 @@ pub mod outbox;
 pub mod receipts;
 
 use crate::{
-    db::{Batch, Db, DbError, Draft, Durability, Read as _, Table},
+    db::{Batch, Db, DbError, Draft, Durability, Read, Table},
     event::{Recorded, RemoteName},
     id::Seq,
     log::{self, Fold, FoldError, LogError},
@@ -31,6 +31,10 @@ pub struct Projections;
 
 impl Fold for Projections {
     fn fold(&self, event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
+        // Some rows count: what the cursor has passed is in them.
+        if event.seq <= cursor(draft)? {
+            return Ok(());
+        }
         devices::fold(event, draft)?;
         documents::fold(event, draft)?;
         catalog::fold(event, draft)?;
@@ -46,8 +50,8 @@ impl Fold for Projections {
 /// # Errors
 ///
 /// What the database said.
-pub fn cursor(db: &Db) -> Result<Seq, DbError> {
-    Ok(db.row(Table::Cursors, CURSOR)?.unwrap_or_default())
+pub fn cursor(read: &impl Read) -> Result<Seq, DbError> {
+    Ok(read.row(Table::Cursors, CURSOR)?.unwrap_or_default())
 }
 
 /// Folds what `target` has not seen of the log in `source`; the two may be one.

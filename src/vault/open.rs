@@ -118,7 +118,7 @@ fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, Vau
     let images = Images::open(folder, image_limit)?;
     let Opened { log, lost } = Log::open(folder, Arc::clone(&db), Box::new(Projections))?;
     let last = log.last()?;
-    if projection::cursor(&db)? > last || lost.is_some() {
+    if projection::cursor(&*db)? > last || lost.is_some() {
         // The tables may have been written out before the events that made them, and kept.
         projection::rebuild(&db)?;
     } else {

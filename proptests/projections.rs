@@ -1,0 +1,199 @@
+//! Projections hold what the log says, however it came: at once, in parts, twice, or from zero.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use everleaf::{
+    clock::Timestamp,
+    db::{Db, Draft, Durability, Read as _, Row, Table},
+    event::{ChangeBytes, Event, Origin, RemoteName, RemoteOptions, RenewReason, ResetReason},
+    id::{DeviceId, ImageId, NoteId, SegmentHash, Seq, VaultId},
+    image::MediaType,
+    log::{self, Fold as _, Log, New},
+    note::{Body, Note, Target},
+    projection::{Projections, catch_up, cursor, rebuild},
+};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+const NOTES: u8 = 2;
+
+/// The changes of a note that shows an image, has it replaced, and is thrown away: each of them may
+/// come at any time, or not at all.
+fn changes(number: u8) -> Vec<(NoteId, ChangeBytes)> {
+    let (id, at) = (NoteId::from_bytes([number; 16]), Timestamp(0));
+    let body = |source: &str| {
+        Body::parse(source, |found| {
+            let image = ImageId::from_bytes([found.target.as_bytes()[0] - b'a'; 32]);
+            Some(Target { image, path: None, name: None })
+        })
+    };
+    let mut note = Note::new(id, [number; 8]);
+    let mut made = vec![Note::genesis(id)];
+    made.extend(note.create(None, &body("![](a.png)"), at).unwrap());
+    let heads = note.heads();
+    made.extend(note.edit_body(&heads, &body("![](a.png) ![](b.png)"), at).unwrap());
+    let heads = note.heads();
+    made.extend(note.edit_body(&heads, &body("![](c.png)"), at).unwrap());
+    made.extend(note.set_trashed(true, at).unwrap());
+    made.into_iter().map(|change| (id, ChangeBytes(change.bytes))).collect()
+}
+
+fn remote() -> impl Strategy<Value = RemoteName> {
+    select(vec!["origin", "other"]).prop_map(|name| name.parse().unwrap())
+}
+
+fn image() -> impl Strategy<Value = ImageId> {
+    (0..3_u8).prop_map(|number| ImageId::from_bytes([number; 32]))
+}
+
+fn device() -> impl Strategy<Value = DeviceId> {
+    (0..3_u8).prop_map(|number| DeviceId::from_bytes([number; 16]))
+}
+
+fn hash() -> impl Strategy<Value = SegmentHash> {
+    (0..3_u8).prop_map(|number| SegmentHash::from_bytes([number; 32]))
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    prop_oneof![
+        Just(Origin::Here),
+        Just(Origin::Projector),
+        (remote(), device(), 1..4_u64, any::<bool>()).prop_map(
+            |(remote, device, seq, projector)| Origin::Device { remote, device, seq, projector }
+        ),
+    ]
+}
+
+fn options() -> impl Strategy<Value = RemoteOptions> {
+    let base = option::of(select(vec!["https://a.example", "https://b.example/x/"]));
+    base.prop_map(|public_url| RemoteOptions {
+        url: "dir:/nowhere".into(),
+        public_url: public_url.map(Into::into),
+        ..RemoteOptions::default()
+    })
+}
+
+/// What happens to notes, to images here, and to devices.
+fn of_this_device() -> impl Strategy<Value = Event> {
+    let known: Vec<_> = (0..NOTES).flat_map(changes).collect();
+    let media_type = MediaType::Png;
+    let vault = VaultId::from_bytes([5; 32]);
+    let renewed = select(vec![
+        RenewReason::Twin,
+        RenewReason::TailLost { lost: Seq(3) },
+        RenewReason::RemoteReset,
+    ]);
+    prop_oneof![
+        6 => select(known).prop_map(|(note, change)| Event::NoteChanged { note, change }),
+        2 => image().prop_map(move |image| {
+            Event::ImageStored { image, bytes: 10, media_type, dimensions: None }
+        }),
+        1 => (image(), device()).prop_map(move |(image, device)| {
+            Event::ImageAnnounced { image, bytes: 10, media_type, dimensions: None, device }
+        }),
+        1 => image().prop_map(|image| Event::ImageEvicted { image }),
+        1 => device().prop_map(move |device| Event::LogBegun { vault, device, name: "here".into() }),
+        1 => (device(), "[a-b]").prop_map(|(device, name)| Event::DeviceSeen { device, name }),
+        1 => (device(), device(), renewed)
+            .prop_map(|(from, to, reason)| Event::DeviceRenewed { from, to, reason }),
+    ]
+}
+
+/// What happens at remotes.
+fn of_remotes() -> impl Strategy<Value = Event> {
+    let (at, media_type) = (Timestamp, MediaType::Png);
+    let reset = select(vec![ResetReason::Emptied, ResetReason::SegmentGone]);
+    prop_oneof![
+        (remote(), options())
+            .prop_map(|(remote, options)| Event::RemoteConfigured { remote, options }),
+        remote().prop_map(|remote| Event::RemoteRemoved { remote }),
+        (remote(), reset).prop_map(|(remote, reason)| Event::RemoteReset { remote, reason }),
+        (remote(), 1..5_u64, hash(), 0..30_u64).prop_map(|(remote, seq, hash, through)| {
+            Event::SegmentPushed { remote, seq, hash, through: Seq(through) }
+        }),
+        (remote(), device(), 1..5_u64, hash(), vec(1..30_u64, 0..3)).prop_map(
+            |(remote, device, seq, hash, known)| {
+                let known = known.into_iter().map(Seq).collect();
+                Event::SegmentPulled { remote, device, seq, hash, known }
+            }
+        ),
+        (image(), remote(), 1..4_u32).prop_map(|(image, remote, attempt)| Event::UploadStarted {
+            image,
+            remote,
+            attempt
+        }),
+        (image(), remote(), 0..4_u32, 0..99_i64).prop_map(move |(image, remote, attempt, time)| {
+            Event::UploadFailed { image, remote, attempt, reason: "x".into(), retry_at: at(time) }
+        }),
+        (image(), remote()).prop_map(|(image, remote)| Event::UploadBlocked {
+            image,
+            remote,
+            reason: "x".into()
+        }),
+        (image(), remote()).prop_map(|(image, remote)| Event::UploadRetried { image, remote }),
+        (image(), remote(), option::of("https://[ab]"), any::<bool>()).prop_map(
+            |(image, remote, url, already_there)| {
+                Event::ImageUploaded { image, remote, url, already_there }
+            }
+        ),
+        (image(), remote()).prop_map(move |(image, remote)| {
+            Event::ImageFetched { image, remote, bytes: 10, media_type, dimensions: None }
+        }),
+    ]
+}
+
+fn open(folder: &Path) -> Db {
+    Db::open(folder, Duration::ZERO).unwrap()
+}
+
+fn dump(db: &Db) -> Vec<(Table, Vec<Row>)> {
+    Table::ALL.iter().map(|table| (*table, db.scan(*table, &[]).unwrap())).collect()
+}
+
+/// Folds the whole log, each event as often as `times` says.
+fn folded(log: &Db, target: &Db, times: usize) {
+    let mut draft: Draft<'_> = target.draft();
+    for event in log::read(log, Seq(1)) {
+        let event = event.unwrap();
+        for _ in 0..times {
+            Projections.fold(&event, &mut draft).unwrap();
+            draft.savepoint();
+        }
+    }
+    let mut batch = target.batch();
+    batch.apply(draft.into_changes());
+    batch.commit(Durability::Buffered).unwrap();
+}
+
+proptest! {
+    // A case opens three databases.
+    #![proptest_config(crate::regressions::kept_of(module_path!(), 24))]
+
+    /// Live, from zero, in parts, with every event twice, and after a rebuild: the same rows in all
+    /// tables.
+    #[test]
+    fn a_replay_from_zero_equals_the_live_projections(
+        batches in vec(vec((origin(), prop_oneof![of_this_device(), of_remotes()]), 1..6), 1..10),
+        stop in 0..10_usize,
+    ) {
+        let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let [live, replayed, twice] = folders.each_ref().map(|folder| Arc::new(open(folder.path())));
+        let log = Log::open(folders[0].path(), Arc::clone(&live), Box::new(Projections)).unwrap().log;
+        for (number, batch) in batches.into_iter().enumerate() {
+            let new = |(origin, event)| New { at: Timestamp(7), origin, event };
+            log.append(batch.into_iter().map(new).collect(), None).unwrap();
+            if number == stop {
+                catch_up(&live, &replayed).unwrap();
+            }
+        }
+        prop_assert_eq!(cursor(&*live).unwrap(), log.last().unwrap());
+        let expected = dump(&live);
+        catch_up(&live, &replayed).unwrap();
+        prop_assert_eq!(&dump(&replayed), &expected);
+        catch_up(&live, &replayed).unwrap();
+        prop_assert_eq!(&dump(&replayed), &expected);
+        folded(&live, &twice, 2);
+        prop_assert_eq!(&dump(&twice), &expected);
+        rebuild(&live).unwrap();
+        prop_assert_eq!(&dump(&live), &expected);
+    }
+}
