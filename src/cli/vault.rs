@@ -65,8 +65,7 @@ pub(super) struct Key {}
 
 impl Key {
     pub(super) fn run(self, context: &Context) -> Result {
-        let vault = context.vault()?;
-        let key = vault.key().to_bech32();
+        let key = Vault::kept_key(&context.config.vault)?.to_bech32();
         context.show(&json!({ "key": *key }), |out| writeln!(out, "{}", *key))?;
         Ok(ExitCode::SUCCESS)
     }
