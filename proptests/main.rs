@@ -10,6 +10,7 @@
 
 mod backends;
 mod cli;
+mod crash;
 mod decisions;
 mod demo;
 mod errors;
