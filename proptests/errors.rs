@@ -102,7 +102,8 @@ fn a_vault_of_a_newer_format() {
     fs::write(&file, "{").unwrap();
     assert_snapshot!(machine.said(&machine.run(&["list"])), @r"
         exit 1
-        error: could not read <dir>/vault/vault.json: vault.json is damaged, or belongs to another program
+        error: <dir>/vault/vault.json is damaged
+        hint: restore the folder from a backup, or `everleaf join` the vault anew in another folder, with the key that `everleaf key` still shows; keep this one if it has what was never synced
         ");
 }
 

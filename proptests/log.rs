@@ -160,6 +160,27 @@ fn a_lost_tail_is_noticed_and_its_journals_are_kept() {
     assert_eq!(vault.verify().unwrap().findings, []);
 }
 
+#[test]
+fn a_lost_tail_is_noticed_again_until_something_is_done_about_it() {
+    let device = Device::new("laptop", 1);
+    device.note("# Kept\n");
+    device.note("# Lost\n");
+    let last = device.vault().events(Seq(1)).count() as u64;
+    let (_folder, path) = crashed(&device, cut);
+    // Processes that are stopped before they have taken a new identity.
+    for _ in 0..2 {
+        let db = Arc::new(Db::open(&path, Duration::ZERO).unwrap());
+        let opened = Log::open(&path, db, Box::new(Projections)).unwrap();
+        assert_eq!(opened.lost, Some(Seq(last)));
+    }
+    for _ in 0..2 {
+        let vault = Vault::open(&path, options(&device.clock)).unwrap();
+        let is_renewal =
+            |r: &everleaf::event::Recorded| matches!(r.event, Event::DeviceRenewed { .. });
+        assert_eq!(vault.events(Seq(1)).map(Result::unwrap).filter(is_renewal).count(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_lost_tail_that_was_pushed_comes_back_with_the_next_sync() {
     let remote: Arc<dyn Remote> = Arc::new(Memory::new());
@@ -240,5 +261,5 @@ fn a_vault_without_a_log_or_with_another_key_is_not_opened() {
     let other = everleaf::segment::VaultFile::new(VaultId::from_bytes([1; 32])).to_bytes();
     fs::write(folder.path().join("vault.json"), other).unwrap();
     let error = Vault::open(folder.path(), options(&clock)).unwrap_err();
-    assert!(matches!(error, VaultError::Io { .. }), "{error}");
+    assert!(matches!(error, VaultError::DamagedFile(_)), "{error}");
 }

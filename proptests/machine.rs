@@ -42,7 +42,12 @@ impl Ran {
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    /// A machine whose disk is a folder.
+    pub(crate) fn within(folder: TempDir) -> Self {
+        Self { folder, variables: Vec::new() }
     }
 
     /// A machine with a vault.

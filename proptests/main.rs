@@ -10,6 +10,7 @@
 
 mod backends;
 mod cli;
+mod crash;
 mod crashers;
 mod decisions;
 mod demo;

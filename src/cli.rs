@@ -151,7 +151,7 @@ impl Command {
         match self {
             Self::Init(command) => command.run(context),
             Self::Join(command) => command.run(context).await,
-            Self::Key(command) => command.run(context).await,
+            Self::Key(command) => command.run(context),
             Self::New(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,

@@ -10,6 +10,7 @@
 //! repeated. A large value that was not synced can also keep it from opening, so a batch with one is
 //! always synced.
 
+mod journal;
 mod open;
 mod table;
 
@@ -25,9 +26,11 @@ use std::{
 
 use fjall::{Database, Keyspace, PersistMode};
 
-use self::open::{close_to_others, copy_journals, create, engine, io, lock, mark};
+use self::open::{
+    Engine, clear_unfinished, close_to_others, copy_journals, create, engine, io, mark,
+};
 pub use self::{
-    open::sync_folder,
+    open::{Lock, sync_folder},
     table::{Changes, Draft, Read, Table, decode_row},
 };
 
@@ -58,11 +61,9 @@ pub enum DbError {
         /// What the system said.
         source: io::Error,
     },
-    /// The engine refused.
-    #[error("the database in {} could not be {action}", path.display())]
-    Engine {
-        /// What was tried.
-        action: &'static str,
+    /// The files are not what the engine wrote.
+    #[error("the database in {} is damaged", path.display())]
+    Damaged {
         /// Where.
         path: PathBuf,
         /// What the engine said.
@@ -76,6 +77,40 @@ pub enum DbError {
         /// What the codec says.
         source: postcard::Error,
     },
+}
+
+impl DbError {
+    fn of_engine(action: &'static str, folder: &Path, source: fjall::Error) -> Self {
+        let path = folder.to_path_buf();
+        match source {
+            fjall::Error::Poisoned => Self::Poisoned,
+            fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source))
+                if !is_of_content(&source) =>
+            {
+                Self::Io { action, path, source }
+            }
+            source => Self::Damaged { path, source },
+        }
+    }
+}
+
+/// Opens an engine that refuses the batch that was being written when the power went: without it. What
+/// was acknowledged was on disk, and is missed by the log if this was more than that.
+fn without_torn_batch(folder: &Path) -> Result<Option<Engine>, DbError> {
+    let Some(cut) = journal::cut_last_batch(folder)? else { return Ok(None) };
+    if let Ok(engine) = engine(folder) {
+        tracing::warn!(path = %folder.display(), "a write that was cut off is left out");
+        return Ok(Some(engine));
+    }
+    // It is something else, so all stays as it was.
+    cut.undo()?;
+    Ok(None)
+}
+
+/// Whether a failure is one of what files hold, and not of the disk.
+fn is_of_content(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
 }
 
 /// How long a batch must last.
@@ -100,7 +135,7 @@ pub struct Db {
     poisoned: AtomicBool,
     /// Says whether the last stop was clean; taken away by a clean one.
     marker: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl fmt::Debug for Db {
@@ -117,16 +152,34 @@ impl Db {
     ///
     /// [`DbError::Locked`] where that process does not; else what the disk or the engine said.
     pub fn open(vault: &Path, patience: Duration) -> Result<Self, DbError> {
-        let lock = lock(&vault.join("lock"), patience)?;
+        Self::open_locked(vault, Lock::take(vault, patience)?)
+    }
+
+    /// The same in a vault that was locked before.
+    ///
+    /// # Errors
+    ///
+    /// What the disk or the engine said.
+    pub fn open_locked(vault: &Path, lock: Lock) -> Result<Self, DbError> {
         let folder = vault.join("db");
         let marker = vault.join("open");
+        let is_unclean = marker.exists();
         if !folder.exists() {
             create(vault, &folder)?;
-        } else if marker.exists() {
+        } else if is_unclean {
             copy_journals(vault, &folder)?;
+            clear_unfinished(&folder)?;
         }
         mark(&marker).map_err(io("mark as open", &marker))?;
-        let (database, [log, state, cache]) = engine(&folder)?;
+        let (database, [log, state, cache]) = match engine(&folder) {
+            Err(damaged @ DbError::Damaged { .. }) => {
+                if !is_unclean {
+                    copy_journals(vault, &folder)?;
+                }
+                without_torn_batch(&folder)?.ok_or(damaged)?
+            }
+            opened => opened?,
+        };
         close_to_others(&folder);
         Ok(Self {
             folder,
@@ -180,7 +233,7 @@ impl Db {
     ///
     /// What the engine said.
     pub fn clear_cache(&self) -> Result<(), DbError> {
-        self.cache.clear().map_err(self.engine_error("cleared"))
+        self.cache.clear().map_err(self.engine_error("clear"))
     }
 
     /// Drops every projection.
@@ -189,7 +242,7 @@ impl Db {
     ///
     /// What the engine said.
     pub fn clear_state(&self) -> Result<(), DbError> {
-        self.state.clear().map_err(self.engine_error("cleared"))
+        self.state.clear().map_err(self.engine_error("clear"))
     }
 
     /// Begins a batch, which is written whole or not at all.
@@ -216,10 +269,7 @@ impl Db {
     }
 
     fn engine_error(&self, action: &'static str) -> impl FnOnce(fjall::Error) -> DbError + '_ {
-        move |source| match source {
-            fjall::Error::Poisoned => DbError::Poisoned,
-            source => DbError::Engine { action, path: self.folder.clone(), source },
-        }
+        move |source| DbError::of_engine(action, &self.folder, source)
     }
 }
 
@@ -309,7 +359,7 @@ impl Batch<'_> {
         }
         batch.commit().map_err(|source| {
             db.poisoned.store(true, Ordering::Release);
-            db.engine_error("written")(source)
+            db.engine_error("write to")(source)
         })
     }
 }
@@ -321,6 +371,6 @@ fn rows(
 ) -> impl Iterator<Item = Result<Row, DbError>> {
     guards.map(move |guard| match guard.into_inner() {
         Ok((key, value)) => Ok((key.get(skip..).unwrap_or_default().to_vec(), value.to_vec())),
-        Err(source) => Err(DbError::Engine { action: "read", path: folder.clone(), source }),
+        Err(source) => Err(DbError::of_engine("read", &folder, source)),
     })
 }

@@ -156,14 +156,11 @@ impl Log {
                 }
                 None
             }
-            Some((seq, _)) => {
-                head.reset(last)?;
-                Some(seq)
-            }
+            Some((seq, _)) => Some(seq),
             None => None,
         };
         let (requests, receiver) = channel();
-        let writer = Writer { db: Arc::clone(&db), fold, head, last };
+        let writer = Writer { db: Arc::clone(&db), fold, head, last, beyond: missing.is_some() };
         let writer = std::thread::Builder::new()
             .name("everleaf-log".into())
             .spawn(move || writer.run(&receiver))
@@ -279,6 +276,9 @@ struct Writer {
     fold: Box<dyn Fold>,
     head: HeadFile,
     last: (Seq, EventHash),
+    /// Whether the head speaks of events that were lost: until another is appended, so that a loss is
+    /// noticed again where whoever was told of it was killed before it did anything about it.
+    beyond: bool,
 }
 
 type Reply = (SyncSender<Result<Vec<Recorded>, LogError>>, Vec<Recorded>);
@@ -339,8 +339,7 @@ impl Writer {
         };
         let committed = batch.commit(durability);
         if committed.is_ok() {
-            self.last = last;
-            self.head.write(last);
+            self.note_last(last);
         }
         // The first to wait is told what the disk said; for the rest, that it said it.
         let mut failure = committed.err();
@@ -352,6 +351,19 @@ impl Writer {
                 Ok(recorded)
             };
             answer(&reply, result);
+        }
+    }
+
+    /// Not fatal where it fails: the log itself is durable, and a note that is older is allowed.
+    fn note_last(&mut self, last: (Seq, EventHash)) {
+        if last.0 == self.last.0 {
+            return;
+        }
+        self.last = last;
+        let noted = if self.beyond { self.head.reset(last) } else { self.head.write(last) };
+        match noted {
+            Ok(()) => self.beyond = false,
+            Err(error) => tracing::warn!(%error, "could not note the last event"),
         }
     }
 
@@ -433,12 +445,13 @@ impl HeadFile {
             .map_err(|source| DbError::Io { action: "write", path: self.path.clone(), source })
     }
 
-    /// Not fatal where it fails: the log itself is durable, and a note that is older is allowed.
-    fn write(&self, (seq, hash): (Seq, EventHash)) {
+    fn write(&self, (seq, hash): (Seq, EventHash)) -> Result<(), DbError> {
         let bytes = encode_slot(seq, hash);
-        if let Err(error) = self.file.write_all_at(&bytes, (seq.0 % 2) * SLOT as u64) {
-            tracing::warn!(%error, path = %self.path.display(), "could not note the last event");
-        }
+        self.file.write_all_at(&bytes, (seq.0 % 2) * SLOT as u64).map_err(|source| DbError::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        })
     }
 
     fn sync(&self) {

@@ -56,6 +56,13 @@ impl Verify {
             if let Some(name) = &self.remote {
                 checked.push(format!("{} of {name}", count(found.receipts, "receipt")));
             }
+            if found.unused > 0 {
+                let left = count(found.unused, "image file");
+                writeln!(
+                    out,
+                    "{left} in no note: left by what was cut off; doing it again takes them in"
+                )?;
+            }
             let wrong = match found.findings.len() {
                 0 => "nothing is wrong".to_owned(),
                 some => format!(

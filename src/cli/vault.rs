@@ -13,7 +13,7 @@ use everleaf::{
     seal::VaultKey,
     socket::{
         Door,
-        calls::{self, Synced},
+        calls::Synced,
     },
     vault::{Vault, VaultError},
 };
@@ -68,8 +68,8 @@ impl Init {
 pub(super) struct Key {}
 
 impl Key {
-    pub(super) async fn run(self, context: &Context) -> Result {
-        let key = Zeroizing::new(context.vault().await?.ask(calls::Key {}).await?);
+    pub(super) fn run(self, context: &Context) -> Result {
+        let key = Vault::kept_key(&context.config.vault)?.to_bech32();
         context.show(&json!({ "key": *key }), |out| writeln!(out, "{}", *key))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -18,8 +18,34 @@ const CACHE: u64 = 16 << 20;
 /// How many copies of journals are kept.
 const COPIES_KEPT: usize = 3;
 
-pub(super) fn engine(folder: &Path) -> Result<(Database, [Keyspace; 3]), DbError> {
-    let error = |source| DbError::Engine { action: "opened", path: folder.to_path_buf(), source };
+/// The open engine, and its keyspaces: log, state, cache.
+pub(super) type Engine = (Database, [Keyspace; 3]);
+
+/// Opens the engine, which panics at some damage.
+pub(super) fn engine(folder: &Path) -> Result<Engine, DbError> {
+    std::panic::catch_unwind(|| open_engine(folder)).unwrap_or_else(|_| {
+        let source = fjall::Error::Unrecoverable;
+        Err(DbError::Damaged { path: folder.to_path_buf(), source })
+    })
+}
+
+/// That the files are there with which the database and every keyspace begin. Without them, the engine
+/// takes what it finds for something that was never finished, and deletes it; here all of it is whole
+/// before it gets its name.
+fn check_beginnings(folder: &Path) -> Result<(), DbError> {
+    let Ok(entries) = fs::read_dir(folder.join("keyspaces")) else { return Ok(()) };
+    let keyspaces = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    let mut files = keyspaces.map(|path| path.join("current")).chain([folder.join("version")]);
+    files.find(|file| !file.is_file()).map_or(Ok(()), |file| {
+        let text = format!("{} is gone", file.display());
+        let missing = io::Error::new(io::ErrorKind::NotFound, text);
+        Err(DbError::of_engine("open", folder, missing.into()))
+    })
+}
+
+fn open_engine(folder: &Path) -> Result<Engine, DbError> {
+    check_beginnings(folder)?;
+    let error = |source| DbError::of_engine("open", folder, source);
     let database = Database::builder(folder)
         .journal_compression(CompressionType::None)
         .max_journaling_size(JOURNALS)
@@ -40,11 +66,8 @@ pub(super) fn create(vault: &Path, folder: &Path) -> Result<(), DbError> {
         fs::remove_dir_all(&unfinished).map_err(io("clear away", &unfinished))?;
     }
     let (database, keyspaces) = engine(&unfinished)?;
-    database.persist(PersistMode::SyncAll).map_err(|source| DbError::Engine {
-        action: "created",
-        path: unfinished.clone(),
-        source,
-    })?;
+    let created = database.persist(PersistMode::SyncAll);
+    created.map_err(|source| DbError::of_engine("create", &unfinished, source))?;
     drop((keyspaces, database));
     fs::rename(&unfinished, folder).map_err(io("rename", &unfinished))?;
     sync_folder(vault)
@@ -70,6 +93,19 @@ pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> 
         // The vault is of more use than a copy of its journals.
         tracing::warn!(%error, "the journals could not be copied aside");
         let _ = fs::remove_dir_all(&copy);
+    }
+    Ok(())
+}
+
+/// Removes the files that the engine was about to give a name when it was stopped; it leaves them.
+pub(super) fn clear_unfinished(folder: &Path) -> Result<(), DbError> {
+    for entry in walkdir::WalkDir::new(folder) {
+        // What can't be read is for the engine to say.
+        let Ok(entry) = entry else { continue };
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(".tmp");
+        if is_unfinished && entry.file_type().is_file() {
+            fs::remove_file(entry.path()).map_err(io("clear away", entry.path()))?;
+        }
     }
     Ok(())
 }
@@ -108,7 +144,24 @@ pub(super) fn close_to_others(folder: &Path) {
     }
 }
 
-pub(super) fn lock(path: &Path, patience: Duration) -> Result<File, DbError> {
+/// A vault that nobody else has; given up when this is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits up to `patience` until the vault in the folder `vault` is nobody's.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Locked`] where it stays another process's; else what the system said.
+    pub fn take(vault: &Path, patience: Duration) -> Result<Self, DbError> {
+        lock(&vault.join("lock"), patience).map(|file| Self { _file: file })
+    }
+}
+
+fn lock(path: &Path, patience: Duration) -> Result<File, DbError> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)

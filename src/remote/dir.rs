@@ -20,7 +20,7 @@ use super::{
 
 /// Syncthing, Dropbox and Nextcloud each leave alone what is called so.
 const TEMPORARY: (&str, &str) = ("~syncthing~everleaf-", ".tmp");
-/// A temporary file this much older than a new one was left by a crash.
+/// A temporary file of any machine this much older than a new one was left by a crash.
 const STALE: Duration = Duration::from_hours(24);
 /// Objects up to this size, in bytes, are hashed to tell whether they changed.
 const TAGGED: u64 = 64 * 1024;
@@ -204,14 +204,23 @@ impl Root {
 
     fn temporary(&self) -> Result<tempfile::NamedTempFile, RemoteError> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
+        let prefix = own_prefix();
+        builder.prefix(prefix.as_deref().unwrap_or(TEMPORARY.0)).suffix(TEMPORARY.1);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             // Less the umask, as any other file: whoever shares the directory reads what is put.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        let file = builder.tempfile_in(&self.path).map_err(RemoteError::io(&self.path))?;
+        let file = loop {
+            let file = builder.tempfile_in(&self.path).map_err(RemoteError::io(&self.path))?;
+            // Where locks are unknown, nobody sweeps what is locked or not.
+            let locked = file.as_file().try_lock();
+            if !matches!(locked, Err(fs::TryLockError::WouldBlock)) && file.path().exists() {
+                break file;
+            }
+            // Another process was just sweeping here.
+        };
         self.swept.call_once(|| {
             // Left files cost space and nothing else: that they stay is no reason to fail.
             let _ = self.sweep(file.as_file());
@@ -219,18 +228,29 @@ impl Root {
         Ok(file)
     }
 
-    /// Removes the temporary files of crashed writers, by the clock of the file system.
+    /// Removes the temporary files of crashed writers: those of this machine that nobody has locked, and
+    /// all that are old by the clock of the file system.
     fn sweep(&self, new: &fs::File) -> io::Result<()> {
         let now = new.metadata()?.modified()?;
+        let prefix = own_prefix();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let ours = name
                 .to_str()
                 .is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+            if !ours {
+                continue;
+            }
             let age =
                 || now.duration_since(entry.metadata()?.modified()?).map_err(io::Error::other);
-            if ours && age().is_ok_and(|age| age > STALE) {
+            let here = prefix.as_ref().is_some_and(|prefix| {
+                name.to_str().is_some_and(|name| name.starts_with(prefix.as_str()))
+            });
+            // Held until it is removed: whoever has only just made it notices, and makes another.
+            let left = here.then(|| fs::File::open(entry.path())).transpose()?;
+            let is_left = left.as_ref().is_some_and(|file| file.try_lock().is_ok());
+            if is_left || age().is_ok_and(|age| age > STALE) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -305,6 +325,15 @@ fn write(to: &mut tempfile::NamedTempFile, body: Upload) -> Result<(), RemoteErr
             if copied == size { Ok(()) } else { Err(resized(path, size, copied)) }
         }
     }
+}
+
+/// How temporary files of this machine begin, where it can be told from others: among its processes, a
+/// lock says whether a file is still being written.
+fn own_prefix() -> Option<String> {
+    let names = ["/etc/machine-id", "/proc/sys/kernel/hostname"];
+    let name = names.iter().find_map(|path| fs::read(path).ok().filter(|name| !name.is_empty()))?;
+    let machine: String = blake3::hash(&name).to_hex().chars().take(8).collect();
+    Some(format!("{}{machine}-", TEMPORARY.0))
 }
 
 /// Makes what was renamed into or removed from `folder` survive a loss of power.

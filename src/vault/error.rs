@@ -3,7 +3,7 @@
 //! Rules: a message says what is wrong in one line and never repeats its source, which
 //! `std::error::Error::source` chains; [`VaultError::hint`] says what to do; none holds a secret.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 use crate::{
     db::DbError,
@@ -43,6 +43,9 @@ pub enum VaultError {
     /// Its log does not say what vault it is.
     #[error("the vault in {} is incomplete: its log is empty", .0.display())]
     Incomplete(PathBuf),
+    /// A file of the vault does not say what it has to.
+    #[error("{} is damaged", .0.display())]
+    DamagedFile(PathBuf),
     /// The database could not.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -173,6 +176,9 @@ impl VaultError {
     /// What a person can do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
+        if let Some(kind) = self.disk_trouble() {
+            return Some(kind.into());
+        }
         Some(match self {
             Self::NoVault(_) => {
                 "make one with `everleaf init`, join one with `everleaf join`, or name it with --vault".into()
@@ -181,9 +187,14 @@ impl VaultError {
             Self::NotEmpty(_) => "name an empty or a new folder with --vault".into(),
             Self::NotExported(_) => "export to an empty or a new folder".into(),
             Self::Newer { .. } => "use the everleaf that made it, or a newer one".into(),
-            Self::Incomplete(_) => {
-                "restore the folder from a backup, or join the vault anew from a remote".into()
-            }
+            Self::Incomplete(_)
+            | Self::DamagedFile(_)
+            | Self::Db(DbError::Damaged { .. })
+            | Self::Log(
+                LogError::Damaged(_)
+                | LogError::Altered { .. }
+                | LogError::Db(DbError::Damaged { .. }),
+            ) => REPLACE.into(),
             Self::Db(DbError::Locked { .. }) | Self::Log(LogError::Db(DbError::Locked { .. })) => {
                 "wait until that process ends, or end it".into()
             }
@@ -205,6 +216,7 @@ impl VaultError {
                 "check the URL: each vault needs a bucket, prefix or folder of its own".into()
             }
             Self::InsideVault(_) => "name a folder outside of it".into(),
+            Self::Image(ImageError::SyncFailed { .. }) => FAILING.into(),
             Self::Syncing => "wait until it ends, or stop it".into(),
             Self::WrongKey(_) => {
                 "check the URL, and take the key from a device that has the vault: `everleaf key` shows it".into()
@@ -231,7 +243,33 @@ impl VaultError {
             _ => return None,
         })
     }
+    /// What to do where the disk is full or can't be written to, and that is why.
+    fn disk_trouble(&self) -> Option<&'static str> {
+        use io::ErrorKind::{
+            FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        let sources =
+            std::iter::successors(Some(self as &(dyn Error + 'static)), |error| (**error).source());
+        let of_vault = matches!(self, Self::Db(_) | Self::Log(_));
+        sources.filter_map(|error| error.downcast_ref::<io::Error>()).find_map(|error| match error
+            .kind()
+        {
+            StorageFull | QuotaExceeded | FileTooLarge => Some(FULL),
+            ReadOnlyFilesystem | PermissionDenied if of_vault => Some(READ_ONLY),
+            ReadOnlyFilesystem | PermissionDenied => Some("check that it can be read and written"),
+            _ => (error.raw_os_error() == Some(IO_FAILED)).then_some(FAILING),
+        })
+    }
 }
+
+/// EIO.
+const IO_FAILED: i32 = 5;
+const FAILING: &str = "check the disk, and run the command again; what was done before is kept";
+const FULL: &str = "free some space, and run the command again; what was done before is kept";
+const READ_ONLY: &str = "everleaf writes to the folder of the vault even to read it: make that \
+writable, or name a copy of it with --vault";
+const REPLACE: &str = "restore the folder from a backup, or `everleaf join` the vault anew in another \
+folder, with the key that `everleaf key` still shows; keep this one if it has what was never synced";
 
 fn remote_hint(error: &RemoteError) -> Option<String> {
     Some(match error {

@@ -98,7 +98,7 @@ impl Vault {
         };
         let mut incoming = match self.0.images.receive(image) {
             Ok(incoming) => incoming,
-            Err(error) => return Ok(Fetched::Refused(error)),
+            Err(error) => return refuse(error),
         };
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(error)?;
@@ -109,14 +109,14 @@ impl Vault {
             let (back, result) = written.await?;
             incoming = back;
             if let Err(error) = result {
-                return Ok(Fetched::Refused(error));
+                return refuse(error);
             }
         }
         let remote = name.clone();
         self.blocking(move |vault| {
             let stored = match incoming.finish() {
                 Ok(stored) => stored,
-                Err(error) => return Ok(Fetched::Refused(error)),
+                Err(error) => return refuse(error),
             };
             let Stored { image, bytes, media_type, dimensions, .. } = stored;
             vault.record([Event::ImageFetched { image, remote, bytes, media_type, dimensions }])?;
@@ -156,6 +156,14 @@ impl Vault {
             }
         }
         Ok(None)
+    }
+}
+
+/// What was sent is refused; that the disk here does not take it is for a person to mend.
+fn refuse(error: ImageError) -> Result<Fetched, VaultError> {
+    match error {
+        ImageError::Io { .. } | ImageError::SyncFailed { .. } => Err(error.into()),
+        error => Ok(Fetched::Refused(error)),
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use super::{Inner, Vault, VaultError, cache::Cache, error::chain};
 use crate::{
     clock::{Clock, SystemClock, random},
-    db::{Db, sync_folder},
+    db::{Db, Lock, sync_folder},
     event::{Event, RenewReason},
     id::DeviceId,
     images::Images,
@@ -50,6 +50,20 @@ impl Default for Options {
 
 const VAULT_FILE: &str = "vault.json";
 const KEY_FILE: &str = "key";
+/// What a `create` may have left that was cut off before it wrote the file that makes a vault.
+const BEGUN: [&str; 11] = [
+    "db",
+    "db.new",
+    "head",
+    "images",
+    "journals",
+    "key",
+    "key.new",
+    "lock",
+    "open",
+    "tmp",
+    "vault.new",
+];
 /// More than any `vault.json` or key takes.
 const SMALL_FILE: u64 = 64 << 10;
 
@@ -66,11 +80,13 @@ impl Vault {
         key: Option<VaultKey>,
         options: Options,
     ) -> Result<Self, VaultError> {
-        prepare(folder)?;
+        make_folder(folder)?;
+        let lock = Lock::take(folder, options.patience)?;
+        clear_begun(folder)?;
         let key = key.unwrap_or_else(|| VaultKey::generate(&*options.clock));
         let vault = key.vault_id();
         write_private(&folder.join(KEY_FILE), key.to_bech32().as_bytes())?;
-        let opened = assemble(folder, key, options)?;
+        let opened = assemble(folder, lock, key, options)?;
         let device = DeviceId::from_bytes(opened.random());
         // A head, which names the device, has its limit.
         let name = name.chars().take(64).collect();
@@ -96,25 +112,47 @@ impl Vault {
             VaultFileError::Newer { format } => {
                 VaultError::Newer { path: folder.to_path_buf(), format }
             }
-            error => damaged(&path, error.to_string()),
+            _ => VaultError::DamagedFile(path),
         })?;
-        let path = folder.join(KEY_FILE);
-        let text = zeroize::Zeroizing::new(read_small(&path)?);
-        let text = std::str::from_utf8(&text).map_err(|_| damaged(&path, "it is no text"))?;
-        let key = VaultKey::parse(text.trim())?;
+        let key = Self::kept_key(folder)?;
         if key.vault_id() != file.vault {
-            return Err(damaged(&path, "it is the key of another vault"));
+            return Err(VaultError::DamagedFile(folder.join(KEY_FILE)));
         }
-        let vault = assemble(folder, key, options)?;
+        let lock = Lock::take(folder, options.patience)?;
+        let vault = assemble(folder, lock, key, options)?;
         vault.identity()?;
         Ok(vault)
     }
 }
 
+impl Vault {
+    /// The key of the vault in `folder`, which need not be one that can still be opened.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NoVault`] where there is none, and [`VaultError::DamagedFile`].
+    pub fn kept_key(folder: &Path) -> Result<VaultKey, VaultError> {
+        let path = folder.join(KEY_FILE);
+        if !path.is_file() && !folder.join(VAULT_FILE).is_file() {
+            return Err(VaultError::NoVault(folder.to_path_buf()));
+        }
+        let text = zeroize::Zeroizing::new(read_small(&path)?);
+        let key =
+            std::str::from_utf8(&text).ok().and_then(|text| VaultKey::parse(text.trim()).ok());
+        key.ok_or(VaultError::DamagedFile(path))
+    }
+}
+
 /// Opens the parts, and mends what the last stop left.
-fn assemble(folder: &Path, key: VaultKey, options: Options) -> Result<Vault, VaultError> {
-    let Options { image_limit, patience, clock, inline } = options;
-    let db = Arc::new(Db::open(folder, patience)?);
+fn assemble(
+    folder: &Path,
+    lock: Lock,
+    key: VaultKey,
+    options: Options,
+) -> Result<Vault, VaultError> {
+    let Options { image_limit, patience: _, clock, inline } = options;
+    let db = Arc::new(Db::open_locked(folder, lock)?);
+    clear_unfinished(folder)?;
     let images = Images::open(folder, image_limit)?;
     let Opened { log, lost } = Log::open(folder, Arc::clone(&db), Box::new(Projections))?;
     let last = log.last()?;
@@ -178,10 +216,34 @@ impl Vault {
     }
 }
 
-/// Makes the folder, or clears away what an interrupted `create` left in it.
-fn prepare(folder: &Path) -> Result<(), VaultError> {
-    if folder.join(VAULT_FILE).exists() {
-        return Err(VaultError::Exists(folder.to_path_buf()));
+/// Removes what was being written when a process was killed.
+fn clear_unfinished(folder: &Path) -> Result<(), VaultError> {
+    for (place, begins) in [("tmp", "verify-"), ("folders", ".everleaf-")] {
+        let Ok(entries) = fs::read_dir(folder.join(place)) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(begins) {
+                clear_away(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn clear_away(path: &Path) -> Result<(), VaultError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(io("clear away", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the folder of a new vault, unless something else is in it, which stays as it is.
+fn make_folder(folder: &Path) -> Result<(), VaultError> {
+    if folder.exists() {
+        check_vacant(folder)?;
     }
     fs::DirBuilder::new()
         .recursive(true)
@@ -190,34 +252,29 @@ fn prepare(folder: &Path) -> Result<(), VaultError> {
         .map_err(io("create", folder))?;
     // One that was there before may be open to all.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
-        .map_err(io("close to others", folder))?;
-    let mut names = Vec::new();
+        .map_err(io("close to others", folder))
+}
+
+/// That a folder holds nothing but what an interrupted `create` left.
+fn check_vacant(folder: &Path) -> Result<(), VaultError> {
+    if folder.join(VAULT_FILE).exists() {
+        return Err(VaultError::Exists(folder.to_path_buf()));
+    }
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
-        names.push(entry.map_err(io("read", folder))?.file_name());
-    }
-    let ours = [
-        "db",
-        "db.new",
-        "head",
-        "images",
-        "journals",
-        "key",
-        "key.new",
-        "lock",
-        "open",
-        "tmp",
-        "vault.new",
-    ];
-    if !names.iter().all(|name| ours.iter().any(|our| name == our)) {
-        return Err(VaultError::NotEmpty(folder.to_path_buf()));
-    }
-    for name in ["db", "db.new", "head", "key.new", "open", "vault.new"] {
-        let path = folder.join(name);
-        if path.is_dir() {
-            fs::remove_dir_all(&path).map_err(io("clear away", &path))?;
-        } else if path.exists() {
-            fs::remove_file(&path).map_err(io("clear away", &path))?;
+        let name = entry.map_err(io("read", folder))?.file_name();
+        if !BEGUN.iter().any(|begun| name == *begun) {
+            return Err(VaultError::NotEmpty(folder.to_path_buf()));
         }
+    }
+    Ok(())
+}
+
+/// Clears away what an interrupted `create` left. The caller has the lock: while it was waited for,
+/// another `create` may have come to its end.
+fn clear_begun(folder: &Path) -> Result<(), VaultError> {
+    check_vacant(folder)?;
+    for name in ["db", "db.new", "head", "open", "key.new", "vault.new"] {
+        clear_away(&folder.join(name))?;
     }
     Ok(())
 }
@@ -260,10 +317,6 @@ fn read_small(path: &Path) -> Result<Vec<u8>, VaultError> {
     let mut bytes = Vec::with_capacity(1024);
     file.take(SMALL_FILE).read_to_end(&mut bytes).map_err(io("read", path))?;
     Ok(bytes)
-}
-
-fn damaged(path: &Path, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> VaultError {
-    io("read", path)(std::io::Error::new(std::io::ErrorKind::InvalidData, why))
 }
 
 pub(crate) fn io(

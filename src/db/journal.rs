@@ -1,0 +1,108 @@
+//! The end of the engine's journal, as a power cut leaves it.
+//!
+//! A batch that was being written may be there in part: some pages written, others not. The engine
+//! leaves out one that ends too soon, but refuses to open where a batch has its end and lacks its middle.
+//!
+//! ```text
+//! batch:  1 · items (4) · number (8)   item …   3 · checksum (8) · magic (4)
+//! item:   2 · kind (1) · compression (1) · keyspace (8) · lengths of key (2), value (4), value as it is
+//!         written (4) · key · value
+//!         4 · keyspace (8)
+//! ```
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, Read, Seek as _},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{DbError, open::io as failed};
+
+/// What was cut off a journal.
+pub(super) struct Cut {
+    path: PathBuf,
+    file: File,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+/// Cuts the last batch off the newest journal, where there is one.
+pub(super) fn cut_last_batch(folder: &Path) -> Result<Option<Cut>, DbError> {
+    let mut journals = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
+        let path = entry.map_err(failed("read", folder))?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let (Some(number), Some("jnl")) = (stem, path.extension().and_then(|e| e.to_str())) {
+            journals.push((number, path));
+        }
+    }
+    let Some((_, path)) = journals.into_iter().max() else { return Ok(None) };
+    let open = OpenOptions::new().read(true).write(true).open(&path);
+    let mut file = open.map_err(failed("open", &path))?;
+    let last = last_batch(&mut BufReader::new(&file)).map_err(failed("read", &path))?;
+    let Some(at) = last else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.seek(io::SeekFrom::Start(at))
+        .and_then(|_| file.read_to_end(&mut bytes))
+        .and_then(|_| file.set_len(at))
+        .and_then(|()| file.sync_all())
+        .map_err(failed("cut", &path))?;
+    Ok(Some(Cut { path, file, at, bytes }))
+}
+
+impl Cut {
+    /// Puts back what was cut off.
+    pub(super) fn undo(self) -> Result<(), DbError> {
+        self.file
+            .write_all_at(&self.bytes, self.at)
+            .and_then(|()| self.file.sync_all())
+            .map_err(failed("write to", &self.path))
+    }
+}
+
+/// Where the last batch begins of which the frame is whole, whatever is in it.
+fn last_batch(journal: &mut BufReader<&File>) -> io::Result<Option<u64>> {
+    let (mut begins, mut last) = (None, None);
+    loop {
+        let at = journal.stream_position()?;
+        let Some(tag) = read::<1>(journal)? else { return Ok(last) };
+        let whole = match tag {
+            [1] => {
+                begins = Some(at);
+                read::<12>(journal)?.is_some()
+            }
+            [2] => skip_item(journal)?,
+            [3] => {
+                last = begins.take().or(last);
+                read::<12>(journal)?.is_some()
+            }
+            [4] => read::<8>(journal)?.is_some(),
+            _ => false,
+        };
+        if !whole {
+            return Ok(last);
+        }
+    }
+}
+
+/// Goes past an item; gives whether it is there.
+fn skip_item(journal: &mut BufReader<&File>) -> io::Result<bool> {
+    let Some(_) = read::<10>(journal)? else { return Ok(false) };
+    let Some(key) = read::<2>(journal)? else { return Ok(false) };
+    let Some(_) = read::<4>(journal)? else { return Ok(false) };
+    let Some(value) = read::<4>(journal)? else { return Ok(false) };
+    let bytes = i64::from(u16::from_le_bytes(key)) + i64::from(u32::from_le_bytes(value));
+    journal.seek_relative(bytes)?;
+    Ok(true)
+}
+
+/// The next bytes; `None` where the file ends before.
+fn read<const N: usize>(journal: &mut BufReader<&File>) -> io::Result<Option<[u8; N]>> {
+    let mut bytes = [0; N];
+    match journal.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
