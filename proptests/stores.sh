@@ -53,10 +53,13 @@ mkdir -p "$STORES"
 export STORES
 : >"$RESULTS"
 failed=
+# The group of processes of the suite that runs.
+running=
 
 script() { "proptests/stores/$1.sh" "${@:2}"; }
 
 take_down() {
+    [[ -z "$running" ]] || kill -TERM -- "-$running" 2>/dev/null || true
     [[ -z "$KEEP" ]] || return 0
     local store
     for store in "${chosen[@]}"; do
@@ -86,13 +89,17 @@ missing() {
 # A suite on a store: in the environment that leads to it, which nothing else has.
 run_suite() {
     local store="$1" suite="$2" filter="$3" log="$STORES/$1/$2.log" began="$SECONDS" status=0
+    # In the background and in a group of its own, so that a signal need not wait for it to end.
     (
         set -a
         # shellcheck disable=SC1090
         . "$STORES/$store/env"
         EVERLEAF_S3_RCLONE="$(command -v rclone || true)"
-        exec "${TEST[@]}" --test proptests "$filter" -- --show-output
-    ) >"$log" 2>&1 </dev/null || status=$?
+        exec setsid "${TEST[@]}" --test proptests "$filter" -- --show-output
+    ) >"$log" 2>&1 </dev/null &
+    running=$!
+    wait "$running" || status=$?
+    running=
     local passed broken left took=$((SECONDS - began))
     passed="$(sed -n 's/^test result: .* \([0-9]*\) passed; .*/\1/p' "$log")"
     broken="$(sed -n 's/^test result: .* \([0-9]*\) failed; .*/\1/p' "$log")"

@@ -8,7 +8,7 @@ install() {
         left_out "there is no garage, which takes half an hour to build: cargo install --locked garage --version 2.5.0"
 }
 
-version() { "$GARAGE" --version | awk '{ sub(/^v/, "", $2); print "Garage", $2 }'; }
+version() { "$GARAGE" --version | awk '{ sub(/^[^0-9]*/, "", $2); print "Garage", $2 }'; }
 
 # configure NODE S3_PORT RPC_PORT ADMIN_PORT COPIES
 configure() {

@@ -15,7 +15,8 @@ use std::{
 use async_trait::async_trait;
 use everleaf::{
     remote::{
-        After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, S3Options, Upload,
+        After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Requests, S3Options,
+        Upload,
     },
     upload::State,
     vault::{SyncOptions, VaultError},
@@ -131,17 +132,20 @@ async fn waiting(device: &Device, remote: &dyn Remote) -> usize {
     images.iter().filter(|image| image.state != Some(State::Uploaded)).count()
 }
 
+/// A device that has synced, and has much to sync again.
+async fn about_to_sync(remote: &Arc<dyn Remote>) -> Device {
+    let laptop = Device::new("laptop", 1);
+    laptop.add(remote).await;
+    write(&laptop, 0);
+    laptop.sync(remote).await;
+    write(&laptop, 1);
+    laptop
+}
+
 /// Nodes die before one of the calls of a sync with the first node, and come back afterwards.
 async fn die_and_come_back(nodes: &Nodes, place: &S3Options, victims: &'static [usize], at: i64) {
-    let mut place = place.clone();
-    place.prefix = format!("{}/{}-{at}", place.prefix, victims.len() + victims[0]);
-    let asked = nodes.by(0, &place).await;
-    let laptop = Device::new("laptop", 1);
-    laptop.add(&asked).await;
-    write(&laptop, 0);
-    laptop.sync(&asked).await;
-    write(&laptop, 1);
-
+    let asked = nodes.by(0, place).await;
+    let laptop = about_to_sync(&asked).await;
     let dying = Arc::new(Dying {
         inner: Arc::clone(&asked),
         nodes: nodes.clone(),
@@ -161,7 +165,7 @@ async fn die_and_come_back(nodes: &Nodes, place: &S3Options, victims: &'static [
         let report = synced.unwrap();
         assert_eq!((report.uploaded.failed, report.uploaded.images), (0, 12));
         assert_eq!(waiting(&laptop, &*asked).await, 0);
-        agrees(&Device::join("phone", 2, &laptop), &nodes.by(1, &place).await, &laptop).await;
+        agrees(&Device::join("phone", 2, &laptop), &nodes.by(1, place).await, &laptop).await;
     }
     nodes.all("revive", victims).await;
 
@@ -172,12 +176,12 @@ async fn die_and_come_back(nodes: &Nodes, place: &S3Options, victims: &'static [
     }
     assert_eq!(waiting(&laptop, &*asked).await, 0, "killed before call {at}");
     for node in 0..nodes.endpoints.len() {
-        let remote = nodes.by(node, &place).await;
+        let remote = nodes.by(node, place).await;
         let mut found = laptop.vault().verify().unwrap();
         laptop.vault().verify_remote(&name, &*remote, false, &mut found).await.unwrap();
         assert_eq!(found.findings, Vec::new());
     }
-    agrees(&Device::join("tablet", 3, &laptop), &nodes.by(2, &place).await, &laptop).await;
+    agrees(&Device::join("tablet", 3, &laptop), &nodes.by(2, place).await, &laptop).await;
 }
 
 /// A new device that has nothing but the key and a remote gets all that `other` has.
@@ -195,11 +199,21 @@ async fn agrees(device: &Device, remote: &Arc<dyn Remote>, other: &Device) {
 #[tokio::test]
 async fn what_dies_during_a_sync_and_comes_back_loses_nothing() {
     let (Some(place), Some(nodes)) = (needed("nodes"), Nodes::find()) else { return };
-    let cases: [(&[usize], &[i64]); 3] =
-        [(&[2], &[1, 4, 9, 17, 30]), (&[0], &[1, 4, 9, 17, 30]), (&[1, 2], &[2, 9, 17])];
-    for (victims, moments) in cases {
-        for at in moments {
-            die_and_come_back(&nodes, &place, victims, *at).await;
+    let below =
+        |name: &str| S3Options { prefix: format!("{}/{name}", place.prefix), ..place.clone() };
+    let quiet = nodes.by(0, &below("quiet")).await;
+    let Requests { get, head, put, list, delete } =
+        about_to_sync(&quiet).await.sync(&quiet).await.requests;
+    let calls = i64::try_from(get + head + put + list + delete).unwrap();
+    for victims in [&[2][..], &[0], &[1, 2]] {
+        for at in [2, calls / 2, calls - 2] {
+            let began = std::time::Instant::now();
+            let place = below(&format!("{victims:?}-{at}").replace([',', '[', ']', ' '], ""));
+            die_and_come_back(&nodes, &place, victims, at).await;
+            let took = began.elapsed().as_secs();
+            eprintln!(
+                "nodes {victims:?} died before call {at} of {calls}, and came back ({took} s)"
+            );
         }
     }
 }
