@@ -79,7 +79,7 @@ fn ico(kind: u8) -> Vec<u8> {
 }
 
 /// One of every kind, with its dimensions.
-fn samples() -> Vec<(MediaType, Vec<u8>, u32, u32)> {
+pub(crate) fn samples() -> Vec<(MediaType, Vec<u8>, u32, u32)> {
     let webp = b"RIFF\x24\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x8f\x01\0\x2b\x01\0".to_vec();
     vec![
         (MediaType::Png, png(640, 480, b""), 640, 480),

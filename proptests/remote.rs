@@ -275,7 +275,7 @@ impl Remote for Flaky {
 
 /// One step of a random history, over a small universe of keys.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Put(usize, Vec<u8>),
     Delete(usize),
     Read(usize),
@@ -289,7 +289,7 @@ fn universe() -> Vec<Key> {
     segments.chain(images).chain(heads).chain([Key::Vault, Key::Pulse]).collect()
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let key = 0..universe().len();
     prop_oneof![
         (key.clone(), prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(k, b)| Step::Put(k, b)),
@@ -300,7 +300,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Does the steps on a remote and on a map, and compares all that shows.
-async fn behaves_as_a_map(remote: &dyn Remote, steps: &[Step]) {
+pub(crate) async fn behaves_as_a_map(remote: &dyn Remote, steps: &[Step]) {
     let universe = universe();
     let mut model = BTreeMap::<String, Vec<u8>>::new();
     for step in steps {

@@ -1,5 +1,9 @@
 //! The scenarios of the app that everleaf replaces, each told in its own words. It had a
 //! `PendingImageUpload` table, a queue, retries and a shadow cache; here the log has it all.
+//!
+//! They take place in a bucket of this process, or in that which the environment names.
+
+mod ground;
 
 use std::{
     path::{Path, PathBuf},
@@ -9,54 +13,49 @@ use std::{
 
 use async_trait::async_trait;
 use everleaf::{
-    clock::{Clock as _, SystemClock},
+    clock::Clock as _,
     event::Event,
     id::{ImageId, NoteId, Seq},
-    loopback::{Loopback, Trouble},
+    loopback::Trouble,
     remote::{
-        After, Call, Download, Fault, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, S3,
-        Upload,
+        After, Call, Download, Fault, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
     },
     upload::State,
     vault::{Progress, SyncOptions, VaultError},
 };
 use tokio::sync::Notify;
 
+use self::ground::Ground;
 use crate::{
     image::png,
     world::{Device, copy_folder, origin},
 };
 
-/// A bucket that anybody may read, and a device that syncs with it.
+/// A bucket, and a device that syncs with it.
 struct Scene {
-    server: Loopback,
+    ground: Ground,
     remote: Arc<dyn Remote>,
     phone: Device,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let server = Loopback::start(Arc::new(SystemClock)).await.unwrap();
-        server.set_public(true);
-        // One attempt each, so that the retries are everleaf's own.
-        let mut options = server.s3_options("");
-        options.attempts = 1;
-        let remote: Arc<dyn Remote> = Arc::new(S3::open(options).await.unwrap());
+        let (ground, remote) = Ground::find().await;
         let phone = Device::new("phone", 1);
-        phone.add_public(&remote, Some(&server.public_url())).await;
-        Self { server, remote, phone }
+        phone.add_public(&remote, Some(&ground.public_url())).await;
+        Self { ground, remote, phone }
     }
 
     /// Every request fails as if the server were not there.
     fn outage(&self) {
-        self.server.fail(Fault::always(Trouble::Drop));
+        self.ground.fail(Fault::always(Trouble::Drop));
     }
 
     /// Puts of images are answered with 503.
     fn image_trouble(&self, times: u64) {
         let trouble = Trouble::Answer { status: 503, code: "ServiceUnavailable" };
         let fault = Fault { prefix: "images/".into(), ..Fault::next(Call::Put, times, trouble) };
-        self.server.fail(fault);
+        self.ground.fail(fault);
     }
 
     fn states(&self) -> Vec<State> {
@@ -65,18 +64,11 @@ impl Scene {
     }
 
     fn url(&self, image: ImageId) -> String {
-        format!("{}/images/{image}.png", self.server.public_url())
+        format!("{}/images/{image}.png", self.ground.public_url())
     }
 
     fn shown(&self, note: NoteId) -> String {
         shown(&self.phone, note)
-    }
-
-    /// How often each object under `images/` was written.
-    fn image_puts(&self) -> Vec<u64> {
-        let objects = self.server.objects();
-        let images = objects.iter().filter(|(name, _)| name.starts_with("images/"));
-        images.map(|(name, _)| self.server.puts(name)).collect()
     }
 }
 
@@ -112,7 +104,7 @@ async fn a_note_with_images_is_written_offline_and_synced_later() {
     assert!(status.local_only_image_paths.iter().all(|path| Path::new(path).is_file()));
     assert_eq!(scene.states(), [State::Waiting, State::Waiting]);
 
-    scene.server.heal();
+    scene.ground.heal();
     let report = scene.phone.sync(&scene.remote).await;
     assert_eq!((report.uploaded.images, report.linked), (2, 2));
     let expected = format!(
@@ -156,7 +148,7 @@ async fn with_mixed_connectivity_every_image_goes_once() {
         skip: 2,
         ..Fault::next(Call::Put, u64::MAX, Trouble::Drop)
     };
-    scene.server.fail(two_go_well);
+    scene.ground.fail(two_go_well);
     let options = SyncOptions { parallel: 1, ..SyncOptions::default() };
     let vault = scene.phone.vault();
     let report = vault.sync(&origin(), Arc::clone(&scene.remote), &options, &|_| ()).await.unwrap();
@@ -165,10 +157,10 @@ async fn with_mixed_connectivity_every_image_goes_once() {
     assert_eq!(uploaded, 2);
     assert_eq!(scene.shown(note).matches("http://").count(), 2);
 
-    scene.server.heal();
+    scene.ground.heal();
     scene.phone.clock.advance(Duration::from_secs(10));
     scene.phone.sync(&scene.remote).await;
-    assert_eq!(scene.image_puts(), [1, 1, 1, 1]);
+    assert_eq!(scene.ground.image_puts(), [1, 1, 1, 1]);
     assert!(images.iter().all(|image| scene.shown(note).contains(&scene.url(*image))));
 }
 
@@ -205,7 +197,7 @@ async fn an_upload_that_fails_is_tried_three_times_a_round_and_keeps_the_image()
     scene.phone.clock.advance(Duration::from_hours(1));
     let report = scene.phone.sync(&scene.remote).await;
     assert_eq!(report.uploaded.failed, 3);
-    scene.server.heal();
+    scene.ground.heal();
     scene.phone.clock.advance(Duration::from_hours(1));
     let report = scene.phone.sync(&scene.remote).await;
     assert_eq!(report.uploaded.images, 1);
@@ -220,10 +212,10 @@ async fn an_upload_that_needs_a_person_waits_for_one() {
     scene.phone.note("![Crumb](crumb.png)\n");
     let trouble = Trouble::Answer { status: 403, code: "AccessDenied" };
     let fault = Fault { prefix: "images/".into(), ..Fault::next(Call::Put, u64::MAX, trouble) };
-    scene.server.fail(fault);
+    scene.ground.fail(fault);
     let report = scene.phone.sync(&scene.remote).await;
     assert_eq!((report.uploaded.blocked, scene.states()), (1, vec![State::Blocked]));
-    scene.server.heal();
+    scene.ground.heal();
     scene.phone.clock.advance(Duration::from_hours(48));
     assert_eq!(scene.phone.sync(&scene.remote).await.uploaded.images, 0);
     assert_eq!(scene.phone.vault().retry(&[]).unwrap(), 1);
@@ -248,7 +240,7 @@ async fn edits_around_an_image_whose_upload_finishes_meanwhile_merge() {
         text.replace("We baked", "On Sunday we baked").replace("Crumb", "The crumb")
     });
     scene.phone.edit(note, |text| text.replace("ate", "ate it all"));
-    scene.server.heal();
+    scene.ground.heal();
     scene.phone.clock.advance(Duration::from_hours(1));
     scene.phone.sync(&scene.remote).await;
     laptop.sync(&scene.remote).await;
@@ -320,7 +312,7 @@ async fn a_kill_between_put_and_receipt_loses_nothing_and_puts_nothing_twice() {
     assert_eq!(scene.states(), [State::Pending], "nothing claims that it is uploaded");
     let report = scene.phone.sync(&scene.remote).await;
     assert_eq!((report.uploaded.images, report.uploaded.already_there), (0, 1));
-    assert_eq!(scene.image_puts(), [1]);
+    assert_eq!(scene.ground.image_puts(), [1]);
     assert!(scene.shown(note).contains(&scene.url(crumb)));
     scene.phone.check();
 }
@@ -343,19 +335,19 @@ async fn a_kill_between_receipt_and_swap_loses_nothing() {
     let options = SyncOptions::default();
     let last_put =
         Fault { prefix: "log/".into(), skip: 1, ..Fault::next(Call::Put, u64::MAX, Trouble::Drop) };
-    scene.server.fail(last_put);
+    scene.ground.fail(last_put);
     let name = origin();
     let vault = scene.phone.vault();
     vault.sync(&name, Arc::clone(&scene.remote), &options, &progress).await.unwrap_err();
     assert!(*copied.lock().unwrap());
-    scene.server.heal();
+    scene.ground.heal();
     rise(&mut scene.phone, &grave);
     assert_eq!(scene.states(), [State::Uploaded]);
     assert!(!scene.shown(note).contains("http"));
     let report = scene.phone.sync(&scene.remote).await;
     assert_eq!((report.uploaded.images, report.linked), (0, 1));
     assert!(scene.shown(note).contains(&scene.url(crumb)));
-    assert_eq!(scene.image_puts(), [1]);
+    assert_eq!(scene.ground.image_puts(), [1]);
 }
 
 /// Puts what the killed process left in the place of the vault, and opens it.
@@ -393,7 +385,7 @@ async fn an_uploaded_image_that_is_shown_again_takes_its_url_at_once() {
     let report = scene.phone.sync(&scene.remote).await;
     assert_eq!((report.uploaded.images, report.uploaded.already_there, report.linked), (0, 0, 1));
     assert!(scene.shown(copy).contains(&scene.url(crumb)));
-    assert_eq!(scene.image_puts(), [1]);
+    assert_eq!(scene.ground.image_puts(), [1]);
 }
 
 /// "We move the bucket to our own domain: every note shows the new address, no text changes."

@@ -110,7 +110,12 @@ fn everything() -> Vec<Text> {
     let mut texts = rust("src");
     texts.extend(rust("proptests"));
     let others = ["README.md", "CHANGELOG.md", "SECURITY.md", "Cargo.toml", "deny.toml", ".ci/run"];
-    texts.extend(others.map(|name| root().join(name)).into_iter().filter(|p| p.exists()).map(read));
+    let beside = ["proptests/README.md", "proptests/stores.sh"];
+    let others = others.iter().chain(&beside).map(|name| root().join(name));
+    let scripts = fs::read_dir(root().join("proptests/stores")).unwrap();
+    let scripts = scripts.map(|entry| entry.unwrap().path());
+    let scripts = scripts.filter(|path| path.extension().is_some_and(|end| end != "rs"));
+    texts.extend(others.filter(|path| path.exists()).chain(scripts).map(read));
     texts
 }
 

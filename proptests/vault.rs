@@ -6,7 +6,7 @@ use everleaf::{
     clock::SimulatedClock,
     id::{ImageId, NoteId},
     remote::{Memory, Remote},
-    vault::{NewNote, Vault},
+    vault::{NewNote, SyncOptions, Vault},
 };
 use proptest::{
     prelude::*,
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     image::png,
-    world::{Device, NOW, options},
+    world::{Device, NOW, options, origin},
 };
 
 fn memory() -> Arc<dyn Remote> {
@@ -53,6 +53,25 @@ async fn two_devices_that_edit_one_paragraph_offline_end_up_the_same() {
     assert_eq!((idle.requests.head, idle.requests.list, idle.requests.get), (1, 0, 0));
     laptop.check();
     phone.check();
+}
+
+/// A program that embeds the library syncs beside what else it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_talks_to_a_remote_can_be_spawned() {
+    let (remote, laptop) = (memory(), Arc::new(Device::new("laptop", 1)));
+    laptop.note("# Bread\n");
+    let (device, there) = (Arc::clone(&laptop), Arc::clone(&remote));
+    let spawned = tokio::spawn(async move {
+        device.add(&there).await;
+        device.sync(&there).await;
+        let (how, mut found) = (SyncOptions::default(), device.vault().verify().unwrap());
+        device.vault().verify_remote(&origin(), &*there, false, &mut found).await.unwrap();
+        let stop = std::future::ready(());
+        device.vault().watch(&origin(), there, &how, &|_| (), &|_| (), stop).await;
+        found.findings
+    });
+    assert_eq!(spawned.await.unwrap(), Vec::new());
+    assert_eq!(laptop.sync(&remote).await.requests.put, 0);
 }
 
 /// A vault in a folder whose path needs care wherever it is written, with images beside it.

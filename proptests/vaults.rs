@@ -1,6 +1,7 @@
 //! Real vaults, of which an independent reader of Markdown says what is in them: `manifest.json`.
 //!
-//! They lie beside the crate, or where `EVERLEAF_SHARED` says; without them these tests do nothing.
+//! They lie beside the crate, or where `EVERLEAF_SHARED` says; without them these tests do nothing. The
+//! bucket through which they go is one of this process, or that which the environment names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,12 +17,17 @@ use everleaf::{
     image::recognise,
     loopback::Loopback,
     note::{Body, Piece, markdown::destinations},
-    remote::{Remote, Requests, S3, open},
+    remote::{Key, Prefix, Remote, RemoteExt as _, Requests, S3Options, open},
     vault::{SyncOptions, SyncReport, Vault},
 };
 use serde_json::Value;
+use tokio::task::JoinSet;
 
-use crate::world::Device;
+use crate::{
+    outside::{self, Tally},
+    stores::stranger,
+    world::Device,
+};
 
 /// The folder of the vaults, and what is said of them.
 fn vaults() -> Option<(PathBuf, Value)> {
@@ -255,59 +261,85 @@ fn a_lenient_import_finds_what_others_find_and_keeps_every_byte() {
     }
 }
 
-#[tokio::test]
+/// All vaults at once: each waits for its own store and disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_vault_reaches_other_devices_through_a_bucket_and_through_a_folder() {
     let Some((folder, manifest)) = vaults() else { return };
+    let manifest = Arc::new(manifest);
+    let mut running = JoinSet::new();
     for name in manifest["vaults"].as_object().unwrap().keys() {
-        let told = Told::of(&manifest, name);
-        let laptop = imported(&folder.join(name), &told);
-        let store = Loopback::start(Arc::clone(&laptop.clock) as _).await.unwrap();
-        store.set_public(true);
-        let options = RemoteOptions {
-            url: format!("s3://{}", Loopback::bucket()),
-            public_url: Some(store.public_url()),
-            ..RemoteOptions::default()
-        };
-        let remote = Arc::new(S3::open(store.s3_options("")).await.unwrap());
-        let bucket = Meeting { name: "bucket".parse().unwrap(), options, remote };
-        bucket.add(&laptop).await;
-        let report = bucket.sync(&laptop).await;
-        assert_eq!(report.uploaded.images, told.images().distinct);
-        bucket.idle(&laptop).await;
-        let phone = joined("phone", 2, &laptop, &bucket).await;
-        bucket.idle(&phone).await;
-        assert_eq!(export_of(&phone, "export"), told.exported(), "{name}");
-        check_images(&store, &told, name);
-        phone.check();
-
-        let disk = tempfile::tempdir().unwrap();
-        let url = format!("dir:{}", disk.path().display());
-        let options = RemoteOptions { url, ..RemoteOptions::default() };
-        let remote = open(&options).await.unwrap();
-        let disk = Meeting { name: "disk".parse().unwrap(), options, remote };
-        disk.add(&phone).await;
-        disk.sync(&phone).await;
-        disk.idle(&phone).await;
-        let tablet = joined("tablet", 3, &phone, &disk).await;
-        disk.idle(&tablet).await;
-        assert_eq!(export_of(&tablet, "export"), told.exported(), "{name}");
+        let (path, manifest, name) = (folder.join(name), Arc::clone(&manifest), name.clone());
+        running.spawn(async move {
+            reaches_other_devices(&path, &Told::of(&manifest, &name), &name).await;
+        });
+    }
+    while let Some(ran) = running.join_next().await {
+        ran.unwrap();
     }
 }
 
+async fn reaches_other_devices(path: &Path, told: &Told<'_>, name: &str) {
+    let laptop = imported(path, told);
+    let (_store, options, s3) = a_bucket(&laptop).await;
+    let tally = Arc::new(Tally::open(s3.clone()).await);
+    let remote = Arc::clone(&tally) as _;
+    let bucket = Meeting { name: "bucket".parse().unwrap(), options, remote };
+    bucket.add(&laptop).await;
+    let report = bucket.sync(&laptop).await;
+    assert_eq!(report.uploaded.images, told.images().distinct);
+    bucket.idle(&laptop).await;
+    let phone = joined("phone", 2, &laptop, &bucket).await;
+    bucket.idle(&phone).await;
+    assert_eq!(export_of(&phone, "export"), told.exported(), "{name}");
+    let images = check_images(&*tally, told, name).await;
+    let once = stranger::names(&images).map(|name| (name, 1)).collect();
+    assert_eq!(tally.images(), once, "{name}");
+    stranger::finds(&s3, images).await;
+    phone.check();
+
+    let disk = tempfile::tempdir().unwrap();
+    let url = format!("dir:{}", disk.path().display());
+    let options = RemoteOptions { url, ..RemoteOptions::default() };
+    let remote = open(&options).await.unwrap();
+    let disk = Meeting { name: "disk".parse().unwrap(), options, remote };
+    disk.add(&phone).await;
+    disk.sync(&phone).await;
+    disk.idle(&phone).await;
+    let tablet = joined("tablet", 3, &phone, &disk).await;
+    disk.idle(&tablet).await;
+    assert_eq!(export_of(&tablet, "export"), told.exported(), "{name}");
+}
+
+/// An empty bucket: that which the environment names, else one in this process.
+async fn a_bucket(device: &Device) -> (Option<Loopback>, RemoteOptions, S3Options) {
+    let (store, s3, public_url) = if let Some(s3) = outside::options("acceptance") {
+        (None, s3, "http://pictures.example".to_owned())
+    } else {
+        let store = Loopback::start(Arc::clone(&device.clock) as _).await.unwrap();
+        store.set_public(true);
+        let (s3, public_url) = (store.s3_options(""), store.public_url());
+        (Some(store), s3, public_url)
+    };
+    let url = format!("s3://{}", s3.bucket);
+    let options = RemoteOptions { url, public_url: Some(public_url), ..RemoteOptions::default() };
+    (store, options, s3)
+}
+
 /// Each image is there once, under the hash of its bytes, as what it is.
-fn check_images(store: &Loopback, told: &Told<'_>, name: &str) {
-    let mut images = BTreeSet::new();
-    for (key, object) in store.objects() {
-        let Some(file) = key.strip_prefix("images/") else { continue };
-        let (hex, extension) = file.split_once('.').unwrap();
-        let image = ImageId::from_bytes(*blake3::hash(&object.bytes).as_bytes());
-        assert_eq!(image.to_string(), hex);
-        let media_type = recognise(&object.bytes).unwrap();
-        assert_eq!(media_type.extension(), extension);
-        assert_eq!(object.media_type.as_deref(), Some(media_type.mime()));
-        assert_eq!(store.puts(&key), 1, "{key}");
-        images.insert(hex.to_owned());
+async fn check_images(remote: &dyn Remote, told: &Told<'_>, name: &str) -> stranger::Images {
+    let (mut images, mut found) = (BTreeSet::new(), stranger::Images::new());
+    for listed in remote.list_all(&Prefix::Images, None).await.unwrap() {
+        let Key::Image { image, media_type } = listed.key else { panic!("{}", listed.key) };
+        let bytes = remote.get_bytes(&listed.key, listed.size).await.unwrap();
+        assert_eq!(bytes.len() as u64, listed.size);
+        assert_eq!(ImageId::from_bytes(*blake3::hash(&bytes).as_bytes()), image);
+        assert_eq!(recognise(&bytes), Some(media_type));
+        let meta = remote.head(&listed.key).await.unwrap().unwrap();
+        assert_eq!(meta.media_type.as_deref(), Some(media_type.mime()));
+        assert!(images.insert(image.to_string()), "{image} is there twice");
+        found.insert(image, (media_type, listed.size));
     }
     let expected: BTreeSet<String> = told.references().into_values().flatten().collect();
     assert_eq!(images, expected, "{name}");
+    found
 }

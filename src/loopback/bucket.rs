@@ -244,8 +244,9 @@ impl S3 for Service {
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = input.continuation_token.clone().or(input.start_after.clone());
         let from = match &after {
-            Some(after) if *after >= prefix => Bound::Excluded(after.as_str()),
-            _ => Bound::Included(prefix.as_str()),
+            // As Garage does: what comes before the prefix leads to an empty page.
+            Some(after) => Bound::Excluded(after.as_str()),
+            None => Bound::Included(prefix.as_str()),
         };
         let state = self.0.lock();
         let mut rest = state

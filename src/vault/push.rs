@@ -65,16 +65,14 @@ impl Session<'_> {
     }
 
     async fn put(&mut self, device: DeviceId, ready: &[Ready]) -> Result<(), VaultError> {
-        // By value: a closure that borrows would keep a sync from being spawned.
-        let named = ready.iter().map(|ready| {
+        let put = |ready: &Ready| {
             let key = Key::Segment { device, seq: ready.seq, hash: ready.sealed.hash };
-            (key, Bytes::copy_from_slice(&ready.sealed.bytes))
-        });
-        let remote = &self.remote;
-        let puts = named
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|(key, body)| async move { remote.put(&key, body.into()).await });
+            let body = Bytes::copy_from_slice(&ready.sealed.bytes);
+            let remote = &self.remote;
+            async move { remote.put(&key, body.into()).await }
+        };
+        // All at once, since a closure over borrowed segments would keep a sync from being spawned.
+        let puts: Vec<_> = ready.iter().map(put).collect();
         let progress = self.progress;
         stream::iter(puts)
             .buffer_unordered(TOGETHER)

@@ -140,10 +140,16 @@ impl Remote for S3 {
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        let after = after.map(|after| format!("{}{}", self.root, after.as_str()));
+        let group = prefix.to_string();
+        // Some stores begin behind any such name, and end at the first one outside of the group.
+        let after = match after.map(After::as_str) {
+            Some(after) if after.starts_with(&group) => Some(format!("{}{after}", self.root)),
+            Some(after) if *after > *group => return Ok(Page { keys: Vec::new(), next: None }),
+            _ => None,
+        };
         let request = self.client.list_objects_v2().bucket(&self.bucket);
         let page = request
-            .prefix(format!("{}{prefix}", self.root))
+            .prefix(format!("{}{group}", self.root))
             .set_start_after(after)
             .set_max_keys(self.page)
             .send()
