@@ -25,6 +25,11 @@ use std::{
 
 use fjall::{Database, Keyspace, PersistMode};
 
+use crate::{
+    crash,
+    mutant::{self, Mutant},
+};
+
 use self::open::{copy_journals, create, engine, io, lock};
 pub use self::{
     open::sync_folder,
@@ -295,7 +300,8 @@ impl Batch<'_> {
             Durability::Buffered if !large => PersistMode::Buffer,
             Durability::Buffered | Durability::Synced => PersistMode::SyncData,
         };
-        let mut batch = db.database.batch().durability(Some(mode));
+        let mode = Some(mode).filter(|_| !mutant::is(Mutant::AcknowledgesUnwritten));
+        let mut batch = db.database.batch().durability(mode);
         for write in self.writes {
             match write {
                 Write::Event(seq, value) => batch.insert(&db.log, seq.to_be_bytes(), value),
@@ -305,10 +311,13 @@ impl Batch<'_> {
                 Write::Cache(key, None) => batch.remove(&db.cache, key),
             }
         }
+        crash::point();
         batch.commit().map_err(|source| {
             db.poisoned.store(true, Ordering::Release);
             db.engine_error("written")(source)
-        })
+        })?;
+        crash::point();
+        Ok(())
     }
 }
 

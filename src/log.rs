@@ -27,9 +27,11 @@ use std::{
 
 use crate::{
     clock::Timestamp,
+    crash,
     db::{Db, DbError, Draft, Durability},
     event::{self, Event, Origin, Recorded},
     id::{EventHash, Seq},
+    mutant::{self, Mutant},
 };
 
 /// How many appends share one `fsync` at most.
@@ -163,7 +165,7 @@ impl Log {
         let writer = Writer { db: Arc::clone(&db), fold, head, last };
         let writer = std::thread::Builder::new()
             .name("everleaf-log".into())
-            .spawn(move || writer.run(&receiver))
+            .spawn(crash::inherited(mutant::inherited(move || writer.run(&receiver))))
             .map_err(|source| DbError::Io {
                 action: "start a thread for",
                 path: vault.to_path_buf(),
@@ -327,14 +329,22 @@ impl Writer {
                 }
             }
         }
-        batch.apply(draft.into_changes());
+        let mut changes = draft.into_changes();
+        let mut late = db.batch();
+        if mutant::is(Mutant::CursorApart) {
+            late.apply(changes.apart_from_cursors());
+        }
+        batch.apply(changes);
         // Rows without events can be made again from the log.
         let durability = if replies.iter().all(|(_, recorded)| recorded.is_empty()) {
             Durability::Buffered
         } else {
             Durability::Synced
         };
-        let committed = batch.commit(durability);
+        let mut committed = batch.commit(durability);
+        if mutant::is(Mutant::CursorApart) {
+            committed = committed.and_then(|()| late.commit(durability));
+        }
         if committed.is_ok() {
             self.last = last;
             self.head.write(last);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    crash,
     db::sync_folder,
     vault::{VaultError, io as failed},
 };
@@ -42,7 +43,9 @@ pub(super) fn write(
         // A bookmark will say what is in this file, so the file must not be the one that is lost.
         .and_then(|()| file.as_file().sync_all())
         .map_err(failed("write", path))?;
+    crash::point();
     let persisted = if over { file.persist(path) } else { file.persist_noclobber(path) };
+    crash::point();
     match persisted {
         Ok(_) => Ok(true),
         Err(error) if !over && error.error.kind() == ErrorKind::AlreadyExists => Ok(false),

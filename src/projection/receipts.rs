@@ -8,6 +8,7 @@ use crate::{
     event::{Event, Origin, Recorded, RemoteName, RemoteOptions},
     id::{DeviceId, SegmentHash, Seq},
     log::FoldError,
+    mutant::{self, Mutant},
 };
 
 /// A remote as this device knows it.
@@ -92,7 +93,9 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
                 forget(draft, remote)?;
                 let row = Remote { own: Chain::default(), ..known };
                 draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
-                owe_everything(draft, remote)?;
+                if !mutant::is(Mutant::ForgetsLoss) {
+                    owe_everything(draft, remote)?;
+                }
             }
         }
         Event::DeviceRenewed { from, .. } => {

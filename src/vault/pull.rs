@@ -9,6 +9,7 @@ use super::{Vault, VaultError, exchange::Progress, exchange::Session};
 use crate::{
     event::{Event, Origin, RemoteName, RenewReason, ResetReason},
     id::{DeviceId, SegmentHash, Seq},
+    mutant::{self, Mutant},
     note,
     projection::{
         devices, documents,
@@ -45,7 +46,7 @@ impl Session<'_> {
     pub(super) async fn pull(&mut self) -> Result<(), VaultError> {
         let pulse = self.remote.head(&Key::Pulse).await.map_err(self.error())?;
         let tag = pulse.as_ref().and_then(|pulse| pulse.tag.clone());
-        if tag.is_some() && tag == self.memory.pulse {
+        if tag.is_some() && tag == self.memory.pulse && !mutant::is(Mutant::ListsAlways) {
             return Ok(());
         }
         self.begin().await?;
@@ -167,7 +168,8 @@ impl Session<'_> {
     /// Reads the segments of a device from a number on.
     async fn read_device(&mut self, reading: Reading) -> Result<Read, VaultError> {
         let Reading { device, from, head } = reading;
-        let after = After::before_segment(device, from);
+        let past_last = mutant::is(Mutant::ReadsPastLast);
+        let after = After::before_segment(device, from + u64::from(past_last));
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         let listed = listed.map_err(self.error())?;
         let mut chain = self.known_chains()?.remove(&device).unwrap_or_default();
@@ -178,7 +180,7 @@ impl Session<'_> {
                 _ => None,
             })
             .collect();
-        if !chain.hashes.iter().all(|hash| new.contains(&(chain.seq, *hash))) {
+        if !past_last && !chain.hashes.iter().all(|hash| new.contains(&(chain.seq, *hash))) {
             return Ok(Read::Lost);
         }
         new.retain(|(seq, hash)| !chain.holds(*seq, *hash));
@@ -283,7 +285,7 @@ fn follows(segment: &Segment, chain: &Chain) -> Result<(), OutOfOrder> {
         false
     };
     let out = OutOfOrder { device: segment.device, seq: segment.seq, known: chain.seq };
-    if in_order { Ok(()) } else { Err(out) }
+    if in_order || mutant::is(Mutant::PreviousUnchecked) { Ok(()) } else { Err(out) }
 }
 
 impl Vault {
@@ -305,6 +307,9 @@ impl Vault {
                         .map_err(|source| VaultError::Note { note, source })?;
                     if let Some(seq) = documents::seq_of(self.db(), info.hash)? {
                         known.push(seq);
+                        continue;
+                    }
+                    if mutant::is(Mutant::SkipsFuture) && info.at > self.0.clock.now() {
                         continue;
                     }
                     let remote = remote.clone();

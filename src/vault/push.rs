@@ -11,6 +11,7 @@ use super::{
 use crate::{
     event::{Event, RenewReason},
     id::{DeviceId, SegmentHash, Seq},
+    mutant::{self, Mutant},
     projection::receipts,
     remote::{After, Key, Prefix, Remote as _, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
@@ -47,11 +48,15 @@ impl Session<'_> {
                     name: self.vault.device_name()?,
                 },
             );
+            if mutant::is(Mutant::ReceiptBeforePut) {
+                self.receipts(&ready).await?;
+            }
             self.put(device, &ready).await?;
             let sealed = head
                 .seal(&self.vault.0.sealer, device)
                 .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
-            if self.has_twin(device, first, &ready).await? {
+            let twin = self.has_twin(device, first, &ready).await?;
+            if twin && !mutant::is(Mutant::ForgetsTwins) {
                 // No receipt: what the twin's segments may hide is pushed again under a new id.
                 let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
                 self.vault.blocking(renew).await?;
@@ -60,7 +65,7 @@ impl Session<'_> {
             let key = Key::Head(device);
             self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
             self.beat().await?;
-            self.receipts(ready).await?;
+            self.receipts(&ready).await?;
         }
     }
 
@@ -116,13 +121,13 @@ impl Session<'_> {
         Ok(false)
     }
 
-    async fn receipts(&mut self, ready: Vec<Ready>) -> Result<(), VaultError> {
+    async fn receipts(&mut self, ready: &[Ready]) -> Result<(), VaultError> {
         let mut events = Vec::with_capacity(ready.len());
         for Ready { seq, sealed, through, changes } in ready {
             self.report.pushed.segments += 1;
             self.report.pushed.changes += changes;
             self.report.pushed.bytes += sealed.bytes.len() as u64;
-            let remote = self.name.clone();
+            let (remote, seq, through) = (self.name.clone(), *seq, *through);
             events.push(Event::SegmentPushed { remote, seq, hash: sealed.hash, through });
         }
         self.vault.blocking(move |vault| vault.record(events)).await
