@@ -107,9 +107,11 @@ impl Broken {
     /// The command that replays it.
     #[must_use]
     pub fn replay(&self) -> String {
-        let Settings { seed, devices, steps, .. } = self.settings;
+        let Settings { seed, devices, steps, mutant, .. } = self.settings;
+        let mutant = mutant.map(|mutant| format!(" --mutant {mutant:?}")).unwrap_or_default();
         format!(
-            "cargo run --release --features sim -- sim --seed {seed} --devices {devices} --steps {steps}"
+            "cargo run --release --features sim -- \
+             sim --seed {seed} --devices {devices} --steps {steps}{mutant}"
         )
     }
 }

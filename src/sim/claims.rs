@@ -31,7 +31,7 @@ impl World {
                 return Err(Wrong::promise(7, what));
             }
         }
-        for row in vault.list()? {
+        for row in vault.list()?.into_iter().filter(|row| row.images > 0) {
             let status = vault.note_status(row.note)?;
             for (image, url) in vault.image_urls(row.note)? {
                 if let Some(name) = url.as_deref().and_then(named)

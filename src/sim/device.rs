@@ -214,7 +214,10 @@ impl Device {
     fn open(&mut self, seed: u64) -> Check {
         self.clock = Arc::new(SimulatedClock::new(self.clock.now(), seed));
         let vault = Vault::open(&self.path(), options(&self.clock));
-        self.vault = Some(vault.map_err(|e| Wrong::from(e).at(format_args!("d{}", self.number)))?);
+        self.vault = Some(vault.map_err(|error| {
+            let (number, why) = (self.number, shown(&error));
+            Wrong::promise(1, format!("d{number} can't open what it acknowledged: {why}"))
+        })?);
         Ok(())
     }
 

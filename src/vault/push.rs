@@ -56,9 +56,9 @@ impl Session<'_> {
                 .seal(&self.vault.0.sealer, device)
                 .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
             let twin = self.has_twin(device, first, &ready).await?;
-            if twin && !mutant::is(Mutant::ForgetsTwins) {
+            if let Some(reason) = twin.filter(|_| !mutant::is(Mutant::ForgetsTwins)) {
                 // No receipt: what the twin's segments may hide is pushed again under a new id.
-                let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
+                let renew = move |vault: &Vault| vault.renew(reason);
                 self.vault.blocking(renew).await?;
                 continue;
             }
@@ -87,14 +87,14 @@ impl Session<'_> {
             .map_err(self.error())
     }
 
-    /// Whether somebody else pushes under our id: a segment lies among ours that we did not write.
-    /// One that a crash left there before its receipt is ours; it is noted.
+    /// Why to take another id, if somebody else pushes under ours: a segment lies among ours that we did
+    /// not write. One that a crash left there before its receipt is ours; it is noted.
     async fn has_twin(
         &mut self,
         device: DeviceId,
         first: u64,
         ready: &[Ready],
-    ) -> Result<bool, VaultError> {
+    ) -> Result<Option<RenewReason>, VaultError> {
         let after = After::before_segment(device, first);
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         for listed in listed.map_err(self.error())? {
@@ -114,11 +114,11 @@ impl Session<'_> {
             };
             let name = self.name.clone();
             let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash);
-            if matches!(self.vault.blocking(take).await?, Applied::Twin) {
-                return Ok(true);
+            if let Applied::Twin(reason) = self.vault.blocking(take).await? {
+                return Ok(Some(reason));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     async fn receipts(&mut self, ready: &[Ready]) -> Result<(), VaultError> {
