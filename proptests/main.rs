@@ -26,6 +26,7 @@ mod key;
 mod log;
 mod machine;
 mod markdown;
+mod mutants;
 mod note;
 mod offline;
 mod outside;

@@ -18,13 +18,13 @@ use std::{
 /// * a segment is sealed, so `seal` comes before `segment`;
 /// * the demonstration runs on the loopback server, which is a store like others and knows no vault.
 const ROWS: [&[&str]; 9] = [
-    &["id", "clock"],
+    &["id", "clock", "crash", "mutant"],
     &["image", "event", "note"],
     &["db", "log", "images", "projection"],
     &["resolve", "seal", "segment", "remote"],
     &["sync", "upload"],
     &["vault", "folder", "socket"],
-    &["loopback", "hub", "web", "config", "demo"],
+    &["loopback", "hub", "web", "config", "demo", "sim"],
     &["cli"],
     &["main"],
 ];

@@ -20,6 +20,8 @@ mod notes;
 mod progress;
 mod remote;
 mod signal;
+#[cfg(feature = "sim")]
+mod sim;
 mod status;
 mod sync;
 mod text;
@@ -142,6 +144,8 @@ enum Command {
     Verify(check::Verify),
     Rebuild(check::Rebuild),
     Demo(demo::Demo),
+    #[cfg(feature = "sim")]
+    Sim(sim::Sim),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -170,6 +174,8 @@ impl Command {
             Self::Verify(command) => command.run(context).await,
             Self::Rebuild(command) => command.run(context).await,
             Self::Demo(command) => command.run(context).await,
+            #[cfg(feature = "sim")]
+            Self::Sim(command) => tokio::task::block_in_place(|| command.run(context)),
             Self::Completions(command) => command.run(context),
             Self::Man(command) => command.run(context),
         }

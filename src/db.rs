@@ -17,7 +17,7 @@ mod table;
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::{self, File},
+    fs,
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -32,6 +32,10 @@ use self::open::{
 pub use self::{
     open::{Lock, sync_folder},
     table::{Changes, Draft, Read, Table, decode_row},
+};
+use crate::{
+    crash,
+    mutant::{self, Mutant},
 };
 
 /// Values above this are never left unsynced.
@@ -347,7 +351,8 @@ impl Batch<'_> {
             Durability::Buffered if !large => PersistMode::Buffer,
             Durability::Buffered | Durability::Synced => PersistMode::SyncData,
         };
-        let mut batch = db.database.batch().durability(Some(mode));
+        let mode = Some(mode).filter(|_| !mutant::is(Mutant::AcknowledgesUnwritten));
+        let mut batch = db.database.batch().durability(mode);
         for write in self.writes {
             match write {
                 Write::Event(seq, value) => batch.insert(&db.log, seq.to_be_bytes(), value),
@@ -357,10 +362,13 @@ impl Batch<'_> {
                 Write::Cache(key, None) => batch.remove(&db.cache, key),
             }
         }
+        crash::point();
         batch.commit().map_err(|source| {
             db.poisoned.store(true, Ordering::Release);
             db.engine_error("write to")(source)
-        })
+        })?;
+        crash::point();
+        Ok(())
     }
 }
 

@@ -30,6 +30,7 @@ pub use error::ImageError;
 use shards::Shards;
 
 use crate::{
+    crash,
     id::ImageId,
     image::{self, Dimensions, MediaType},
 };
@@ -264,9 +265,11 @@ impl Images {
     fn publish(&self, finished: Finished) -> Result<Stored, ImageError> {
         let Finished { file, stored } = finished;
         let path = self.path(stored.image, stored.media_type);
+        crash::point();
         self.shards.place(&self.folder, shard(stored.image), || {
             file.persist(&path).map_err(|error| ImageError::io("rename to", &path)(error.error))
         })?;
+        crash::point();
         Ok(stored)
     }
 

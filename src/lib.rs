@@ -68,14 +68,14 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | [`id`] [`clock`] | names for things; the only source of time and randomness |
+//! | [`id`] [`clock`] `crash` [`mutant`] | names for things; the only source of time and randomness; what tests switch |
 //! | [`image`] [`event`] [`note`] | the values: what an image is, what can happen, what a note is |
 //! | [`db`] [`log`] [`images`] [`projection`] | what is on this device's disk |
 //! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
 //! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
 //! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
 //! | `socket` | the same calls for other processes, while this one has the vault |
-//! | `loopback` `demo` | a store in this process; the main job, shown |
+//! | `loopback` `demo` `sim` | a store in this process; the main job, shown; all promises, attacked |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
 //! one, is async on tokio; all other calls of [`vault::Vault`] block, if only for an `fsync`.
@@ -108,10 +108,12 @@
 //! | `loopback` | an S3 server inside the process, for tests |
 //! | `socket` | what lets other processes use a vault that this one has open |
 //! | `cli` (default) | the command, with all of these |
+//! | `sim` | the simulator, and the switches of tests: [`mutant`] |
 //!
 //! A library needs none of them for folders, and `s3` for buckets.
 
 pub mod clock;
+mod crash;
 pub mod db;
 #[cfg(feature = "cli")]
 pub mod demo;
@@ -123,12 +125,15 @@ pub mod images;
 pub mod log;
 #[cfg(feature = "loopback")]
 pub mod loopback;
+pub mod mutant;
 pub mod note;
 pub mod projection;
 pub mod remote;
 pub mod resolve;
 pub mod seal;
 pub mod segment;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "socket")]
 pub mod socket;
 pub mod sync;

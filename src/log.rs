@@ -27,9 +27,11 @@ use std::{
 
 use crate::{
     clock::Timestamp,
+    crash,
     db::{Db, DbError, Draft, Durability},
     event::{self, Event, Origin, Recorded},
     id::{EventHash, ImageId, Seq},
+    mutant::{self, Mutant},
 };
 
 /// How many appends share one `fsync` at most.
@@ -163,7 +165,7 @@ impl Log {
         let writer = Writer { db: Arc::clone(&db), fold, head, last, beyond: missing.is_some() };
         let writer = std::thread::Builder::new()
             .name("everleaf-log".into())
-            .spawn(move || writer.run(&receiver))
+            .spawn(crash::inherited(mutant::inherited(move || writer.run(&receiver))))
             .map_err(|source| DbError::Io {
                 action: "start a thread for",
                 path: vault.to_path_buf(),
@@ -330,14 +332,21 @@ impl Writer {
                 }
             }
         }
-        batch.apply(draft.into_changes());
+        let mut changes = draft.into_changes();
+        let late = mutant::is(Mutant::CursorApart).then(|| changes.apart_from_cursors());
+        batch.apply(changes);
         // Rows without events can be made again from the log.
         let durability = if replies.iter().all(|(_, recorded)| recorded.is_empty()) {
             Durability::Buffered
         } else {
             Durability::Synced
         };
-        let committed = batch.commit(durability);
+        let mut committed = batch.commit(durability);
+        if let (Ok(()), Some(late)) = (&committed, late) {
+            let mut batch = db.batch();
+            batch.apply(late);
+            committed = batch.commit(durability);
+        }
         if committed.is_ok() {
             self.note_last(last);
         }

@@ -7,6 +7,7 @@ use crate::{
     clock::Timestamp,
     event::{Event, RemoteName},
     id::ImageId,
+    mutant::{self, Mutant},
     projection::outbox::{ROUND, Stage, Upload},
 };
 
@@ -103,6 +104,12 @@ impl Candidate {
 
     /// The earliest time at which it may be tried; `None` where only something else can free it.
     fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        if mutant::is(Mutant::NeverRetries) && self.state() == State::Failed {
+            return None;
+        }
+        if mutant::is(Mutant::TrustsRetryTime) {
+            return self.set(now);
+        }
         // No wait is longer than the longest: a time beyond it was set by a clock that was wrong.
         self.set(now).map(|at| if at > now.plus(LONGEST_PAUSE) { now } else { at })
     }

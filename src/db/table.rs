@@ -185,6 +185,14 @@ impl Draft<'_> {
 #[derive(Debug)]
 pub struct Changes(pub(super) BTreeMap<Vec<u8>, Written>);
 
+impl Changes {
+    /// What `Mutant::CursorApart` commits later: all but the cursors.
+    pub(crate) fn apart_from_cursors(&mut self) -> Self {
+        let tables = self.0.split_off(&Table::Changes.key(&[]));
+        Self(tables)
+    }
+}
+
 impl Read for Draft<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         match self.writes.get(&table.key(key)) {

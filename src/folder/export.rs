@@ -11,7 +11,7 @@ use super::{
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::{At, is_plain},
     place::{Places, safe, safe_note, titled},
-    write::{self, There, file_at, look},
+    write::{self, Draft, There, file_at, look},
 };
 use crate::{
     id::{ImageId, NoteId},
@@ -55,6 +55,7 @@ pub(super) fn run(
         images: BTreeMap::new(),
         files: HashMap::new(),
         bookmarks,
+        drafts: Vec::new(),
         report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
     };
     let placed = export.place(notes);
@@ -64,7 +65,7 @@ pub(super) fn run(
             export.note(note, place)?;
             progress(Progress::Note);
         }
-        export.bookmarks.save(vault, folder, true)?;
+        export.publish()?;
     }
     Ok(export.report)
 }
@@ -93,6 +94,8 @@ struct Export<'a> {
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
     bookmarks: Bookmarks,
+    /// Files of the group that have yet to get their names, by their places.
+    drafts: Vec<(String, Draft)>,
     report: Exported,
 }
 
@@ -134,6 +137,15 @@ impl Export<'_> {
         placed
     }
 
+    /// Gives the files of the group their names where one of them may be the one at `place`: only the
+    /// disk knows whether `A.md` is `a.md` there.
+    fn make_room(&mut self, place: &str) -> Result<(), VaultError> {
+        let like = |(other, _): &(String, Draft)| {
+            *other != place && other.to_lowercase() == place.to_lowercase()
+        };
+        if self.drafts.iter().any(like) { self.publish() } else { Ok(()) }
+    }
+
     /// Whether the file at `place` is the one at another place of this export.
     fn is_taken(&self, place: &str) -> bool {
         let there = file_at(&self.folder.join(place)).and_then(|file| self.files.get(&file));
@@ -163,6 +175,7 @@ impl Export<'_> {
     fn note(&mut self, listed: &Listed, place: &str) -> Result<(), VaultError> {
         let mut place = place;
         let other;
+        self.make_room(place)?;
         if self.is_taken(place) {
             other = self.places.note(place, &tag(listed.note));
             self.report.renamed.push(Renamed { from: place.to_owned(), to: other.clone() });
@@ -189,17 +202,37 @@ impl Export<'_> {
             }
         };
         if let Some(path) = path {
-            if !write::write(&path, &mut text.as_bytes(), write::SHARED, over)? {
-                self.skip(place, "another program made it meanwhile");
-                return Ok(());
-            }
-            self.report.written += 1;
+            let draft = write::draft(&path, &mut text.as_bytes(), write::SHARED, over)?;
+            self.drafts.push((place.to_owned(), draft));
+        } else {
+            self.settle(place);
         }
-        self.settle(place);
         self.report.notes += 1;
         let seen = Seen { note: listed.note, heads: reading.heads, blake3, images };
-        self.bookmarks.notes.insert(place.to_owned(), seen);
+        self.bookmarks.next.notes.insert(place.to_owned(), seen);
         Ok(())
+    }
+
+    /// Gives the files of a group their names. What they are going to be is remembered before, and that
+    /// they are it after: a file that is neither what it was nor what it was to be is somebody's edit.
+    fn publish(&mut self) -> Result<(), VaultError> {
+        self.bookmarks.save(self.vault, self.folder, true)?;
+        for (place, draft) in std::mem::take(&mut self.drafts) {
+            if draft.publish()? {
+                self.report.written += 1;
+                self.settle(&place);
+                continue;
+            }
+            self.skip(&place, "another program made it meanwhile");
+            if self.bookmarks.next.notes.remove(&place).is_some() {
+                self.report.notes -= 1;
+            }
+            if self.bookmarks.next.images.remove(&place).is_some() {
+                self.report.images -= 1;
+            }
+        }
+        self.bookmarks.written();
+        self.bookmarks.save(self.vault, self.folder, true)
     }
 
     /// The text of a file, and what the destinations in it stand for. Writes the images as well.
@@ -265,6 +298,7 @@ impl Export<'_> {
         let own = wanted.as_deref().and_then(safe);
         let own = own.unwrap_or_else(|| at.beside(extension));
         let mut place = self.places.image(&own, embed.image);
+        self.make_room(&place)?;
         if self.is_taken(&place) {
             self.places.retire(&place);
             place = self.places.image(&own, embed.image);
@@ -358,12 +392,9 @@ impl Export<'_> {
             }
             Err(error) => return Err(error),
         };
-        if !write::write(&path, &mut verified.file, write::SHARED, over)? {
-            self.skip(place, "another program made it meanwhile");
-            return Ok(false);
-        }
-        self.report.written += 1;
-        self.bookmarks.images.insert(place.to_owned(), image);
+        let draft = write::draft(&path, &mut verified.file, write::SHARED, over)?;
+        self.drafts.push((place.to_owned(), draft));
+        self.bookmarks.next.images.insert(place.to_owned(), image);
         Ok(true)
     }
 

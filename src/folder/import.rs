@@ -15,6 +15,7 @@ use super::{
 use crate::{
     id::{ImageId, NoteId},
     images::{Batch, ImageError, Stored},
+    mutant::{self, Mutant},
     note::{Body, Embed, Heads, markdown::Destination},
     resolve::Tree,
     vault::{Vault, VaultError, io, read_source},
@@ -248,6 +249,9 @@ impl<'a> Import<'a> {
         blake3: &str,
     ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
         if let Some(seen) = self.bookmarks.notes.get(path).cloned() {
+            if mutant::is(Mutant::ImportMakesCopies) && seen.blake3 != blake3 {
+                return Ok((None, None));
+            }
             let base = Base { note: seen.note, heads: seen.heads.clone(), path: None };
             return Ok((Some(seen), Some(base)));
         }

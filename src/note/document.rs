@@ -11,12 +11,13 @@ use automerge::{
 use super::{
     block::{Seen, splice},
     edit::splices,
-    embed::Body,
+    embed::{Body, Piece},
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
 };
 use crate::{
     clock::Timestamp,
     id::{ChangeHash, ImageId, NoteId},
+    mutant::{self, Mutant},
 };
 
 /// The operations of the genesis that make the root objects.
@@ -183,6 +184,8 @@ impl Note {
                 deps: change.deps.into_iter().map(hash).collect(),
                 at: seconds(change.timestamp),
                 message: change.message.map(Into::into),
+                actor: change.actor.to_bytes().to_vec(),
+                seq: change.seq,
             })
             .collect()
     }
@@ -258,7 +261,7 @@ impl Note {
         new: &Body,
         at: Timestamp,
     ) -> Result<Option<Change>, NoteError> {
-        let current = *base == self.heads();
+        let current = *base == self.heads() || mutant::is(Mutant::EditOverwrites);
         let plan = splices(&if current { self.body() } else { self.body_at(base)? }, new);
         let heads = (!current).then(|| base.native());
         let text = self.body.clone();
@@ -308,6 +311,9 @@ impl Note {
         urls: &[(ImageId, String)],
         at: Timestamp,
     ) -> Result<Option<Change>, NoteError> {
+        if mutant::is(Mutant::UrlAsText) {
+            return self.write_urls(urls, at);
+        }
         let known = self.urls();
         let images = self.images.clone();
         self.change(at, None, |transaction| {
@@ -316,6 +322,18 @@ impl Note {
             }
             Ok(())
         })
+    }
+
+    /// What [`Mutant::UrlAsText`] does.
+    fn write_urls(
+        &mut self,
+        urls: &[(ImageId, String)],
+        at: Timestamp,
+    ) -> Result<Option<Change>, NoteError> {
+        let url = |image: ImageId| urls.iter().find(|(known, _)| *known == image);
+        let text =
+            self.body().render(|embed, _| url(embed.image).map(|(_, written)| written.clone()));
+        self.edit_body(&self.heads(), &Body::new([Piece::Text(text)]), at)
     }
 
     /// Makes one change, at `heads` or at the present.

@@ -48,6 +48,11 @@ pub struct ChangeInfo {
     pub at: Timestamp,
     /// What its author says of it; everleaf says nothing.
     pub message: Option<String>,
+    /// Whom Automerge takes for its author: each opening of a vault, and each edit of an old version,
+    /// is another.
+    pub actor: Vec<u8>,
+    /// Its number among the changes of that author, from 1.
+    pub seq: u64,
 }
 
 /// A version of a note: the changes that no other change of it builds on.
@@ -119,6 +124,8 @@ pub fn inspect(bytes: &[u8]) -> Result<ChangeInfo, NoteError> {
         deps: change.deps().iter().copied().map(hash).collect(),
         at: seconds(change.timestamp()),
         message: change.message().map(str::to_owned),
+        actor: change.actor_id().to_bytes().to_vec(),
+        seq: change.seq(),
     })
 }
 

@@ -11,6 +11,7 @@ use crate::{
     id::ImageId,
     image::MediaType,
     images::{ImageError, Stored},
+    mutant::{self, Mutant},
     projection::{catalog, outbox},
     remote::{Key, Prefix, Remote, RemoteError},
 };
@@ -114,6 +115,9 @@ impl Vault {
         }
         let remote = name.clone();
         self.blocking(move |vault| {
+            if mutant::is(Mutant::EventBeforeBytes) {
+                vault.announce_fetched(image, &remote)?;
+            }
             let stored = match incoming.finish() {
                 Ok(stored) => stored,
                 Err(error) => return refuse(error),
@@ -123,6 +127,14 @@ impl Vault {
             Ok(Fetched::Here(stored))
         })
         .await
+    }
+
+    /// What [`Mutant::EventBeforeBytes`] does.
+    fn announce_fetched(&self, image: ImageId, remote: &RemoteName) -> Result<(), VaultError> {
+        let Some(known) = catalog::image_record(self.db(), image)? else { return Ok(()) };
+        let (bytes, media_type, dimensions) = (known.bytes, known.media_type, known.dimensions);
+        let remote = remote.clone();
+        self.record([Event::ImageFetched { image, remote, bytes, media_type, dimensions }])
     }
 
     /// Takes an image in whose file is here though no event says so: its event was lost with the

@@ -13,11 +13,13 @@ use std::{
 use super::{Inner, Vault, VaultError, cache::Cache, error::chain};
 use crate::{
     clock::{Clock, SystemClock, random},
+    crash,
     db::{Db, Lock, sync_folder},
     event::{Event, RenewReason},
     id::DeviceId,
     images::Images,
     log::{Log, Opened},
+    mutant::{self, Mutant},
     projection::{self, Projections},
     seal::VaultKey,
     segment::{VaultFile, VaultFileError},
@@ -162,7 +164,12 @@ fn assemble(
     } else {
         projection::catch_up(&db, &db)?;
     }
-    let actor = random(&*clock);
+    let mut actor = random(&*clock);
+    if mutant::is(Mutant::ActorReused)
+        && let Some(own) = projection::devices::identity(&*db)?
+    {
+        actor = first_bytes(own.device);
+    }
     let (appended, _) = tokio::sync::watch::channel(last);
     let sealer = key.sealer();
     let vault = Vault(Arc::new(Inner {
@@ -194,6 +201,12 @@ fn assemble(
         tracing::warn!(error = chain(&error), "a row of the catalog could not be made");
     }
     Ok(vault)
+}
+
+/// What [`Mutant::ActorReused`] takes for an actor.
+fn first_bytes(device: DeviceId) -> [u8; 8] {
+    let bytes = device.as_bytes().first_chunk();
+    bytes.copied().unwrap_or_default()
 }
 
 impl Vault {
@@ -290,6 +303,7 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), VaultError>
         .open(&unfinished)
         .map_err(io("create", &unfinished))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io("write", &unfinished))?;
+    crash::point();
     fs::rename(&unfinished, path).map_err(io("rename", &unfinished))?;
     Ok(path.parent().map_or(Ok(()), sync_folder)?)
 }

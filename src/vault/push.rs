@@ -11,6 +11,7 @@ use super::{
 use crate::{
     event::{Event, RenewReason},
     id::{DeviceId, SegmentHash, Seq},
+    mutant::{self, Mutant},
     projection::receipts,
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
@@ -47,20 +48,24 @@ impl Session<'_> {
                     name: self.vault.device_name()?,
                 },
             );
+            if mutant::is(Mutant::ReceiptBeforePut) {
+                self.receipts(&ready).await?;
+            }
             self.put(device, &ready).await?;
             let sealed = head
                 .seal(&self.vault.0.sealer, device)
                 .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
-            if self.has_twin(device, first, &ready).await? {
+            let twin = self.has_twin(device, first, &ready).await?;
+            if let Some(reason) = twin.filter(|_| !mutant::is(Mutant::ForgetsTwins)) {
                 // No receipt: what the twin's segments may hide is pushed again under a new id.
-                let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
+                let renew = move |vault: &Vault| vault.renew(reason);
                 self.vault.blocking(renew).await?;
                 continue;
             }
             let key = Key::Head(device);
             self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
             self.beat().await?;
-            self.receipts(ready).await?;
+            self.receipts(&ready).await?;
         }
     }
 
@@ -84,14 +89,14 @@ impl Session<'_> {
             .map_err(self.error())
     }
 
-    /// Whether somebody else pushes under our id: a segment lies among ours that we did not write.
-    /// One that a crash left there before its receipt is ours; it is noted.
+    /// Why to take another id, if somebody else pushes under ours: a segment lies among ours that we did
+    /// not write. One that a crash left there before its receipt is ours; it is noted.
     async fn has_twin(
         &mut self,
         device: DeviceId,
         first: u64,
         ready: &[Ready],
-    ) -> Result<bool, VaultError> {
+    ) -> Result<Option<RenewReason>, VaultError> {
         let after = After::before_segment(device, first);
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         let listed = listed.map_err(self.error())?;
@@ -128,20 +133,20 @@ impl Session<'_> {
             };
             let name = self.name.clone();
             let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash);
-            if matches!(self.vault.blocking(take).await?, Applied::Twin) {
-                return Ok(true);
+            if let Applied::Twin(reason) = self.vault.blocking(take).await? {
+                return Ok(Some(reason));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    async fn receipts(&mut self, ready: Vec<Ready>) -> Result<(), VaultError> {
+    async fn receipts(&mut self, ready: &[Ready]) -> Result<(), VaultError> {
         let mut events = Vec::with_capacity(ready.len());
         for Ready { seq, sealed, through, changes } in ready {
             self.report.pushed.segments += 1;
             self.report.pushed.changes += changes;
             self.report.pushed.bytes += sealed.bytes.len() as u64;
-            let remote = self.name.clone();
+            let (remote, seq, through) = (self.name.clone(), *seq, *through);
             events.push(Event::SegmentPushed { remote, seq, hash: sealed.hash, through });
         }
         self.vault.blocking(move |vault| vault.record(events)).await

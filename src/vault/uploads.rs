@@ -19,8 +19,13 @@ use crate::{
     clock::fraction,
     event::{Event, Origin, RemoteName},
     id::{ImageId, NoteId},
+    image::MediaType,
     images::ImageError,
-    projection::{catalog, outbox, receipts},
+    mutant::{self, Mutant},
+    projection::{
+        catalog::{self, ImageRecord},
+        outbox, receipts,
+    },
     remote::{Key, Remote, RemoteError, Upload, public_url},
     upload::{self, Outcome, Plan, Start, is_to_be_put},
 };
@@ -158,8 +163,9 @@ impl Vault {
         let Some(record) = catalog::image_record(self.db(), image)? else {
             return Ok(Outcome::Blocked("nothing is known of the image".to_owned()));
         };
-        let key = Key::Image { image, media_type: record.media_type };
+        let key = self.key_of(image, &record)?;
         let confirmed = match remote.head(&key).await {
+            Ok(_) if mutant::is(Mutant::PutsWithoutAsking) => false,
             Ok(meta) => meta.is_some_and(|meta| meta.size == record.bytes),
             Err(error) => return Ok(outcome(&error)),
         };
@@ -199,7 +205,7 @@ impl Vault {
     fn body(
         &self,
         image: ImageId,
-        media_type: crate::image::MediaType,
+        media_type: MediaType,
     ) -> Result<Upload, ImageError> {
         use std::io::Read as _;
         let mut verified = self.0.images.verified(image, media_type)?;
@@ -224,7 +230,8 @@ impl Vault {
         }
         let mut due: BTreeMap<NoteId, Vec<(ImageId, String)>> = BTreeMap::new();
         for (image, note) in self.link_candidates(&known)? {
-            let done = outbox::get(self.db(), remote, image)?.is_some_and(|up| up.is_done());
+            let done = mutant::is(Mutant::SwapBeforeReceipt)
+                || outbox::get(self.db(), remote, image)?.is_some_and(|up| up.is_done());
             if let Some(url) = self.public_url(&known, image)?.filter(|_| done) {
                 due.entry(note).or_default().push((image, url));
             }
@@ -262,8 +269,26 @@ impl Vault {
     ) -> Result<Option<String>, VaultError> {
         let Some(base) = &remote.options.public_url else { return Ok(None) };
         let record = catalog::image_record(self.db(), image)?;
-        Ok(record
-            .map(|record| public_url(base, &Key::Image { image, media_type: record.media_type })))
+        let key = record.map(|record| self.key_of(image, &record)).transpose()?;
+        Ok(key.map(|key| public_url(base, &key)))
+    }
+
+    /// What a remote calls an image.
+    fn key_of(&self, image: ImageId, record: &ImageRecord) -> Result<Key, VaultError> {
+        let mut media_type = record.media_type;
+        if mutant::is(Mutant::KeyByWrittenName) {
+            media_type = self.written_type(image)?.unwrap_or(media_type);
+        }
+        Ok(Key::Image { image, media_type })
+    }
+
+    /// What [`Mutant::KeyByWrittenName`] takes an image for.
+    fn written_type(&self, image: ImageId) -> Result<Option<MediaType>, VaultError> {
+        let Some(note) = catalog::notes_showing(self.db(), image)?.pop() else { return Ok(None) };
+        let body = self.read(note, None)?.body;
+        let mut names = body.embeds().filter(|embed| embed.image == image).map(|embed| &embed.name);
+        let end = names.next().and_then(|name| name.rsplit_once('.'));
+        Ok(end.and_then(|(_, end)| MediaType::from_extension(end)))
     }
 
     /// Images in notes that have no URL there, or one that may begin with a base of old.

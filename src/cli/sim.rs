@@ -1,0 +1,156 @@
+//! `sim`: the promises, attacked in simulated storms.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Instant};
+
+use clap::{Args, builder::RangedU64ValueParser};
+use everleaf::{
+    mutant::Mutant,
+    sim::{self, Broken, Settings},
+};
+use serde::Serialize;
+
+use super::{Context, Result, text::count};
+
+/// Attack all promises in a simulated storm
+///
+/// Devices edit, sync, crash, are copied, restored and lost, over a remote that fails, lags, forgets and
+/// is put back, all as a seed determines. Then everything heals, and every promise is checked. What
+/// breaks one is shown with its trace and the command that replays it; the exit code is 1 then.
+/// Your vault is not touched.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  everleaf sim --seed 7 --devices 3 --steps 2000 --trace
+  everleaf sim --seeds 0..1000")]
+pub(super) struct Sim {
+    /// What determines everything
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// A range of seeds, one history for each
+    #[arg(long, value_name = "A..B", conflicts_with = "seed", value_parser = range)]
+    seeds: Option<std::ops::Range<u64>>,
+    /// Devices at the beginning, 1 to 5 [default: 2 to 5, as the seed says]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=5))]
+    devices: Option<usize>,
+    /// Steps of the storm
+    #[arg(long, default_value_t = 500, value_parser = RangedU64ValueParser::<usize>::new().range(..=30_000))]
+    steps: usize,
+    /// Run a wrong version of the code, to see that it is noticed
+    #[arg(long, value_name = "NAME", value_parser = mutant)]
+    mutant: Option<Mutant>,
+    /// Show every step
+    #[arg(long)]
+    trace: bool,
+}
+
+/// What came of all.
+#[derive(Serialize)]
+struct Report {
+    histories: u64,
+    steps: usize,
+    steps_per_second: f64,
+    happened: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trace: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    broken: Vec<Failure>,
+}
+
+/// What broke a promise.
+#[derive(Serialize)]
+struct Failure {
+    seed: u64,
+    promises: Vec<u8>,
+    what: String,
+    replay: String,
+}
+
+impl Sim {
+    pub(super) fn run(self, context: &Context) -> Result {
+        let seeds = self.seeds.clone().unwrap_or(self.seed..self.seed.saturating_add(1));
+        let began = Instant::now();
+        let mut report = Report {
+            histories: 0,
+            steps: 0,
+            steps_per_second: 0.0,
+            happened: BTreeMap::new(),
+            trace: Vec::new(),
+            broken: Vec::new(),
+        };
+        let mut failures = Vec::new();
+        for seed in seeds {
+            let of_seed = Settings::of(seed);
+            let settings = Settings { steps: self.steps, mutant: self.mutant, ..of_seed };
+            let settings = Settings { devices: self.devices.unwrap_or(settings.devices), ..settings };
+            let outcome = match sim::run(&settings) {
+                Ok(outcome) => outcome,
+                Err(broken) => {
+                    context.tell(format_args!("seed {seed} breaks {:?}", broken.promises));
+                    report.broken.push(Failure::of(&broken));
+                    let outcome = broken.outcome.clone();
+                    failures.push(broken);
+                    outcome
+                }
+            };
+            report.histories += 1;
+            report.steps += outcome.steps;
+            for (kind, times) in outcome.happened {
+                *report.happened.entry(kind).or_default() += times;
+            }
+            if self.trace {
+                report.trace.extend(outcome.trace);
+            }
+        }
+        report.steps_per_second = rate(report.steps, began);
+        context.show(&report, |out| {
+            for line in &report.trace {
+                writeln!(out, "{line}")?;
+            }
+            for broken in &failures {
+                // The trace of all was shown already.
+                if self.trace {
+                    writeln!(out, "{}\n\nreplay: {}\n", broken.what, broken.replay())?;
+                } else {
+                    writeln!(out, "{broken}")?;
+                }
+            }
+            for (kind, times) in &report.happened {
+                writeln!(out, "{times:>8}  {kind}")?;
+            }
+            let histories = match (report.histories, report.broken.len()) {
+                (1, 0) => "Every promise held".to_owned(),
+                (some, 0) => format!("Every promise held in {some} histories"),
+                (some, broken) => format!("{broken} of {} broke a promise", count(some, "history")),
+            };
+            let (steps, rate) = (count(report.steps as u64, "step"), report.steps_per_second);
+            writeln!(out, "{histories}: {steps}, {rate:.0} a second.")
+        })?;
+        Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Failure {
+    fn of(broken: &Broken) -> Self {
+        Self {
+            seed: broken.settings.seed,
+            promises: broken.promises.clone(),
+            what: broken.what.clone(),
+            replay: broken.replay(),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown without digits")]
+fn rate(steps: usize, began: Instant) -> f64 {
+    steps as f64 / began.elapsed().as_secs_f64().max(f64::EPSILON)
+}
+
+fn mutant(text: &str) -> Result<Mutant, String> {
+    let found = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == text);
+    found.ok_or_else(|| format!("the mutants are {:?}", Mutant::ALL))
+}
+
+fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let seeds = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    seeds.filter(|seeds| !seeds.is_empty()).ok_or_else(|| "is written as in 0..1000".to_owned())
+}
