@@ -187,10 +187,14 @@ fn urls_of_remotes_are_read() {
 async fn a_remote_is_opened_by_its_url() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("dir:{}", folder.path().display());
-    let remote = open(&RemoteOptions { url, ..RemoteOptions::default() }).await.unwrap();
+    let remote = open(&RemoteOptions { url, ..RemoteOptions::default() }, &crate::hub::key(1))
+        .await
+        .unwrap();
     put(&*remote, &Key::Pulse, "x").await;
     assert_eq!(std::fs::read(folder.path().join("pulse")).unwrap(), b"x");
     let url = format!("dir:{}/missing", folder.path().display());
-    let error = open(&RemoteOptions { url, ..RemoteOptions::default() }).await.unwrap_err();
+    let error = open(&RemoteOptions { url, ..RemoteOptions::default() }, &crate::hub::key(1))
+        .await
+        .unwrap_err();
     assert!(matches!(error, RemoteError::NoBucket { .. }));
 }

@@ -17,6 +17,7 @@ mod event;
 mod export;
 mod folder;
 mod golden;
+mod hub;
 mod image;
 mod images;
 mod key;

@@ -283,7 +283,7 @@ async fn every_vault_reaches_other_devices_through_a_bucket_and_through_a_folder
         let disk = tempfile::tempdir().unwrap();
         let url = format!("dir:{}", disk.path().display());
         let options = RemoteOptions { url, ..RemoteOptions::default() };
-        let remote = open(&options).await.unwrap();
+        let remote = open(&options, phone.vault().key()).await.unwrap();
         let disk = Meeting { name: "disk".parse().unwrap(), options, remote };
         disk.add(&phone).await;
         disk.sync(&phone).await;

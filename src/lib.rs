@@ -115,6 +115,8 @@ pub mod db;
 pub mod demo;
 pub mod event;
 pub mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod id;
 pub mod image;
 pub mod images;

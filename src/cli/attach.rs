@@ -65,7 +65,7 @@ impl Attach {
 
 async fn sync(context: &Context, vault: &Vault) -> std::result::Result<(), VaultError> {
     let (name, options) = vault.remote(None)?;
-    let remote = connect_once(&name, &options).await?;
+    let remote = connect_once(&name, &options, vault.key()).await?;
     let shown = Shown::new(context);
     let synced = vault.sync(&name, remote, &context.sync_options(), &|step| shown.sync(step)).await;
     shown.clear();

@@ -39,7 +39,7 @@ impl Verify {
         let mut found = vault.verify()?;
         if let Some(name) = &self.remote {
             let (name, options) = vault.remote(Some(name))?;
-            let remote = connect(&name, &options).await?;
+            let remote = connect(&name, &options, vault.key()).await?;
             vault.verify_remote(&name, &*remote, self.repair, &mut found).await?;
         }
         context.show(&found, |out| {

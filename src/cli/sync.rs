@@ -69,7 +69,7 @@ impl Sync {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault()?;
         let (name, options) = vault.remote(self.name.as_ref())?;
-        let remote = connect(&name, &options).await?;
+        let remote = connect(&name, &options, vault.key()).await?;
         let options = SyncOptions {
             images: match self.images {
                 Images::All => SyncImages::All,

@@ -300,7 +300,7 @@ fn outcome(error: &RemoteError) -> Outcome {
 }
 
 /// Whether anybody can read what is at `url`.
-#[cfg(feature = "s3")]
+#[cfg(feature = "https")]
 async fn is_public(url: &str) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let request = reqwest::Client::new().head(url).timeout(std::time::Duration::from_secs(30));
@@ -315,7 +315,7 @@ async fn is_public(url: &str) -> Result<(), String> {
 }
 
 /// Without an HTTP client, nobody can be asked.
-#[cfg(not(feature = "s3"))]
+#[cfg(not(feature = "https"))]
 #[expect(clippy::unused_async, reason = "stands in for the one that asks")]
 async fn is_public(url: &str) -> Result<(), String> {
     Err(format!("{url} can't be asked: this build has no HTTP client"))
