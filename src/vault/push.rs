@@ -65,12 +65,14 @@ impl Session<'_> {
     }
 
     async fn put(&mut self, device: DeviceId, ready: &[Ready]) -> Result<(), VaultError> {
-        let puts = ready.iter().map(|ready| {
+        // A loop, not a closure over references: with one, no caller could spawn a sync as a task.
+        let mut puts = Vec::with_capacity(ready.len());
+        for ready in ready {
             let key = Key::Segment { device, seq: ready.seq, hash: ready.sealed.hash };
             let body = Bytes::copy_from_slice(&ready.sealed.bytes);
             let remote = &self.remote;
-            async move { remote.put(&key, body.into()).await }
-        });
+            puts.push(async move { remote.put(&key, body.into()).await });
+        }
         let progress = self.progress;
         stream::iter(puts)
             .buffer_unordered(TOGETHER)
