@@ -330,7 +330,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Does the steps on a remote and on a map, and compares all that shows.
-pub(crate) async fn behaves_as_a_map(remote: &dyn Remote, steps: &[Step]) {
+async fn behaves_as_a_map(remote: &dyn Remote, steps: &[Step]) {
     let universe = universe();
     let mut model = BTreeMap::<String, Vec<u8>>::new();
     for step in steps {

@@ -5,6 +5,7 @@
 //! who is killed, copied, restored or gone for ever. After the storm everything heals, all sync until
 //! quiet, and every promise is checked. Nothing sleeps, so thousands of steps take seconds.
 
+mod behind;
 mod device;
 mod dice;
 mod edits;
@@ -18,8 +19,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use everleaf::remote::Remote;
 use futures_util::future::join_all;
 
+pub(crate) use self::device::shown;
 pub(crate) use self::dice::Dice;
-use self::{device::Device, model::Model, remote::Hostile};
+use self::{behind::Behind, device::Device, model::Model, remote::Hostile};
 
 /// What a simulation is made of.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub devices: usize,
     /// Steps of the storm.
     pub steps: usize,
+    /// Whether a hub stands before the remote.
+    pub hub: bool,
 }
 
 /// What came of one.
@@ -55,14 +59,15 @@ pub(crate) struct Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { seed, devices, steps } = self.settings;
+        let Settings { seed, devices, steps, hub } = self.settings;
         for line in &self.outcome.trace {
             writeln!(f, "{line}")?;
         }
         writeln!(f, "\n{}", self.what)?;
         write!(
             f,
-            "replay: EVERLEAF_SEED={seed} EVERLEAF_DEVICES={devices} EVERLEAF_STEPS={steps} "
+            "replay: EVERLEAF_SEED={seed} EVERLEAF_DEVICES={devices} EVERLEAF_STEPS={steps} {}",
+            if hub { "EVERLEAF_HUB=1 " } else { "" }
         )?;
         write!(f, "cargo test --release --test proptests -- sim::replay --ignored --nocapture")
     }
@@ -72,6 +77,7 @@ impl fmt::Display for Broken {
 struct World {
     dice: Dice,
     remote: Hostile,
+    hub: Option<Behind>,
     devices: Vec<Device>,
     model: Model,
     outcome: Outcome,
@@ -112,6 +118,7 @@ impl World {
         Self {
             dice,
             remote,
+            hub: None,
             devices: Vec::new(),
             model: Model::default(),
             outcome: Outcome::default(),
@@ -132,6 +139,9 @@ impl World {
     }
 
     async fn begin(&mut self) -> Check {
+        if self.settings.hub {
+            self.hub = Some(Behind::new(self.remote.handle()).await);
+        }
         let seed = self.seed();
         let first = Device::create(0, seed, None, &mut self.dice)?;
         first.add(&self.calm_remote()).await?;
@@ -145,6 +155,14 @@ impl World {
     /// The remote without its malice.
     fn calm_remote(&self) -> Arc<dyn Remote> {
         self.remote.calm()
+    }
+
+    /// What a device talks to.
+    fn handle(&self, n: usize) -> Check<Arc<dyn Remote>> {
+        match &self.hub {
+            Some(hub) => hub.handle(&self.devices[n]),
+            None => Ok(self.remote.handle()),
+        }
     }
 
     async fn join(&mut self) -> Check {
@@ -222,7 +240,7 @@ impl World {
     }
 
     async fn sync(&mut self, n: usize) -> Check {
-        let came = self.devices[n].sync(self.remote.handle()).await?;
+        let came = self.devices[n].sync(self.handle(n)?).await?;
         if came.is_complete() {
             self.model.is_on_remote(&self.devices[n]);
         }
@@ -233,8 +251,10 @@ impl World {
     async fn sync_together(&mut self) -> Check {
         let here: Vec<usize> =
             (0..self.devices.len()).filter(|n| !self.devices[*n].is_gone()).collect();
-        let remote = &self.remote;
-        let syncs = here.iter().map(|n| self.devices[*n].sync(remote.handle()));
+        let mut syncs = Vec::new();
+        for n in &here {
+            syncs.push(self.devices[*n].sync(self.handle(*n)?));
+        }
         let came = join_all(syncs).await;
         for (n, came) in here.into_iter().zip(came) {
             let came = came?;
@@ -246,7 +266,7 @@ impl World {
     /// A kill: what was acknowledged must be there when the device comes back.
     async fn crash(&mut self, n: usize) -> Check {
         let seed = self.seed();
-        let remote = self.remote.handle();
+        let remote = self.handle(n)?;
         self.devices[n].crash(remote, seed, &mut self.dice).await?;
         self.note("crash", format_args!("d{n} is killed and comes back"));
         self.devices[n].has_what_it_acknowledged()
@@ -291,10 +311,19 @@ impl World {
 
 /// Runs many seeds and says of the first that breaks a promise how to replay it.
 fn storm(seeds: std::ops::Range<u64>, devices: usize, steps: usize) {
+    storm_over(seeds, devices, steps, false);
+}
+
+/// The same over a hub: requests overlap as the network has it, so a seed determines less.
+pub(crate) fn storm_behind_a_hub(seeds: std::ops::Range<u64>, devices: usize, steps: usize) {
+    storm_over(seeds, devices, steps, true);
+}
+
+fn storm_over(seeds: std::ops::Range<u64>, devices: usize, steps: usize, hub: bool) {
     let mut happened: BTreeMap<&str, u64> = BTreeMap::new();
     let mut total = 0;
     for seed in seeds.clone() {
-        match run(Settings { seed, devices, steps }) {
+        match run(Settings { seed, devices, steps, hub }) {
             Ok(outcome) => {
                 total += outcome.steps;
                 for (kind, times) in outcome.happened {
@@ -353,6 +382,7 @@ fn replay() {
         seed: number("EVERLEAF_SEED", 0),
         devices: usize::try_from(number("EVERLEAF_DEVICES", 3)).unwrap(),
         steps: usize::try_from(number("EVERLEAF_STEPS", 500)).unwrap(),
+        hub: number("EVERLEAF_HUB", 0) == 1,
     };
     match run(settings) {
         Ok(outcome) => eprintln!("{}", outcome.trace.join("\n")),
@@ -378,8 +408,8 @@ fn many() {
 fn survey() {
     let seeds = std::env::var("EVERLEAF_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     for seed in 0..seeds {
-        let settings =
-            Settings { seed, devices: 2 + usize::try_from(seed % 4).unwrap(), steps: 200 };
+        let devices = 2 + usize::try_from(seed % 4).unwrap();
+        let settings = Settings { seed, devices, steps: 200, hub: false };
         if let Err(broken) = run(settings) {
             let what: String =
                 broken.what.lines().next().unwrap_or_default().chars().take(300).collect();

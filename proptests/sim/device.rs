@@ -75,6 +75,10 @@ impl Device {
         Ok(device)
     }
 
+    pub(crate) fn clock(&self) -> Arc<SimulatedClock> {
+        Arc::clone(&self.clock)
+    }
+
     pub(crate) fn key(&self) -> Option<VaultKey> {
         self.vault.as_ref().map(|vault| vault.key().clone())
     }

@@ -6,13 +6,14 @@
 
 mod answer;
 mod events;
+mod place;
 pub mod signature;
 
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,16 +27,20 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
-use self::answer::Refused;
 pub use self::answer::{Problem, Reason};
-use self::signature::{Authorization, Call, TIME_HEADER};
+pub(super) use self::place::is_hub_url;
+use self::signature::{Authorization, Call};
 pub(crate) use self::{answer::REASON_HEADER, events::NO_PULSE};
+use self::{
+    answer::Refused,
+    place::{Place, is_loopback},
+};
 use super::{
     After, Download, Key, Listed, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch,
     resized,
 };
 use crate::{
-    clock::{Clock, SystemClock, Timestamp, fraction, random},
+    clock::{Clock, SystemClock, fraction, random},
     seal::{Signer, VaultKey},
 };
 
@@ -87,14 +92,6 @@ pub struct Hub {
     signer: Signer,
     clock: Arc<dyn Clock>,
     read_timeout: Duration,
-}
-
-/// One hub.
-struct Place {
-    url: String,
-    host: String,
-    /// How far its clock is ahead of ours, in milliseconds.
-    ahead: AtomicI64,
 }
 
 impl fmt::Debug for Hub {
@@ -265,8 +262,7 @@ impl Hub {
     }
 
     async fn send(&self, place: &Place, ask: &Ask<'_>) -> Result<Response, Failure> {
-        let time =
-            Timestamp(self.clock.now().0.saturating_add(place.ahead.load(Ordering::Relaxed)));
+        let time = place.time(self.clock.now());
         let call = Call { method: ask.method.as_str(), host: &place.host, target: &ask.target };
         let signed = Authorization::sign(&self.signer, call, ask.hash, time, random(&*self.clock));
         let url = format!("{}{}", place.url, ask.target);
@@ -344,51 +340,6 @@ impl Hub {
 }
 
 type Watched = stream::BoxStream<'static, Result<Bytes, RemoteError>>;
-
-impl Place {
-    fn new(url: &str) -> Result<Self, RemoteError> {
-        let no_url = || {
-            RemoteError::misconfigured(
-                "this is no hub's URL: write `https://HOST[/PATH]`; `http:` is for this machine alone",
-            )
-        };
-        let parsed = reqwest::Url::parse(url).map_err(|_| no_url())?;
-        let host = parsed.host_str().filter(|_| is_hub_url(url)).ok_or_else(no_url)?;
-        let host = match parsed.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { url, host, ahead: AtomicI64::new(0) })
-    }
-
-    /// Takes note of the hub's time. Gives whether it was told.
-    fn learn(&self, response: &Response, now: Timestamp) -> bool {
-        let told = response.headers().get(TIME_HEADER).and_then(|value| value.to_str().ok());
-        let Some(time) = told.and_then(|text| text.parse::<i64>().ok()) else { return false };
-        self.ahead.store(time.saturating_sub(now.0), Ordering::Relaxed);
-        true
-    }
-}
-
-/// Whether a text is the URL of a hub: `https`, or `http` on this machine, and nothing behind the path.
-pub(super) fn is_hub_url(url: &str) -> bool {
-    let Ok(parsed) = reqwest::Url::parse(url) else { return false };
-    let plain = parsed.username().is_empty()
-        && parsed.password().is_none()
-        && parsed.query().is_none()
-        && parsed.fragment().is_none()
-        && parsed.host_str().is_some();
-    plain && (parsed.scheme() == "https" || is_loopback(url))
-}
-
-fn is_loopback(url: &str) -> bool {
-    let Ok(parsed) = reqwest::Url::parse(url) else { return false };
-    let host = parsed.host_str().unwrap_or_default();
-    let address: Option<std::net::IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    parsed.scheme() == "http"
-        && (host == "localhost" || address.is_some_and(|address| address.is_loopback()))
-}
 
 impl Ask<'_> {
     fn new(method: Method, target: String) -> Self {

@@ -71,9 +71,9 @@ impl Authorization {
         time: Timestamp,
         nonce: [u8; 16],
     ) -> Self {
-        let mut signed = Self { time, nonce, body, signature: [0; SIGNATURE] };
-        signed.signature = signer.sign(signed.message(call).as_bytes());
-        signed
+        let unsigned = Self { time, nonce, body, signature: [0; SIGNATURE] };
+        let signature = signer.sign(unsigned.message(call).as_bytes());
+        Self { signature, ..unsigned }
     }
 
     /// Whether the holder of the key of `vault` made this for `call`.
