@@ -2,6 +2,9 @@
 
 mod access;
 mod api;
+mod load;
+mod operations;
+mod watch;
 
 use std::{
     collections::BTreeMap,

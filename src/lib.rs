@@ -2,7 +2,8 @@
 //!
 //! A [`vault`](vault::Vault) is all that one person keeps. It lives on several devices; each has all
 //! of it, writes to its own copy, and needs nobody's permission to do so. Devices exchange what they did
-//! by way of a [`remote`]: a folder or an S3 bucket, which runs no code of ours and can read no note.
+//! by way of a [`remote`]: a folder or an S3 bucket, which runs no code of ours, or a hub. None can
+//! read a note.
 //!
 //! * A [`note`] is an Automerge document: Markdown source, in which every local image destination is
 //!   one embedded object.
@@ -74,6 +75,7 @@
 //! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
 //! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
 //! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
+//! | `hub` | a server that is a remote for any number of vaults |
 //! | `loopback` `demo` | a store in this process; the main job, shown |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
@@ -90,7 +92,8 @@
 //!
 //! * **a sync server?** It would have to be run, trusted and paid for. A folder that Syncthing carries,
 //!   or a bucket, is there already; the protocol asks it for no conditional write, no lock and no clock,
-//!   since real stores differ there.
+//!   since real stores differ there. A hub is for who wants news at once: one more remote, which knows
+//!   no more than the others.
 //! * **conflict copies?** They hand the merge to a person, who has the least time for it. A note is a
 //!   CRDT, and an edit is applied to what its author saw: what happened meanwhile stays.
 //! * **images in the text as base64?** Each copy would travel with each edit, and no store could
@@ -103,11 +106,13 @@
 //!
 //! | | |
 //! | --- | --- |
+//! | `https` | hubs as remotes |
 //! | `s3` | S3 and R2 remotes |
+//! | `hub` | the hub itself |
 //! | `loopback` | an S3 server inside the process, for tests |
-//! | `cli` (default) | the command, with both of these |
+//! | `cli` (default) | the command, with all of these |
 //!
-//! A library needs none of them for folders, and `s3` for buckets.
+//! A library needs none of them for folders, `s3` for buckets, and `https` for hubs.
 
 pub mod clock;
 pub mod db;

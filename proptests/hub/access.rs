@@ -144,7 +144,8 @@ fn a_signature_is_good_for_a_minute_and_not_from_before_the_hub() {
         (5_001, -window, Err(Reason::Clock)),
         (-100, -100, Ok(())),
         (-101, -100, Err(Reason::Clock)),
-        (i64::MIN - NOW.0.min(0) + 1 - NOW.0, -window, Err(Reason::Clock)),
+        (i64::MIN, -window, Err(Reason::Clock)),
+        (i64::MAX - NOW.0, -window, Err(Reason::Clock)),
     ] {
         assert_eq!(judge(time, since), expected, "{time} {since}");
     }
@@ -186,9 +187,9 @@ async fn a_request_to_one_hub_is_none_to_another_nor_to_the_next_process() {
 async fn clocks_that_are_off_by_ten_years_do_no_harm() {
     let hub = serve(Rooms::new()).await;
     let decade = 10 * 365 * 24 * 3_600_000;
-    for off in [-decade, -61_000, 6_000, decade] {
+    for (seed, off) in [-decade, -61_000, 6_000, decade].into_iter().enumerate() {
         let now = everleaf::clock::Clock::now(&SystemClock);
-        let clock = Arc::new(SimulatedClock::new(Timestamp(now.0 + off), 7));
+        let clock = Arc::new(SimulatedClock::new(Timestamp(now.0 + off), seed as u64));
         let options = HubOptions {
             clock: Arc::clone(&clock) as _,
             ..HubOptions::new(vec![hub.0.url()], &key(1))

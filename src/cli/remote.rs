@@ -60,7 +60,7 @@ pub(super) struct RemoteArgs {
     profile: Option<String>,
 }
 
-fn web_address(url: &str) -> std::result::Result<String, String> {
+pub(super) fn web_address(url: &str) -> std::result::Result<String, String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let plain = |rest: &str| {
         let ok = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '"' | '<' | '>');

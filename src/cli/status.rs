@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use everleaf::{
-    id::NoteId,
+    id::{NoteId, VaultId},
     vault::{ImageCounts, NoteStatus, VaultStatus},
 };
 use serde::Serialize;
@@ -34,6 +34,7 @@ struct OfNote {
 
 #[derive(Serialize)]
 struct OfVault {
+    vault: VaultId,
     folder: String,
     device: String,
     #[serde(flatten)]
@@ -50,7 +51,7 @@ impl Status {
         } else {
             let folder = vault.folder().display().to_string();
             let device = vault.device_name()?;
-            let status = OfVault { folder, device, status: vault.status()? };
+            let status = OfVault { vault: vault.id()?, folder, device, status: vault.status()? };
             context.show(&status, |out| status.write(out))?;
         }
         Ok(ExitCode::SUCCESS)

@@ -47,7 +47,8 @@ pub(super) struct Sync {
     /// Ask the public URL of an image before it counts as uploaded
     #[arg(long)]
     verify_public: bool,
-    /// Go on: at once when something changes here, else every 2 to 60 seconds
+    /// Go on: at once when something changes here, or elsewhere where a hub tells of it, else every 2
+    /// to 60 seconds
     #[arg(long)]
     watch: bool,
 }

@@ -54,11 +54,14 @@ impl Incoming {
 
     /// Reads all of it, and no more than `limit` bytes.
     pub(super) async fn receive(&mut self, limit: u64) -> Result<Received, Problem> {
-        let until = Instant::now() + self.patience + Duration::from_secs(limit / SLOWEST);
+        let began = Instant::now();
         let mut hasher = blake3::Hasher::new();
         let mut bytes: Vec<u8> = Vec::new();
         let mut file: Option<tempfile::NamedTempFile> = None;
-        while let Some(piece) = self.next(until).await? {
+        // What came buys time for more, so that a byte now and then does not hold a connection.
+        let patience = self.patience;
+        let until = move |read: u64| began + patience + Duration::from_secs(read / SLOWEST);
+        while let Some(piece) = self.next(until(self.read)).await? {
             if self.read > limit {
                 let detail = format!("one of this kind may have {limit} bytes");
                 return Err(Problem::new(Reason::TooLarge, detail));

@@ -38,6 +38,7 @@ impl Folder {
     ///
     /// [`RemoteError::NoBucket`] or [`RemoteError::Io`] where it can't be had.
     pub async fn open(path: PathBuf) -> Result<Self, RemoteError> {
+        let path = std::path::absolute(&path).unwrap_or(path);
         if let Some(parent) = path.parent()
             && parent.is_dir()
         {

@@ -47,9 +47,11 @@ use std::{
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
+#[cfg(feature = "s3")]
+pub use self::data::Bucket;
 pub use self::{
     access::{Presented, Proof, WINDOW, authenticate},
-    data::{Bucket, Data, Folder, open_data},
+    data::{Data, Folder, open_data},
     quota::Quotas,
     routes::{Operation, operations},
 };

@@ -89,11 +89,10 @@ impl Hub {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let key: Key = format!("images/{name}").parse().map_err(|_| Reason::NotFound)?;
-        let remote = match self.serves(vault) {
-            true => self.data.vault(vault, false).await?,
-            false => None,
-        };
-        let remote = remote.ok_or(Reason::NotFound)?;
+        if !self.serves(vault) {
+            return Err(Reason::NotFound.into());
+        }
+        let remote = self.data.vault(vault, false).await?.ok_or(Reason::NotFound)?;
         let response = Response::builder()
             .header(header::CACHE_CONTROL, key.cache_control().unwrap_or("no-store"))
             .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
@@ -117,9 +116,10 @@ impl Hub {
     ) -> Result<Response, Problem> {
         let asks =
             headers.contains_key(header::RANGE) || headers.contains_key(header::IF_NONE_MATCH);
-        let meta = match method == Method::HEAD || asks {
-            true => Some(remote.head(key).await?.ok_or(Reason::NotFound)?),
-            false => None,
+        let meta = if method == Method::HEAD || asks {
+            Some(remote.head(key).await?.ok_or(Reason::NotFound)?)
+        } else {
+            None
         };
         let known = ObjectMeta { size: 0, tag: None, media_type: None };
         let tag = tag(key, meta.as_ref().unwrap_or(&known));

@@ -49,7 +49,7 @@ pub(super) enum Route {
     Unknown,
 }
 
-/// One of them, as the OpenAPI description has it.
+/// One of them, as the description in `docs/` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
     /// What it is called in metrics and in the description.
@@ -208,7 +208,14 @@ fn finish(
         "{route:?} has a status that is not described: {status}"
     );
     hub.metrics.answered(route, status, took);
-    tracing::debug!(status, micros = took.as_micros(), "answered");
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    match route {
+        // Asked by machines, all the time.
+        Route::Health | Route::Ready | Route::Metrics => {
+            tracing::debug!(status, micros, "answered");
+        }
+        _ => tracing::info!(status, micros, "answered"),
+    }
     let headers = response.headers_mut();
     headers.insert(TIME_HEADER, HeaderValue::from(hub.options.clock.now().0));
     if let Ok(id) = HeaderValue::from_str(id) {
@@ -286,9 +293,10 @@ impl Hub {
             _ => self.data.check().await.is_ok(),
         };
         *ready = Some((now, well));
-        let (status, text) = match well {
-            true => (StatusCode::OK, "ready\n"),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "the storage can't be used\n"),
+        let (status, text) = if well {
+            (StatusCode::OK, "ready\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "the storage can't be used\n")
         };
         build(Response::builder().status(status), Body::from(text))
     }
