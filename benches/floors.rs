@@ -115,7 +115,7 @@ fn idle_sync(vault: &Vault, folder: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (name, how) = ("origin".parse().unwrap(), SyncOptions::default());
     let remote = runtime.block_on(async {
-        let remote = remote::open(&options).await.unwrap();
+        let remote = remote::open(&options, vault.key()).await.unwrap();
         vault.add_remote("origin".parse().unwrap(), options, remote.clone()).await.unwrap();
         vault.sync(&name, remote.clone(), &how, &|_| ()).await.unwrap();
         remote

@@ -163,7 +163,13 @@ fn urls_of_remotes_are_read() {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
     };
+    let hubs = |urls: &[&str]| Location::Hub(urls.iter().map(|url| (*url).to_owned()).collect());
     let good = [
+        ("https://hub.example.org", hubs(&["https://hub.example.org"])),
+        ("https://hub.example.org:8443/notes/", hubs(&["https://hub.example.org:8443/notes"])),
+        ("https://a https://b", hubs(&["https://a", "https://b"])),
+        ("http://127.0.0.1:4681", hubs(&["http://127.0.0.1:4681"])),
+        ("http://[::1]:4681", hubs(&["http://[::1]:4681"])),
         ("dir:/mnt/disk", Location::Dir("/mnt/disk".into())),
         ("dir:notes", Location::Dir("notes".into())),
         ("s3://bucket", s3("bucket", "")),
@@ -176,7 +182,18 @@ fn urls_of_remotes_are_read() {
         assert_eq!(read.to_string().parse::<Location>().unwrap(), location);
     }
     let bad = ["", "dir:", "s3://", "s3:///x", "s3://b//x", "s3://b/../x", "s3://me:pw@b", "/mnt"];
-    for url in bad.iter().chain(&["https://me:pw@host/", "s3://b/ä", "s3://b/x?y"]) {
+    for url in bad.iter().chain(&[
+        "https://me:pw@host/",
+        "https://",
+        "https://host?pw",
+        "https://host#pw",
+        "https://a  https://b",
+        "https://a dir:x",
+        "http://hub.example.org",
+        "http://127.0.0.1.example.org",
+        "s3://b/ä",
+        "s3://b/x?y",
+    ]) {
         let error = url.parse::<Location>().unwrap_err();
         assert!(matches!(error, RemoteError::Misconfigured { .. }), "{url}");
         assert!(!format!("{error}{error:?}").contains("pw"), "{error:?}");
@@ -187,10 +204,14 @@ fn urls_of_remotes_are_read() {
 async fn a_remote_is_opened_by_its_url() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("dir:{}", folder.path().display());
-    let remote = open(&RemoteOptions { url, ..RemoteOptions::default() }).await.unwrap();
+    let remote = open(&RemoteOptions { url, ..RemoteOptions::default() }, &crate::hub::key(1))
+        .await
+        .unwrap();
     put(&*remote, &Key::Pulse, "x").await;
     assert_eq!(std::fs::read(folder.path().join("pulse")).unwrap(), b"x");
     let url = format!("dir:{}/missing", folder.path().display());
-    let error = open(&RemoteOptions { url, ..RemoteOptions::default() }).await.unwrap_err();
+    let error = open(&RemoteOptions { url, ..RemoteOptions::default() }, &crate::hub::key(1))
+        .await
+        .unwrap_err();
     assert!(matches!(error, RemoteError::NoBucket { .. }));
 }

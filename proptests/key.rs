@@ -1,9 +1,9 @@
 //! The names of objects on a remote.
 
 use everleaf::{
-    id::{DeviceId, ImageId, SegmentHash},
+    id::{DeviceId, ImageId, SegmentHash, VaultId},
     image::MediaType,
-    remote::{After, Key, Prefix, public_url},
+    remote::{After, Key, Prefix, hub_public_url, public_url},
 };
 use proptest::prelude::*;
 
@@ -88,9 +88,19 @@ proptest! {
             _ => {}
         }
         for prefix in prefixes {
+            prop_assert_eq!(prefix.to_string().parse::<Prefix>(), Ok(prefix));
             for key in [key, of] {
                 let begins = key.to_string().starts_with(&prefix.to_string());
                 prop_assert_eq!(prefix.contains(&key), begins);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_prefix_only_if_it_is_that_prefixs_name(name in name()) {
+        for name in [format!("{name}/"), format!("{name}."), name] {
+            if let Ok(prefix) = name.parse::<Prefix>() {
+                prop_assert_eq!(prefix.to_string(), name);
             }
         }
     }
@@ -143,4 +153,15 @@ fn a_public_url_has_one_slash_before_the_key() {
     let url = format!("https://notes.example/a/images/{}.webp", "07".repeat(32));
     assert_eq!(public_url("https://notes.example/a", &key), url);
     assert_eq!(public_url("https://notes.example/a/", &key), url);
+}
+
+#[test]
+fn images_lie_right_under_the_public_base_of_a_hub() {
+    let key = Key::Image { image: ImageId::from_bytes([7; 32]), media_type: MediaType::Webp };
+    let base = hub_public_url("https://hub.example/", VaultId::from_bytes([0xab; 32]));
+    assert_eq!(base, format!("https://hub.example/i/{}", "ab".repeat(32)));
+    assert_eq!(public_url(&base, &key), format!("{base}/{}.webp", "07".repeat(32)));
+    // Any other base, however much it looks like one.
+    let other = format!("https://notes.example/i/{}", "AB".repeat(32));
+    assert_eq!(public_url(&other, &key), format!("{other}/images/{}.webp", "07".repeat(32)));
 }

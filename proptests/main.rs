@@ -20,6 +20,7 @@ mod export;
 mod fixtures;
 mod folder;
 mod golden;
+mod hub;
 mod image;
 mod images;
 mod key;

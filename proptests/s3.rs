@@ -279,6 +279,7 @@ async fn what_a_store_says_is_passing_is_asked_again() {
                     Call::Put => put(&remote, &Key::Pulse, "y").await,
                     Call::List => assert!(remote.list(&Prefix::Heads, None).await.is_ok()),
                     Call::Delete => remote.delete(&Key::Pulse).await.unwrap(),
+                    Call::Watch => assert!(remote.watch(None).await.unwrap().is_none()),
                 }
             }
         }
@@ -371,7 +372,7 @@ async fn credentials_come_from_a_profile() {
         profile: Some("everleaf-no-such-profile".to_owned()),
         ..RemoteOptions::default()
     };
-    let remote = open(&options).await.unwrap();
+    let remote = open(&options, &crate::hub::key(1)).await.unwrap();
     let error = remote.head(&Key::Pulse).await.unwrap_err();
     assert!(matches!(error, RemoteError::Misconfigured { .. }), "{}", chain(&error));
     assert!(error.to_string().contains("AWS_ACCESS_KEY_ID"), "{error}");

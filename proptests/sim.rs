@@ -4,6 +4,14 @@ use std::collections::BTreeMap;
 
 use everleaf::sim::{Settings, run};
 
+/// Runs histories of so many devices and steps behind a hub.
+pub(crate) fn storm_behind_a_hub(seeds: std::ops::Range<u64>, devices: usize, steps: usize) {
+    let settings = Settings { devices, steps, hub: true, ..Settings::default() };
+    for seed in seeds {
+        run(&Settings { seed, ..settings }).unwrap_or_else(|broken| panic!("{broken}"));
+    }
+}
+
 /// Runs histories, and says of the first that breaks a promise how to replay it.
 fn storm(histories: impl IntoIterator<Item = (u64, usize, usize)>) {
     let mut happened: BTreeMap<&str, u64> = BTreeMap::new();

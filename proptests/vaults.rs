@@ -300,7 +300,7 @@ async fn reaches_other_devices(path: &Path, told: &Told<'_>, name: &str) {
     let disk = tempfile::tempdir().unwrap();
     let url = format!("dir:{}", disk.path().display());
     let options = RemoteOptions { url, ..RemoteOptions::default() };
-    let remote = open(&options).await.unwrap();
+    let remote = open(&options, laptop.vault().key()).await.unwrap();
     let disk = Meeting { name: "disk".parse().unwrap(), options, remote };
     disk.add(&phone).await;
     disk.sync(&phone).await;

@@ -14,6 +14,7 @@ mod editor;
 mod error;
 mod folder;
 mod generate;
+mod hub;
 mod images;
 mod log;
 mod notes;
@@ -69,7 +70,8 @@ Examples:
   everleaf new bread.md                           take in a note with its images
   everleaf remote add origin dir:/media/stick     meet the other devices on a USB stick
   everleaf sync                                   exchange what is new
-  everleaf join dir:/media/stick --key -          the same vault, on another device"
+  everleaf join dir:/media/stick --key -          the same vault, on another device
+  everleaf hub --data dir:/srv/everleaf           a remote of your own, over HTTP"
     };
 }
 
@@ -143,6 +145,7 @@ enum Command {
     Log(log::Log),
     Verify(check::Verify),
     Rebuild(check::Rebuild),
+    Hub(hub::Hub),
     Demo(demo::Demo),
     #[cfg(feature = "sim")]
     Sim(sim::Sim),
@@ -173,6 +176,7 @@ impl Command {
             Self::Log(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
             Self::Rebuild(command) => command.run(context).await,
+            Self::Hub(command) => command.run(context).await,
             Self::Demo(command) => command.run(context).await,
             #[cfg(feature = "sim")]
             Self::Sim(command) => tokio::task::block_in_place(|| command.run(context)),
@@ -196,7 +200,10 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: Cli) -> Result {
     let Global { vault, json, verbose, quiet } = cli.global;
     let config = Config::load(vault, |name| env::var_os(name))?;
-    start_log(verbose, quiet)?;
+    match &cli.command {
+        Command::Hub(hub) => start_log(verbose.max(1), quiet, hub.log())?,
+        _ => start_log(verbose, quiet, Log::Lines)?,
+    }
     let context = Context::new(config, json, quiet);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(CliError::Runtime)?.block_on(cli.command.run(&context))
@@ -217,8 +224,20 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(if asked_for { 0 } else { 2 })
 }
 
+/// How logs are written.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Log {
+    /// Lines for people.
+    #[value(skip)]
+    Lines,
+    /// Lines for people, with times.
+    Text,
+    /// A line of JSON for each event.
+    Json,
+}
+
 /// Sends logs to stderr: warnings, and more where it was asked for.
-fn start_log(verbose: u8, quiet: bool) -> Result<()> {
+fn start_log(verbose: u8, quiet: bool, log: Log) -> Result<()> {
     let level = match verbose {
         _ if quiet => "everleaf=error",
         0 => "everleaf=warn",
@@ -229,11 +248,14 @@ fn start_log(verbose: u8, quiet: bool) -> Result<()> {
     let asked = env::var(LOG).ok().filter(|text| !text.is_empty());
     let filter = EnvFilter::try_new(asked.as_deref().unwrap_or(level));
     let filter = filter.map_err(|source| CliError::LogFilter { name: LOG, source })?;
-    tracing_subscriber::fmt()
+    let to_stderr = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_target(verbose > 1)
-        .without_time()
-        .init();
+        .with_target(verbose > 1);
+    match log {
+        Log::Lines => to_stderr.without_time().init(),
+        Log::Text => to_stderr.init(),
+        Log::Json => to_stderr.json().flatten_event(true).init(),
+    }
     Ok(())
 }

@@ -76,7 +76,7 @@ fn default_vault() -> Option<PathBuf> {
 }
 
 /// Bytes, from a number with or without a binary unit.
-fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match text.get(number.len()..)?.trim().to_ascii_uppercase().as_str() {

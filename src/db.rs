@@ -16,9 +16,7 @@ mod table;
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    fs,
-    io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,

@@ -303,7 +303,8 @@ impl std::fmt::Display for RemoteName {
 /// How to reach a remote. Holds no secret: credentials come from the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RemoteOptions {
-    /// `dir:PATH`, `s3://BUCKET[/PREFIX]`.
+    /// `dir:PATH`, `s3://BUCKET[/PREFIX]`, or `https://HUB[/PATH]`; several hubs that serve the same
+    /// data have spaces between them.
     pub url: String,
     /// S3: where the server is, if not at AWS.
     pub endpoint: Option<String>,

@@ -2,7 +2,8 @@
 //!
 //! A [`vault`](vault::Vault) is all that one person keeps. It lives on several devices; each has all
 //! of it, writes to its own copy, and needs nobody's permission to do so. Devices exchange what they did
-//! by way of a [`remote`]: a folder or an S3 bucket, which runs no code of ours and can read no note.
+//! by way of a [`remote`]: a folder or an S3 bucket, which runs no code of ours, or a hub. None can
+//! read a note.
 //!
 //! * A [`note`] is an Automerge document: Markdown source, in which every local image destination is
 //!   one embedded object.
@@ -75,6 +76,7 @@
 //! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
 //! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
 //! | `socket` | the same calls for other processes, while this one has the vault |
+//! | `hub` | a server that is a remote for any number of vaults |
 //! | `loopback` `demo` `sim` | a store in this process; the main job, shown; all promises, attacked |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
@@ -91,7 +93,8 @@
 //!
 //! * **a sync server?** It would have to be run, trusted and paid for. A folder that Syncthing carries,
 //!   or a bucket, is there already; the protocol asks it for no conditional write, no lock and no clock,
-//!   since real stores differ there.
+//!   since real stores differ there. A hub is for who wants news at once: one more remote, which knows
+//!   no more than the others.
 //! * **conflict copies?** They hand the merge to a person, who has the least time for it. A note is a
 //!   CRDT, and an edit is applied to what its author saw: what happened meanwhile stays.
 //! * **images in the text as base64?** Each copy would travel with each edit, and no store could
@@ -104,13 +107,15 @@
 //!
 //! | | |
 //! | --- | --- |
+//! | `https` | hubs as remotes |
 //! | `s3` | S3 and R2 remotes |
+//! | `hub` | the hub itself |
 //! | `loopback` | an S3 server inside the process, for tests |
 //! | `socket` | what lets other processes use a vault that this one has open |
 //! | `cli` (default) | the command, with all of these |
 //! | `sim` | the simulator, and the switches of tests: [`mutant`] |
 //!
-//! A library needs none of them for folders, and `s3` for buckets.
+//! A library needs none of them for folders, `s3` for buckets, and `https` for hubs.
 
 pub mod clock;
 mod crash;
@@ -119,6 +124,8 @@ pub mod db;
 pub mod demo;
 pub mod event;
 pub mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod id;
 pub mod image;
 pub mod images;

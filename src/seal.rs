@@ -131,6 +131,12 @@ impl VaultKey {
         VaultId::from_bytes(signing.verifying_key().to_bytes())
     }
 
+    /// What proves to somebody who has only the vault's id that one has its key.
+    #[must_use]
+    pub fn signer(&self) -> Signer {
+        Signer(ed25519_dalek::SigningKey::from_bytes(&self.derive(SIGNING)))
+    }
+
     /// What seals and opens under this key.
     #[must_use]
     pub fn sealer(&self) -> Sealer {
@@ -156,6 +162,41 @@ impl fmt::Debug for VaultKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VaultKey(…)")
     }
+}
+
+/// The length of a signature, in bytes.
+pub const SIGNATURE: usize = 64;
+
+/// Signs as the holder of a vault key. Never shown by `Debug`.
+#[derive(Clone)]
+pub struct Signer(ed25519_dalek::SigningKey);
+
+impl Signer {
+    /// The vault whose key this is of.
+    #[must_use]
+    pub fn vault(&self) -> VaultId {
+        VaultId::from_bytes(self.0.verifying_key().to_bytes())
+    }
+
+    /// The signature of `message`, an Ed25519 one.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE] {
+        ed25519_dalek::Signer::sign(&self.0, message).to_bytes()
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Signer").field(&self.vault()).finish()
+    }
+}
+
+/// Whether whoever made `signature` of `message` has the key of `vault`.
+#[must_use]
+pub fn is_signed(vault: VaultId, message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+    let signature = ed25519_dalek::Signature::from_bytes(signature);
+    ed25519_dalek::VerifyingKey::from_bytes(vault.as_bytes())
+        .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
 }
 
 /// The place that sealed bytes are for; they open in no other.

@@ -18,6 +18,7 @@
 //! What is simulated is not the disk: files lie in memory where the system has a place for that, and a
 //! kill leaves what was written, synced or not.
 
+mod behind;
 mod claims;
 mod crash;
 mod device;
@@ -52,6 +53,9 @@ pub struct Settings {
     pub right_clocks: bool,
     /// Whether no vault is ever copied or restored from a backup. Default: no.
     pub no_twins: bool,
+    /// Whether a hub stands before the remote. Requests overlap as the network has it then, so a seed
+    /// determines less. Default: no.
+    pub hub: bool,
     /// The wrong version of the code to run, if any.
     pub mutant: Option<Mutant>,
 }
@@ -74,6 +78,7 @@ impl Default for Settings {
             steps: 500,
             right_clocks: false,
             no_twins: false,
+            hub: false,
             mutant: None,
         }
     }
@@ -107,11 +112,12 @@ impl Broken {
     /// The command that replays it.
     #[must_use]
     pub fn replay(&self) -> String {
-        let Settings { seed, devices, steps, mutant, .. } = self.settings;
+        let Settings { seed, devices, steps, hub, mutant, .. } = self.settings;
         let mutant = mutant.map(|mutant| format!(" --mutant {mutant:?}")).unwrap_or_default();
         format!(
             "cargo run --release --features sim -- \
-             sim --seed {seed} --devices {devices} --steps {steps}{mutant}"
+             sim --seed {seed} --devices {devices} --steps {steps}{}{mutant}",
+            if hub { " --hub" } else { "" }
         )
     }
 }
@@ -145,8 +151,7 @@ pub fn run(settings: &Settings) -> Result<Outcome, Box<Broken>> {
     for (promise, how, other) in without {
         if other != *settings && !broken.promises.contains(&promise) && history(&other).is_ok() {
             broken.promises.push(promise);
-            broken.what =
-                format!("{}\npromise {promise}: with {how} all is well", broken.what);
+            broken.what = format!("{}\npromise {promise}: with {how} all is well", broken.what);
         }
     }
     Err(broken)

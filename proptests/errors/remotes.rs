@@ -99,7 +99,7 @@ fn a_remote_that_can_t_be_joined() {
         ");
     assert_snapshot!(machine.said(&join("ftp://example.org")), @r"
         exit 1
-        error: remote `origin` can't be used: this is no remote's URL: write `dir:PATH` or `s3://BUCKET[/PREFIX]`
+        error: remote `origin` can't be used: this is no remote's URL: write `dir:PATH`, `s3://BUCKET[/PREFIX]` or `https://HUB`
         ");
     assert!(!machine.vault("phone").exists());
     assert_eq!(fs::read_dir(machine.path("nobodys")).unwrap().count(), 0);

@@ -11,6 +11,7 @@ use everleaf::{
     clock::SystemClock,
     event::{RemoteName, RemoteOptions},
     remote::{self, Remote, Retry, RetryPolicy},
+    seal::VaultKey,
     socket::Door,
     vault::{Options, SyncImages, SyncOptions, VaultError},
 };
@@ -101,9 +102,10 @@ pub(super) fn write(bytes: &[u8]) -> Result<()> {
 pub(super) async fn connect(
     name: &RemoteName,
     options: &RemoteOptions,
+    key: &VaultKey,
 ) -> Result<Arc<dyn Remote>, VaultError> {
     let policy = RetryPolicy { attempts: 2, ..RetryPolicy::default() };
-    let remote = connect_once(name, options).await?;
+    let remote = connect_once(name, options, key).await?;
     Ok(Arc::new(Retry::new(remote, policy, Arc::new(SystemClock))))
 }
 
@@ -111,7 +113,8 @@ pub(super) async fn connect(
 pub(super) async fn connect_once(
     name: &RemoteName,
     options: &RemoteOptions,
+    key: &VaultKey,
 ) -> Result<Arc<dyn Remote>, VaultError> {
     let error = |source| VaultError::Remote { remote: name.clone(), source };
-    remote::open(options).await.map_err(error)
+    remote::open(options, key).await.map_err(error)
 }

@@ -8,6 +8,7 @@ use std::{
 
 use everleaf::{
     demo::DemoError,
+    remote::RemoteError,
     socket::AskError,
     vault::{VaultError, chain},
 };
@@ -55,6 +56,20 @@ pub(super) enum CliError {
         /// What the system said.
         source: io::Error,
     },
+    /// The hub's data can't be used.
+    #[error("the hub's data can't be used")]
+    HubData(#[source] RemoteError),
+    /// The hub can't listen.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody could use the hub.
+    #[error("nobody could use this hub")]
+    NobodyAllowed,
     /// Stdout does not take what is written.
     #[error("could not write to standard output")]
     Output(#[source] io::Error),
@@ -107,6 +122,14 @@ impl CliError {
             Self::Served(_) => Some("`everleaf sync` asks it to sync at once".into()),
             Self::Config(ConfigError::NoHome) => {
                 Some("name the folder of the vault with --vault".into())
+            }
+            Self::NobodyAllowed => Some(
+                "name the vaults with --allow (`everleaf --json status` shows their ids), or let \
+                 anybody bring one with --allow-new"
+                    .into(),
+            ),
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Some("another program listens there; name another port with --listen".into())
             }
             Self::NoEditor => Some("set $EDITOR, or name a file; `-` is standard input".into()),
             Self::Kept { path, source } => {

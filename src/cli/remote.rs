@@ -10,7 +10,8 @@ use std::{
 use clap::{Args, Subcommand};
 use everleaf::{
     event::{RemoteName, RemoteOptions},
-    remote::Location,
+    id::VaultId,
+    remote::{Location, hub_public_url},
     socket::calls,
     vault::VaultError,
 };
@@ -48,15 +49,18 @@ pub(super) struct RemoteArgs {
     /// s3: region [default: auto]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Where anybody can read the images; they get their URLs from this
+    /// Where anybody can read the images; they get their URLs from this [default: for a hub, the hub]
     #[arg(long, value_name = "URL", value_parser = web_address)]
     public_url: Option<String>,
+    /// hub: put no URLs of it into notes
+    #[arg(long, conflicts_with = "public_url")]
+    private: bool,
     /// s3: profile of ~/.aws to take credentials from
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
 }
 
-fn web_address(url: &str) -> std::result::Result<String, String> {
+pub(super) fn web_address(url: &str) -> std::result::Result<String, String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let plain = |rest: &str| {
         let ok = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '"' | '<' | '>');
@@ -70,17 +74,31 @@ fn web_address(url: &str) -> std::result::Result<String, String> {
 }
 
 impl RemoteArgs {
-    /// The options of the remote at `url`; paths become absolute, so that they mean the same later.
-    pub(super) fn options(self, name: &RemoteName, url: &str) -> Result<RemoteOptions> {
-        let location: Location =
-            url.parse().map_err(|source| VaultError::Remote { remote: name.clone(), source })?;
+    /// The options of the remote at `urls`, for one vault; paths become absolute, so that they mean the
+    /// same later.
+    pub(super) fn options(
+        self,
+        name: &RemoteName,
+        urls: &[String],
+        vault: VaultId,
+    ) -> Result<RemoteOptions> {
+        let location: Location = urls
+            .join(" ")
+            .parse()
+            .map_err(|source| VaultError::Remote { remote: name.clone(), source })?;
         let location = match location {
             Location::Dir(path) => {
                 Location::Dir(std::path::absolute(&path).map_err(CliError::file("find", path))?)
             }
-            location @ Location::S3 { .. } => location,
+            location @ (Location::S3 { .. } | Location::Hub(_)) => location,
         };
-        let Self { endpoint, region, public_url, profile } = self;
+        let Self { endpoint, region, public_url, private, profile } = self;
+        let public_url = match &location {
+            Location::Hub(hubs) if !private => {
+                public_url.or_else(|| Some(hub_public_url(hubs.first()?, vault)))
+            }
+            _ => public_url,
+        };
         Ok(RemoteOptions { url: location.to_string(), endpoint, region, public_url, profile })
     }
 }
@@ -95,24 +113,27 @@ Examples:
   everleaf remote add origin s3://notes \\
       --endpoint https://ACCOUNT.r2.cloudflarestorage.com \\
       --public-url https://img.example.org
+  everleaf remote add home https://hub.example.org
 
 Credentials of an S3 store come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.
 Without --public-url, images are kept there and fetched by your devices, but get no URLs.")]
 pub(super) struct Add {
     /// What to call it
     name: RemoteName,
-    /// Where it is: dir:PATH or s3://BUCKET[/PREFIX]
-    #[arg(value_name = "URL")]
-    url: String,
+    /// Where it is: dir:PATH, s3://BUCKET[/PREFIX], or https://HUB; several hubs that serve the same
+    /// data stand in for one another
+    #[arg(value_name = "URL", required = true)]
+    urls: Vec<String>,
     #[command(flatten)]
     remote: RemoteArgs,
 }
 
 impl Add {
     async fn run(self, context: &Context) -> Result {
-        let Self { name, url, remote } = self;
+        let Self { name, urls, remote } = self;
         let vault = context.vault().await?;
-        let options = remote.options(&name, &url)?;
+        let id = vault.ask(calls::Status {}).await?.vault;
+        let options = remote.options(&name, &urls, id)?;
         if let Some(path) = create_last(&options.url)? {
             context.tell(format!("note: made the folder {}", path.display()));
         }

@@ -32,6 +32,9 @@ pub(super) struct Sim {
     /// Devices at the beginning, 1 to 5 [default: 2 to 5, as the seed says]
     #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=5))]
     devices: Option<usize>,
+    /// Have a hub stand before the remote; a seed determines less then
+    #[arg(long)]
+    hub: bool,
     /// Steps of the storm
     #[arg(long, default_value_t = 500, value_parser = RangedU64ValueParser::<usize>::new().range(..=30_000))]
     steps: usize,
@@ -80,8 +83,13 @@ impl Sim {
         let mut failures = Vec::new();
         for seed in seeds {
             let of_seed = Settings::of(seed);
-            let settings = Settings { steps: self.steps, mutant: self.mutant, ..of_seed };
-            let settings = Settings { devices: self.devices.unwrap_or(settings.devices), ..settings };
+            let settings =
+                Settings { steps: self.steps, mutant: self.mutant, hub: self.hub, ..of_seed };
+            let settings = Settings {
+                devices: self.devices.unwrap_or(settings.devices),
+                hub: self.hub,
+                ..settings
+            };
             let outcome = match sim::run(&settings) {
                 Ok(outcome) => outcome,
                 Err(broken) => {
@@ -151,6 +159,7 @@ fn mutant(text: &str) -> Result<Mutant, String> {
 }
 
 fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
-    let seeds = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let seeds =
+        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     seeds.filter(|seeds| !seeds.is_empty()).ok_or_else(|| "is written as in 0..1000".to_owned())
 }

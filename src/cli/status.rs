@@ -49,7 +49,7 @@ impl Status {
 }
 
 fn write(standing: &calls::Standing, out: &mut dyn Write) -> io::Result<()> {
-    let calls::Standing { folder, device, status } = standing;
+    let calls::Standing { folder, device, status, .. } = standing;
     let VaultStatus { notes, unsynced_notes, images, remotes } = status;
     let mut table = Table::default();
     table.row(["vault".into(), format!("{folder} on device {device}")]);

@@ -52,7 +52,8 @@ pub(super) struct Sync {
     /// Ask the public URL of an image before it counts as uploaded
     #[arg(long)]
     verify_public: bool,
-    /// Go on: at once when something changes here, else every 2 to 60 seconds
+    /// Go on: at once when something changes here, or elsewhere where a hub tells of it, else every 2
+    /// to 60 seconds
     #[arg(long)]
     watch: bool,
 }
@@ -118,7 +119,7 @@ async fn watch(
     shown: Shown,
 ) -> Result {
     let (name, described) = vault.remote(name.as_ref())?;
-    let remote = connect(&name, &described).await?;
+    let remote = connect(&name, &described, vault.key()).await?;
     // In the order in which they came: a sync is told of before the next one begins.
     let (reports, mut reported) = mpsc::unbounded_channel();
     let each = |result: std::result::Result<&SyncReport, &VaultError>| {

@@ -11,10 +11,7 @@ use clap::Args;
 use everleaf::{
     event::RemoteName,
     seal::VaultKey,
-    socket::{
-        Door,
-        calls::Synced,
-    },
+    socket::{Door, calls::Synced},
     vault::{Vault, VaultError},
 };
 use serde_json::json;
@@ -85,9 +82,9 @@ Examples:
   EVERLEAF_KEY=everleaf1… everleaf join s3://notes \\
       --endpoint https://ACCOUNT.r2.cloudflarestorage.com")]
 pub(super) struct Join {
-    /// Where the vault is: dir:PATH or s3://BUCKET[/PREFIX]
-    #[arg(value_name = "URL")]
-    url: String,
+    /// Where the vault is: dir:PATH, s3://BUCKET[/PREFIX], or https://HUB, of which there may be several
+    #[arg(value_name = "URL", required = true)]
+    urls: Vec<String>,
     /// Key of the vault, as `init` and `key` show it; `-` reads it from standard input
     #[arg(long, value_name = "KEY", env = "EVERLEAF_KEY", hide_env_values = true)]
     key: String,
@@ -100,11 +97,11 @@ pub(super) struct Join {
 
 impl Join {
     pub(super) async fn run(self, context: &Context) -> Result {
-        let Self { url, key, name, remote } = self;
+        let Self { urls, key, name, remote } = self;
         let key = read_key(context, Zeroizing::new(key))?;
         let origin: RemoteName = "origin".parse().map_err(VaultError::from)?;
-        let options = remote.options(&origin, &url)?;
-        let opened = connect(&origin, &options).await?;
+        let options = remote.options(&origin, &urls, key.vault_id())?;
+        let opened = connect(&origin, &options, &key).await?;
         // Before anything is made here: a typing error in the URL or the key leaves no trace.
         Vault::check_joinable(&origin, &*opened, &key).await?;
         let name = name.unwrap_or_else(host_name);

@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload};
+use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch};
 
 /// How many calls of each kind were made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -84,5 +84,10 @@ impl Remote for Counted {
     async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
         self.delete.fetch_add(1, Ordering::Relaxed);
         self.inner.delete(key).await
+    }
+
+    /// Not counted: it is one request, however much it tells.
+    async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
+        self.inner.watch(seen).await
     }
 }

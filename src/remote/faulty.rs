@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 
-use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload};
+use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch};
 
 /// The kinds of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Call {
     List,
     /// [`Remote::delete`]
     Delete,
+    /// [`Remote::watch`]
+    Watch,
 }
 
 /// In which way a call fails.
@@ -206,5 +208,9 @@ impl Remote for Faulty {
 
     async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
         self.call(Call::Delete, key.to_string(), self.inner.delete(key)).await
+    }
+
+    async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
+        self.call(Call::Watch, Key::Pulse.to_string(), self.inner.watch(seen)).await
     }
 }

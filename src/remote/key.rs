@@ -13,7 +13,7 @@
 use std::{fmt, str::FromStr};
 
 use crate::{
-    id::{DeviceId, ImageId, SegmentHash, decode_hex},
+    id::{DeviceId, ImageId, SegmentHash, VaultId, decode_hex},
     image::MediaType,
 };
 
@@ -180,6 +180,26 @@ impl fmt::Display for Prefix {
     }
 }
 
+impl FromStr for Prefix {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKeyError> {
+        let parsed = match text.split_once('/') {
+            Some(("heads", "")) => Some(Self::Heads),
+            Some(("log", "")) => Some(Self::Logs),
+            Some(("log", device)) => {
+                device.strip_suffix('/').and_then(|device| device.parse().ok()).map(Self::Log)
+            }
+            Some(("images", "")) => Some(Self::Images),
+            Some(("images", image)) => {
+                image.strip_suffix('.').and_then(|image| image.parse().ok()).map(Self::Image)
+            }
+            _ => None,
+        };
+        parsed.ok_or_else(|| ParseKeyError(text.chars().take(160).collect()))
+    }
+}
+
 /// A place in the order of names; a listing gives what comes behind it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct After(String);
@@ -193,12 +213,12 @@ impl After {
     }
 
     /// Right behind `name`, which may be foreign.
-    pub(super) fn name(name: impl Into<String>) -> Self {
+    pub(crate) fn name(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
     /// The name that this is right behind.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -210,8 +230,27 @@ impl From<&Key> for After {
     }
 }
 
-/// Where anybody finds `key`, given the public base URL of its remote.
+/// Where anybody finds `key`, given the public base URL of its remote. On a hub, images lie right
+/// under that base.
 #[must_use]
 pub fn public_url(base: &str, key: &Key) -> String {
-    format!("{}/{key}", base.trim_end_matches('/'))
+    let base = base.trim_end_matches('/');
+    match key {
+        Key::Image { image, media_type } if is_of_hub(base) => {
+            format!("{base}/{image}.{}", media_type.extension())
+        }
+        _ => format!("{base}/{key}"),
+    }
+}
+
+/// The public base URL of a vault's images on the hub at `url`: `https://HUB/i/<vault>`.
+#[must_use]
+pub fn hub_public_url(url: &str, vault: VaultId) -> String {
+    format!("{}/i/{vault}", url.trim_end_matches('/'))
+}
+
+/// Whether a base URL ends as [`hub_public_url`] makes them.
+fn is_of_hub(base: &str) -> bool {
+    let is_vault = |text: &str| text.parse::<VaultId>().is_ok();
+    base.rsplit_once("/i/").is_some_and(|(_, vault)| is_vault(vault))
 }

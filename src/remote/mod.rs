@@ -9,6 +9,8 @@ mod counted;
 mod dir;
 mod error;
 mod faulty;
+#[cfg(feature = "https")]
+pub mod hub;
 mod key;
 mod memory;
 mod open;
@@ -25,6 +27,8 @@ use tokio::io::AsyncReadExt as _;
 
 #[cfg(feature = "loopback")]
 pub(crate) use self::faulty::Faults;
+#[cfg(feature = "https")]
+pub use self::hub::{Hub, HubOptions};
 #[cfg(feature = "s3")]
 pub use self::s3::{S3, S3Credentials, S3Options, Secret};
 pub use self::{
@@ -32,7 +36,7 @@ pub use self::{
     dir::Dir,
     error::{RemoteError, Source},
     faulty::{Call, Failure, Fault, Faulty},
-    key::{After, Key, ParseKeyError, Prefix, public_url},
+    key::{After, Key, ParseKeyError, Prefix, hub_public_url, public_url},
     memory::Memory,
     open::{Location, open},
     retry::{Retry, RetryPolicy},
@@ -67,7 +71,21 @@ pub trait Remote: fmt::Debug + Send + Sync {
 
     /// Removes an object; that there is none is success.
     async fn delete(&self, key: &Key) -> Result<(), RemoteError>;
+
+    /// Tells of the pulse as it changes, where the remote can; `None` where it can't.
+    ///
+    /// Each item is the tag that [`head`](Self::head) gives of [`Key::Pulse`], or an empty text where
+    /// there is none; changes that follow close upon one another may be told as one. The first comes
+    /// at once, unless it is `seen`. After an error, or where the stream ends, whoever listens begins
+    /// anew.
+    async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
+        let _ = seen;
+        Ok(None)
+    }
 }
+
+/// What a remote tells of its pulse.
+pub type Watch = BoxStream<'static, Result<String, RemoteError>>;
 
 /// The body of an object on its way here.
 pub struct Download {

@@ -3,7 +3,11 @@
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use super::{Dir, Remote, RemoteError};
-use crate::event::RemoteOptions;
+use crate::{event::RemoteOptions, seal::VaultKey};
+
+/// Every hub is asked where the ones before it fail.
+#[cfg(feature = "https")]
+const MOST_HUBS: usize = 8;
 
 /// Where a remote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +21,9 @@ pub enum Location {
         /// What all names there begin with, without a slash at either end; may be empty.
         prefix: String,
     },
+    /// `https://HUB[/PATH]`: everleaf hubs that serve the same data, one or several with spaces
+    /// between them; `http:` on this machine alone. Without slashes at their ends.
+    Hub(Vec<String>),
 }
 
 impl fmt::Display for Location {
@@ -25,6 +32,7 @@ impl fmt::Display for Location {
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
             Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::Hub(urls) => f.write_str(&urls.join(" ")),
         }
     }
 }
@@ -39,10 +47,13 @@ impl FromStr for Location {
             }
             return Ok(Self::Dir(path.into()));
         }
+        if url.starts_with("https://") || url.starts_with("http://") {
+            return hubs(url);
+        }
         let Some(rest) = url.strip_prefix("s3://") else {
             // The text itself may hold a password, so it is not shown.
             return Err(RemoteError::misconfigured(
-                "this is no remote's URL: write `dir:PATH` or `s3://BUCKET[/PREFIX]`",
+                "this is no remote's URL: write `dir:PATH`, `s3://BUCKET[/PREFIX]` or `https://HUB`",
             ));
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -66,14 +77,37 @@ impl FromStr for Location {
     }
 }
 
-/// The remote that `options` describe. Of a directory it is checked that it is there; an S3 store is
-/// not asked before the first call.
+#[cfg(feature = "https")]
+fn hubs(urls: &str) -> Result<Location, RemoteError> {
+    let urls: Vec<String> =
+        urls.split(' ').map(|url| url.trim_end_matches('/').to_owned()).collect();
+    if urls.len() <= MOST_HUBS && urls.iter().all(|url| super::hub::is_hub_url(url)) {
+        Ok(Location::Hub(urls))
+    } else {
+        Err(RemoteError::misconfigured(
+            "this is no hub's URL: write `https://HUB[/PATH]`, without name and password; `http:` is \
+             for this machine alone",
+        ))
+    }
+}
+
+#[cfg(not(feature = "https"))]
+fn hubs(_: &str) -> Result<Location, RemoteError> {
+    Err(RemoteError::misconfigured(
+        "this build has no HTTPS: build it with the feature `https`, or use `dir:PATH`",
+    ))
+}
+
+/// The remote that `options` describe, for the vault that `key` is of. Of a directory it is checked
+/// that it is there; an S3 store or a hub is not asked before the first call.
 ///
 /// # Errors
 ///
 /// [`RemoteError::Misconfigured`] where the options make no sense, [`RemoteError::NoBucket`] where
 /// the directory is missing.
-pub async fn open(options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+pub async fn open(options: &RemoteOptions, key: &VaultKey) -> Result<Arc<dyn Remote>, RemoteError> {
+    #[cfg(not(feature = "https"))]
+    let _ = key;
     match options.url.parse()? {
         Location::Dir(path) => Ok(Arc::new(Dir::open(path).await?)),
         #[cfg(feature = "s3")]
@@ -87,6 +121,12 @@ pub async fn open(options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteErro
         #[cfg(not(feature = "s3"))]
         Location::S3 { .. } => Err(RemoteError::misconfigured(
             "this build has no S3: build it with the feature `s3`, or use `dir:PATH`",
+        )),
+        #[cfg(feature = "https")]
+        Location::Hub(urls) => Ok(Arc::new(super::Hub::open(super::HubOptions::new(urls, key))?)),
+        #[cfg(not(feature = "https"))]
+        Location::Hub(_) => Err(RemoteError::misconfigured(
+            "this build has no HTTPS: build it with the feature `https`, or use `dir:PATH`",
         )),
     }
 }

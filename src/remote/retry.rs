@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload};
+use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch};
 use crate::clock::{self, Clock};
 
 /// How often a call is made before its error counts, and how long is waited in between.
@@ -95,5 +95,9 @@ impl Remote for Retry {
 
     async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
         self.repeat(|| self.inner.delete(key)).await
+    }
+
+    async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
+        self.repeat(|| self.inner.watch(seen)).await
     }
 }

@@ -89,7 +89,10 @@ impl Death {
     /// Whether the process died before this.
     pub(super) fn came(self) -> Check<bool> {
         let came = crash::extinguish();
-        std::mem::replace(&mut *self.copied.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))?;
+        std::mem::replace(
+            &mut *self.copied.lock().unwrap_or_else(PoisonError::into_inner),
+            Ok(()),
+        )?;
         Ok(came)
     }
 }

@@ -225,7 +225,8 @@ impl Device {
         for (note, heads) in &self.acknowledged {
             if !self.knows(*note, heads) {
                 let (number, note) = (self.number, note.short());
-                let what = format!("d{number} has lost an edit of note {note}, acknowledged before");
+                let what =
+                    format!("d{number} has lost an edit of note {note}, acknowledged before");
                 return Err(Wrong::promise(1, what));
             }
         }

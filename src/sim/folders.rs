@@ -182,7 +182,12 @@ fn meddle(folder: &Path, dice: &mut Dice, model: &mut Model) -> Check<Option<Med
                 text = format!("{text}\n\n![]({})\n", name_of(&image));
             }
             fs::write(folder.join(&name), text)?;
-            Some(Meddling { what: format!("adds {name}"), inserts, new: true, ..Meddling::default() })
+            Some(Meddling {
+                what: format!("adds {name}"),
+                inserts,
+                new: true,
+                ..Meddling::default()
+            })
         }
         _ => None,
     })

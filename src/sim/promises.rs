@@ -235,7 +235,10 @@ fn promise_of(finding: &Finding) -> u8 {
         3
     } else if what.starts_with("image ") {
         6
-    } else if what.starts_with("projection") || what.starts_with("log/") || what.starts_with("images/") {
+    } else if what.starts_with("projection")
+        || what.starts_with("log/")
+        || what.starts_with("images/")
+    {
         7
     } else {
         1

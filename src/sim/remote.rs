@@ -18,9 +18,7 @@ use super::{
 use crate::{
     clock::SimulatedClock,
     id::ImageId,
-    remote::{
-        After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
-    },
+    remote::{After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload},
 };
 
 /// Listings come in many pages.
@@ -89,8 +87,10 @@ struct Seen {
 pub(super) struct Hostile(Arc<Shared>);
 
 impl Hostile {
-    pub(super) fn new(mut dice: Dice) -> Self {
+    pub(super) fn new(mut dice: Dice, hub: bool) -> Self {
         let kind = match dice.below(100) {
+            // A hub stores in one place.
+            _ if hub => Kind::Bucket,
             0..55 => Kind::Bucket,
             55..70 => Kind::Lagging,
             _ => Kind::Folder,
@@ -261,8 +261,7 @@ impl Handle {
             let State { dice, weather, calm, cut_off, .. } = &mut *state;
             let Some(clock) = self.clock.as_ref().filter(|_| !*calm) else { return Fate::Well };
             let pauses = dice.below(4);
-            let weather =
-                if cut_off.contains(&self.device) { Weather::OFFLINE } else { *weather };
+            let weather = if cut_off.contains(&self.device) { Weather::OFFLINE } else { *weather };
             let (fate, time) = weather.throw(dice);
             clock.advance(time);
             (fate, pauses)

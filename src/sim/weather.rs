@@ -38,15 +38,8 @@ pub(super) enum Fate {
 }
 
 impl Weather {
-    pub(super) const OFFLINE: Self = Self {
-        offline: 100,
-        busy: 0,
-        slow_down: 0,
-        timeout: 0,
-        lost_answer: 0,
-        cut: 0,
-        denied: 0,
-    };
+    pub(super) const OFFLINE: Self =
+        Self { offline: 100, busy: 0, slow_down: 0, timeout: 0, lost_answer: 0, cut: 0, denied: 0 };
 
     pub(super) fn any(dice: &mut Dice) -> Self {
         let calm = Self::default();

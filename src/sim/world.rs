@@ -6,12 +6,13 @@ use futures_util::future::join_all;
 
 use super::{
     Check, Dice, Outcome, Settings, Wrong,
+    behind::Behind,
     device::{Device, Done},
     model::Model,
     remote::Hostile,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{SimulatedClock, Timestamp},
     id::ChangeHash,
     remote::Remote,
     seal::VaultKey,
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) dice: Dice,
     pub(super) remote: Hostile,
+    hub: Option<Behind>,
     pub(super) devices: Vec<Device>,
     pub(super) model: Model,
     pub(super) outcome: Outcome,
@@ -43,12 +45,13 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(settings: Settings) -> Self {
         let mut dice = Dice::new(settings.seed);
-        let remote = Hostile::new(dice.fork());
-        let key = VaultKey::generate(&crate::clock::SimulatedClock::new(BEGIN, dice.next()));
+        let remote = Hostile::new(dice.fork(), settings.hub);
+        let key = VaultKey::generate(&SimulatedClock::new(BEGIN, dice.next()));
         Self {
             settings,
             dice,
             remote,
+            hub: None,
             devices: Vec::new(),
             model: Model::default(),
             outcome: Outcome::default(),
@@ -104,12 +107,21 @@ impl World {
 
     /// The remote as a device sees it.
     pub(super) fn remote_of(&self, n: usize) -> Check<Arc<dyn Remote>> {
-        Ok(self.remote.handle(n, self.device(n)?.clock()))
+        let device = self.device(n)?;
+        match &self.hub {
+            Some(hub) => hub.handle(device, &self.key),
+            None => Ok(self.remote.handle(n, device.clock())),
+        }
     }
 
     async fn begin(&mut self) -> Check {
         let kind = self.remote.kind();
         self.note("remote", format_args!("devices meet at {kind}"));
+        if self.settings.hub {
+            // Not one of the devices, so that no cut off device takes it away from the others.
+            let clock = Arc::new(SimulatedClock::new(self.now, self.seed()));
+            self.hub = Some(Behind::new(self.remote.handle(usize::MAX, clock)).await?);
+        }
         for _ in 0..self.settings.devices {
             self.join().await?;
         }

@@ -10,7 +10,7 @@ use crate::{
     clock::SystemClock,
     event::{Recorded, RemoteName, RemoteOptions},
     folder::{self, ExportOptions, Exported, ImportOptions, Imported},
-    id::{ImageId, NoteId, Seq},
+    id::{ImageId, NoteId, Seq, VaultId},
     note::{Embed, Heads},
     remote::{self, Remote, RetryPolicy},
     vault::{
@@ -104,6 +104,8 @@ pub struct Text {
 /// How a vault stands, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
+    /// Its id.
+    pub vault: VaultId,
     /// The vault's folder.
     pub folder: String,
     /// What people call this device.
@@ -220,7 +222,8 @@ calls! {
     "status" Status {} -> Standing, |self, vault, _tell| {
         blocking(move || {
             let folder = vault.folder().display().to_string();
-            Ok(Standing { folder, device: vault.device_name()?, status: vault.status()? })
+            let (id, device) = (vault.id()?, vault.device_name()?);
+            Ok(Standing { vault: id, folder, device, status: vault.status()? })
         })
         .await
     };
@@ -256,7 +259,7 @@ calls! {
         /// Where it is.
         options: RemoteOptions,
     } -> (), |self, vault, _tell| {
-        let remote = connect(&self.name, &self.options, 1).await?;
+        let remote = connect(&vault, &self.name, &self.options, 1).await?;
         vault.add_remote(self.name, self.options, remote).await
     };
 
@@ -282,7 +285,7 @@ calls! {
         hasty: bool,
     } -> Synced, |self, vault, tell| {
         let (remote, described) = vault.remote(self.remote.as_ref())?;
-        let opened = connect(&remote, &described, if self.hasty { 1 } else { 2 }).await?;
+        let opened = connect(&vault, &remote, &described, if self.hasty { 1 } else { 2 }).await?;
         let tell = move |step| tell(Step::Sync(step));
         let report = vault.sync(&remote, opened, &self.options, &tell).await?;
         Ok(Synced { remote, report })
@@ -307,7 +310,7 @@ calls! {
         .await?;
         if let Some(name) = &self.remote {
             let (name, options) = vault.remote(Some(name))?;
-            let remote = connect(&name, &options, 2).await?;
+            let remote = connect(&vault, &name, &options, 2).await?;
             vault.verify_remote(&name, &*remote, repair, &mut found).await?;
             if self.images {
                 vault.verify_remote_images(&name, &*remote, repair, &mut found).await?;
@@ -382,12 +385,13 @@ fn events(vault: &Vault, first: Seq) -> Result<Vec<Recorded>, VaultError> {
 
 /// Opens a remote, and tries so often what fails for a reason that may pass.
 async fn connect(
+    vault: &Vault,
     name: &RemoteName,
     options: &RemoteOptions,
     attempts: u32,
 ) -> Result<Arc<dyn Remote>, VaultError> {
     let error = |source| VaultError::Remote { remote: name.clone(), source };
-    let remote = remote::open(options).await.map_err(error)?;
+    let remote = remote::open(options, vault.key()).await.map_err(error)?;
     if attempts == 1 {
         return Ok(remote);
     }

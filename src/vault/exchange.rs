@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Vault, VaultError, error::chain};
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, fraction},
     db::Durability,
     event::RemoteName,
     id::{DeviceId, ImageId},
@@ -20,6 +21,8 @@ use crate::{
 const PASSES: usize = 16;
 const SHORTEST_POLL: Duration = Duration::from_secs(2);
 const LONGEST_POLL: Duration = Duration::from_mins(1);
+/// How long to wait before a remote that broke off is listened to again; it doubles with each failure.
+const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Which images a sync brings here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -187,8 +190,9 @@ impl Vault {
         Ok(session.report)
     }
 
-    /// Syncs, then goes on: at once when something happens here, and every 2 to 60 seconds to see
-    /// what happened elsewhere. `each` is told what came of every sync. Ends when `stop` does.
+    /// Syncs, then goes on: at once when something happens here, or elsewhere where the remote tells
+    /// of it, and every 2 to 60 seconds otherwise. `each` is told what came of every sync. Ends when
+    /// `stop` does: an upload that is cut off then is begun again by the next sync.
     pub async fn watch(
         &self,
         name: &RemoteName,
@@ -198,25 +202,87 @@ impl Vault {
         each: &(dyn Fn(Result<&SyncReport, &VaultError>) + Send + Sync),
         stop: impl Future<Output = ()> + Send,
     ) {
-        let mut stop = std::pin::pin!(stop);
+        let (tell, heard) = tokio::sync::watch::channel(Heard::default());
+        let working = self.work(name, &remote, options, progress, each, heard);
+        // In this order: where nothing tells, nothing is listened to, and the work goes on.
+        tokio::select! {
+            biased;
+            () = stop => {}
+            () = working => {}
+            () = self.listen(&*remote, &tell) => {}
+        }
+    }
+
+    /// Syncs whenever there is reason to.
+    async fn work(
+        &self,
+        name: &RemoteName,
+        remote: &Arc<dyn Remote>,
+        options: &SyncOptions,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+        each: &(dyn Fn(Result<&SyncReport, &VaultError>) + Send + Sync),
+        mut heard: tokio::sync::watch::Receiver<Heard>,
+    ) {
         let mut appended = self.follow();
         let mut poll = SHORTEST_POLL;
         loop {
             // Before, so that what is written while the sync runs is not taken for its own doing.
             appended.borrow_and_update();
-            let result = tokio::select! {
-                result = self.sync(name, Arc::clone(&remote), options, progress) => result,
-                () = &mut stop => return,
-            };
+            let acted_on = heard.borrow_and_update().pulse.clone();
+            let result = self.sync(name, Arc::clone(remote), options, progress).await;
             each(result.as_ref());
             // What fails or can't be read is not worth asking for more often.
-            let idle = result.map_or(true, |r| r.is_quiet() || !r.problems.is_empty());
+            let well = result.as_ref().is_ok_and(|report| report.problems.is_empty());
+            let idle = !well || result.is_ok_and(|report| report.is_quiet());
             poll = if idle { (poll * 2).min(LONGEST_POLL) } else { SHORTEST_POLL };
+            let wait = if well && heard.borrow().listening { LONGEST_POLL } else { poll };
             tokio::select! {
                 changed = appended.changed() => if changed.is_err() { return },
-                () = self.0.clock.sleep(poll) => {}
-                () = &mut stop => return,
+                () = self.news(name, &mut heard, acted_on.as_deref()) => {}
+                () = self.0.clock.sleep(wait) => {}
             }
+        }
+    }
+
+    /// Waits until a remote tells of a pulse that the last sync neither was made for nor saw.
+    async fn news(
+        &self,
+        name: &RemoteName,
+        heard: &mut tokio::sync::watch::Receiver<Heard>,
+        acted_on: Option<&str>,
+    ) {
+        loop {
+            let told = heard.borrow_and_update().pulse.clone();
+            let known = self.memory(name).ok().and_then(|memory| memory.pulse);
+            let is_news = |told: &str| told != known.as_deref().unwrap_or_default();
+            if told.as_deref() != acted_on && told.as_deref().is_some_and(is_news) {
+                return;
+            }
+            if heard.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Tells what a remote tells, for as long as it can; for ever, where it can't.
+    async fn listen(&self, remote: &dyn Remote, tell: &tokio::sync::watch::Sender<Heard>) {
+        let mut wait = LISTEN_AGAIN;
+        loop {
+            let seen = tell.borrow().pulse.clone();
+            match remote.watch(seen.as_deref()).await {
+                Ok(None) => return std::future::pending().await,
+                Ok(Some(mut tags)) => {
+                    tell.send_modify(|heard| heard.listening = true);
+                    while let Some(Ok(tag)) = tags.next().await {
+                        wait = LISTEN_AGAIN;
+                        tell.send_modify(|heard| heard.pulse = Some(tag));
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the remote can't be listened to"),
+            }
+            tell.send_modify(|heard| heard.listening = false);
+            self.0.clock.sleep(wait.mul_f64(0.5 + fraction(&*self.0.clock))).await;
+            wait = (wait * 2).min(LONGEST_POLL);
         }
     }
 
@@ -236,6 +302,15 @@ impl Vault {
         let row = self.db().cached(&memory_key(name))?;
         Ok(row.and_then(|row| postcard::from_bytes(&row).ok()).unwrap_or_default())
     }
+}
+
+/// What a remote tells of itself.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Whether it would tell of a change.
+    listening: bool,
+    /// The last tag of its pulse.
+    pulse: Option<String>,
 }
 
 fn memory_key(name: &RemoteName) -> Vec<u8> {

@@ -202,11 +202,7 @@ impl Vault {
     }
 
     /// The bytes of an image, their hash verified.
-    fn body(
-        &self,
-        image: ImageId,
-        media_type: MediaType,
-    ) -> Result<Upload, ImageError> {
+    fn body(&self, image: ImageId, media_type: MediaType) -> Result<Upload, ImageError> {
         use std::io::Read as _;
         let mut verified = self.0.images.verified(image, media_type)?;
         if verified.bytes > IN_MEMORY {
@@ -325,7 +321,7 @@ fn outcome(error: &RemoteError) -> Outcome {
 }
 
 /// Whether anybody can read what is at `url`.
-#[cfg(feature = "s3")]
+#[cfg(feature = "https")]
 async fn is_public(url: &str) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let request = reqwest::Client::new().head(url).timeout(std::time::Duration::from_secs(30));
@@ -340,7 +336,7 @@ async fn is_public(url: &str) -> Result<(), String> {
 }
 
 /// Without an HTTP client, nobody can be asked.
-#[cfg(not(feature = "s3"))]
+#[cfg(not(feature = "https"))]
 #[expect(clippy::unused_async, reason = "stands in for the one that asks")]
 async fn is_public(url: &str) -> Result<(), String> {
     Err(format!("{url} can't be asked: this build has no HTTP client"))

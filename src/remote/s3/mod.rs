@@ -62,6 +62,18 @@ impl S3 {
         })
     }
 
+    /// What begins with `name` and a slash in this.
+    #[cfg(feature = "hub")]
+    pub(crate) fn below(&self, name: &str) -> Self {
+        Self {
+            client: self.client.clone(),
+            bucket: self.bucket.clone(),
+            root: format!("{}{name}/", self.root),
+            page: self.page,
+            read_timeout: self.read_timeout,
+        }
+    }
+
     fn name(&self, key: &Key) -> String {
         format!("{}{key}", self.root)
     }
