@@ -53,7 +53,11 @@ fn name() -> impl Strategy<Value = String> {
     let cut = (key(), any::<prop::sample::Index>())
         .prop_map(|(key, at)| key.to_string()[..at.index(key.to_string().len())].to_owned());
     let framed = (key(), "[ /.a\n]?", "[ /.a\n]?").prop_map(|(key, a, b)| format!("{a}{key}{b}"));
-    let upper = key().prop_map(|key| key.to_string().to_uppercase());
+    let upper = key().prop_map(|key| {
+        let name = key.to_string();
+        let (kind, rest) = name.split_at(name.find('/').unwrap_or(0));
+        format!("{kind}{}", rest.to_uppercase())
+    });
     prop_oneof![".*", mangled, cut, framed, upper]
 }
 
