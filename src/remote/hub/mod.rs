@@ -27,10 +27,12 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
+#[cfg(feature = "hub")]
+pub(crate) use self::answer::REASON_HEADER;
 pub use self::answer::{Problem, Reason};
+pub(crate) use self::events::NO_PULSE;
 pub(super) use self::place::is_hub_url;
 use self::signature::{Authorization, Call};
-pub(crate) use self::{answer::REASON_HEADER, events::NO_PULSE};
 use self::{
     answer::Refused,
     place::{Place, is_loopback},
@@ -171,6 +173,8 @@ impl Hub {
             .connect_timeout(options.connect_timeout)
             // Shorter than hubs keep idle connections.
             .pool_idle_timeout(Duration::from_secs(10))
+            // A hub has only so many for all of its devices.
+            .pool_max_idle_per_host(2)
             .tcp_nodelay(true)
             // What is signed is for one place.
             .redirect(reqwest::redirect::Policy::none());
