@@ -6,4 +6,6 @@
 mod contract;
 mod nodes;
 mod refusals;
-pub(crate) mod stranger;
+mod stranger;
+
+pub(crate) use stranger::{Images, finds, names};

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     outside::{self, Tally},
-    stores::stranger,
+    stores,
     world::Device,
 };
 
@@ -292,9 +292,9 @@ async fn reaches_other_devices(path: &Path, told: &Told<'_>, name: &str) {
     bucket.idle(&phone).await;
     assert_eq!(export_of(&phone, "export"), told.exported(), "{name}");
     let images = check_images(&*tally, told, name).await;
-    let once = stranger::names(&images).map(|name| (name, 1)).collect();
+    let once = stores::names(&images).map(|name| (name, 1)).collect();
     assert_eq!(tally.images(), once, "{name}");
-    stranger::finds(&s3, images).await;
+    stores::finds(&s3, images).await;
     phone.check();
 
     let disk = tempfile::tempdir().unwrap();
@@ -326,8 +326,8 @@ async fn a_bucket(device: &Device) -> (Option<Loopback>, RemoteOptions, S3Option
 }
 
 /// Each image is there once, under the hash of its bytes, as what it is.
-async fn check_images(remote: &dyn Remote, told: &Told<'_>, name: &str) -> stranger::Images {
-    let (mut images, mut found) = (BTreeSet::new(), stranger::Images::new());
+async fn check_images(remote: &dyn Remote, told: &Told<'_>, name: &str) -> stores::Images {
+    let (mut images, mut found) = (BTreeSet::new(), stores::Images::new());
     for listed in remote.list_all(&Prefix::Images, None).await.unwrap() {
         let Key::Image { image, media_type } = listed.key else { panic!("{}", listed.key) };
         let bytes = remote.get_bytes(&listed.key, listed.size).await.unwrap();

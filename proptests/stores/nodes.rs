@@ -29,6 +29,9 @@ use crate::{
     world::{Device, origin},
 };
 
+/// An image of so many bytes goes in parts.
+const IN_PARTS: usize = 17_000_000;
+
 /// The nodes, and what kills and revives them.
 #[derive(Debug, Clone)]
 struct Nodes {
@@ -60,6 +63,9 @@ impl Nodes {
         let mut options = place.clone();
         options.endpoint = Some(self.endpoints[node].clone());
         options.backoff = Duration::from_millis(20);
+        // Nodes without a majority may take their time to say so.
+        options.attempts = 2;
+        options.read_timeout = Duration::from_secs(10);
         Arc::new(connect(options).await)
     }
 }
@@ -109,10 +115,10 @@ impl Remote for Dying {
     }
 }
 
-/// Twelve notes with an image each; one image goes in parts.
-fn write(device: &Device, round: u64) {
+/// Twelve notes with an image each, one of which has `largest` bytes.
+fn write(device: &Device, round: u64, largest: usize) {
     for n in 0..12 {
-        let (name, size) = (format!("{round}-{n}.png"), if n == 5 { 17_000_000 } else { 50_000 });
+        let (name, size) = (format!("{round}-{n}.png"), if n == 5 { largest } else { 50_000 });
         let seed = format!("{round} {n}").into_bytes();
         device.file(
             &name,
@@ -133,19 +139,22 @@ async fn waiting(device: &Device, remote: &dyn Remote) -> usize {
 }
 
 /// A device that has synced, and has much to sync again.
-async fn about_to_sync(remote: &Arc<dyn Remote>) -> Device {
+async fn about_to_sync(remote: &Arc<dyn Remote>, largest: usize) -> Device {
     let laptop = Device::new("laptop", 1);
     laptop.add(remote).await;
-    write(&laptop, 0);
+    write(&laptop, 0, 50_000);
     laptop.sync(remote).await;
-    write(&laptop, 1);
+    write(&laptop, 1, largest);
     laptop
 }
 
 /// Nodes die before one of the calls of a sync with the first node, and come back afterwards.
 async fn die_and_come_back(nodes: &Nodes, place: &S3Options, victims: &'static [usize], at: i64) {
     let asked = nodes.by(0, place).await;
-    let laptop = about_to_sync(&asked).await;
+    // A large body is waited for as long as a slow line may need, which is too long for a test where
+    // nobody can take it.
+    let largest = if victims.len() == 1 { IN_PARTS } else { 50_000 };
+    let laptop = about_to_sync(&asked, largest).await;
     let dying = Arc::new(Dying {
         inner: Arc::clone(&asked),
         nodes: nodes.clone(),
@@ -168,6 +177,8 @@ async fn die_and_come_back(nodes: &Nodes, place: &S3Options, victims: &'static [
         agrees(&Device::join("phone", 2, &laptop), &nodes.by(1, place).await, &laptop).await;
     }
     nodes.all("revive", victims).await;
+    // Before anything is tried again: what was claimed meanwhile is true.
+    waiting(&laptop, &*asked).await;
 
     // Nobody does anything, but time passes.
     for _ in 0..3 {
@@ -203,7 +214,7 @@ async fn what_dies_during_a_sync_and_comes_back_loses_nothing() {
         |name: &str| S3Options { prefix: format!("{}/{name}", place.prefix), ..place.clone() };
     let quiet = nodes.by(0, &below("quiet")).await;
     let Requests { get, head, put, list, delete } =
-        about_to_sync(&quiet).await.sync(&quiet).await.requests;
+        about_to_sync(&quiet, 50_000).await.sync(&quiet).await.requests;
     let calls = i64::try_from(get + head + put + list + delete).unwrap();
     for victims in [&[2][..], &[0], &[1, 2]] {
         for at in [2, calls / 2, calls - 2] {
