@@ -221,7 +221,7 @@ impl Worker<'_> {
             let (name, mut options) = self.vault.remote(None)?;
             // In a copy of a home, its own.
             options.url = format!("dir:{}", self.home.join("meeting").display());
-            let remote = everleaf::remote::open(&options, vault.key())
+            let remote = everleaf::remote::open(&options, self.vault.key())
                 .await
                 .map_err(|source| VaultError::Remote { remote: name.clone(), source })?;
             self.vault.sync(&name, remote, &SyncOptions::default(), &|_| ()).await
