@@ -65,12 +65,14 @@ impl Session<'_> {
     }
 
     async fn put(&mut self, device: DeviceId, ready: &[Ready]) -> Result<(), VaultError> {
-        let puts = ready.iter().map(|ready| {
+        let remote = &self.remote;
+        let puts = ready.iter().map(|ready| async move {
             let key = Key::Segment { device, seq: ready.seq, hash: ready.sealed.hash };
             let body = Bytes::copy_from_slice(&ready.sealed.bytes);
-            let remote = &self.remote;
-            async move { remote.put(&key, body.into()).await }
+            remote.put(&key, body.into()).await
         });
+        // Collected, so that the compiler can tell that a sync may go on in another thread.
+        let puts: Vec<_> = puts.collect();
         let progress = self.progress;
         stream::iter(puts)
             .buffer_unordered(TOGETHER)
