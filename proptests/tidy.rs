@@ -18,7 +18,7 @@ use std::{
 /// * a segment is sealed, so `seal` comes before `segment`;
 /// * the demonstration runs on the loopback server, which is a store like others and knows no vault.
 const ROWS: [&[&str]; 9] = [
-    &["id", "clock"],
+    &["id", "clock", "units"],
     &["image", "event", "note"],
     &["db", "log", "images", "projection"],
     &["resolve", "seal", "segment", "remote"],
@@ -30,7 +30,7 @@ const ROWS: [&[&str]; 9] = [
 ];
 
 /// Crates that only one module knows, by how paths into them begin.
-const HOMES: [(&str, &str); 9] = [
+const HOMES: [(&str, &str); 11] = [
     ("automerge::", "src/note"),
     ("fjall::", "src/db"),
     ("pulldown_cmark::", "src/note/markdown"),
@@ -38,12 +38,14 @@ const HOMES: [(&str, &str); 9] = [
     ("aws_config::", "src/remote/s3"),
     ("chacha20poly1305::", "src/seal"),
     ("s3s::", "src/loopback"),
+    ("maud::", "src/web"),
+    ("ammonia::", "src/web"),
     ("clap::", "src/cli"),
     ("indicatif::", "src/cli"),
 ];
 
 /// What the top level holds, besides what git ignores.
-const TOP: [&str; 18] = [
+const TOP: [&str; 19] = [
     ".ci",
     ".git",
     ".gitignore",
@@ -56,6 +58,7 @@ const TOP: [&str; 18] = [
     "benches",
     "clippy.toml",
     "deny.toml",
+    "docs",
     "fixtures",
     "proptest-regressions",
     "proptests",

@@ -25,6 +25,7 @@ mod status;
 mod sync;
 mod text;
 mod vault;
+mod web;
 mod write;
 
 use std::{env, ffi::OsStr, io, path::PathBuf, process::ExitCode};
@@ -140,6 +141,7 @@ enum Command {
     Remote(remote::Remote),
     Sync(sync::Sync),
     Log(log::Log),
+    Web(web::Web),
     Verify(check::Verify),
     Rebuild(check::Rebuild),
     Demo(demo::Demo),
@@ -168,6 +170,7 @@ impl Command {
             Self::Remote(command) => command.run(context).await,
             Self::Sync(command) => command.run(context).await,
             Self::Log(command) => command.run(context).await,
+            Self::Web(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
             Self::Rebuild(command) => command.run(context),
             Self::Demo(command) => command.run(context).await,

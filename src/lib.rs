@@ -68,13 +68,13 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | [`id`] [`clock`] | names for things; the only source of time and randomness |
+//! | [`id`] [`clock`] [`units`] | names for things; the only source of time and randomness; how both read |
 //! | [`image`] [`event`] [`note`] | the values: what an image is, what can happen, what a note is |
 //! | [`db`] [`log`] [`images`] [`projection`] | what is on this device's disk |
 //! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
 //! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
 //! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
-//! | `loopback` `demo` | a store in this process; the main job, shown |
+//! | `loopback` `web` `demo` | a store in this process; a page over one's own vault; the main job, shown |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
 //! one, is async on tokio; all other calls of [`vault::Vault`] block, if only for an `fsync`.
@@ -105,7 +105,8 @@
 //! | --- | --- |
 //! | `s3` | S3 and R2 remotes |
 //! | `loopback` | an S3 server inside the process, for tests |
-//! | `cli` (default) | the command, with both of these |
+//! | `web` | the page over one's own vault |
+//! | `cli` (default) | the command, with all of these |
 //!
 //! A library needs none of them for folders, and `s3` for buckets.
 
@@ -128,8 +129,11 @@ pub mod resolve;
 pub mod seal;
 pub mod segment;
 pub mod sync;
+pub mod units;
 pub mod upload;
 pub mod vault;
+#[cfg(feature = "web")]
+pub mod web;
 
 /// The examples of README.md, run as those of this documentation are.
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use everleaf::{demo::DemoError, log::LogError, vault::VaultError};
+use everleaf::{demo::DemoError, log::LogError, vault::VaultError, web::WebError};
 use serde_json::json;
 
 use crate::config::ConfigError;
@@ -21,6 +21,20 @@ pub(super) enum CliError {
     /// The demonstration could not go on.
     #[error("the demonstration could not go on")]
     Demo(#[source] DemoError),
+    /// The page could not be served.
+    #[error(transparent)]
+    Web(#[from] WebError),
+    /// The page could not be served any longer.
+    #[error("the page could not be served")]
+    Serve(#[source] io::Error),
+    /// The browser could not be started.
+    #[error("could not start the browser with `{command}`")]
+    Browser {
+        /// What was run.
+        command: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
     /// The environment makes no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -102,6 +116,10 @@ impl CliError {
             Self::Config(ConfigError::NoHome) => {
                 Some("name the folder of the vault with --vault".into())
             }
+            Self::Web(WebError::Port { .. }) => {
+                Some("name another with --port; 0 takes a free one".into())
+            }
+            Self::Browser { .. } => Some("leave out --open, and open the address yourself".into()),
             Self::NoEditor => Some("set $EDITOR, or name a file; `-` is standard input".into()),
             Self::Kept { path, source } => {
                 let kept = format!("your text is kept in {}", path.display());

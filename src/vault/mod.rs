@@ -16,9 +16,12 @@
 
 mod batch;
 mod cache;
+#[cfg(feature = "web")]
+mod draft;
 mod error;
 mod exchange;
 mod fetch;
+mod history;
 mod notes;
 mod open;
 mod pull;
@@ -36,10 +39,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+#[cfg(feature = "web")]
+pub(crate) use self::error::chain;
 pub(crate) use self::open::io;
 pub use self::{
     error::VaultError,
     exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
+    history::Version,
     notes::{AttachedImage, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,
