@@ -9,6 +9,7 @@
 )]
 
 mod backends;
+mod browser;
 mod cli;
 mod decisions;
 mod demo;

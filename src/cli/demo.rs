@@ -56,16 +56,6 @@ impl Demo {
         }
         let story = demo::run(self.dir.as_deref(), &mut *out).await.map_err(failed)?;
         if context.json {
-            Box::new(io::sink())
-        } else {
-            Box::new(io::stdout())
-        };
-        let story =
-            demo::run(self.dir.as_deref(), &mut *out).await.map_err(|error| match error {
-                DemoError::Output(source) => CliError::Output(source),
-                error => CliError::Demo(error),
-            })?;
-        if context.json {
             context.show(&story, |_| Ok(()))?;
         }
         Ok(exit(&story))

@@ -150,14 +150,23 @@ impl Plain {
         let at = |index: usize| self.places.get(index).copied().unwrap_or(source.len());
         let (mut edited, mut end) = (String::with_capacity(draft.len()), 0);
         for splice in splices(&self.text, draft) {
-            edited.push_str(source.get(end..at(splice.range.start)).unwrap_or_default());
+            join(&mut edited, source.get(end..at(splice.range.start)).unwrap_or_default());
             let text = if crlf { splice.text.replace('\n', "\r\n") } else { splice.text };
-            edited.push_str(&text);
+            join(&mut edited, &text);
             end = at(splice.range.end);
         }
-        edited.push_str(source.get(end..).unwrap_or_default());
+        join(&mut edited, source.get(end..).unwrap_or_default());
         edited
     }
+}
+
+/// Appends a text, so that two line breaks that come to stand together stay two.
+fn join(text: &mut String, more: &str) {
+    if more.starts_with('\n') && text.ends_with('\r') {
+        text.pop();
+        text.push('\n');
+    }
+    text.push_str(more);
 }
 
 #[derive(Deserialize)]

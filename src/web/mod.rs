@@ -208,7 +208,6 @@ fn router(app: &Arc<App>) -> Router {
     // A text may take several bytes for one in JSON.
     let text = DefaultBodyLimit::max(usize::try_from(NOTE_LIMIT * 4).unwrap_or(usize::MAX));
     let pages = Router::new()
-        .route("/", get(notes::index))
         .route("/list", get(notes::list))
         .route("/notes", post(notes::create))
         .route("/find", get(notes::find))
@@ -238,6 +237,8 @@ fn router(app: &Arc<App>) -> Router {
         .route("/assets/{name}", get(assets::file));
     Router::new()
         .route("/open", get(guard::open))
+        // What is nested has no page at its own root.
+        .route(&app.place(""), get(notes::index))
         .nest(&format!("/{}", app.guard.prefix()), pages)
         .fallback(problem::nothing_here)
         .layer(middleware::from_fn_with_state(Arc::clone(app), guard::check))
