@@ -53,18 +53,30 @@ pub(crate) fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
-    let mut stream = open(address, method, path, headers, body);
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("headers end") + 4;
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+    let mut stream = BufReader::new(open(address, method, path, headers, body));
+    let mut line = || {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    let status = line().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: Vec<(String, String)> = std::iter::from_fn(|| Some(line()))
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_lowercase(), value.trim().to_owned()))
+        })
         .collect();
-    Answer { status, headers, body: bytes.split_off(end) }
+    let mut answer = Answer { status, headers, body: Vec::new() };
+    // Not every server closes the connection, though it is asked to.
+    match answer.header("content-length").parse() {
+        Ok(length) => {
+            answer.body.resize(length, 0);
+            stream.read_exact(&mut answer.body).unwrap();
+        }
+        Err(_) => drop(stream.read_to_end(&mut answer.body).unwrap()),
+    }
+    answer
 }
 
 /// Sends a request and leaves the answer to be read.

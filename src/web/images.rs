@@ -16,6 +16,7 @@ use super::{
     Answer, App, Shared, guard,
     layout::{self, Tab},
     log,
+    shown::is_web,
 };
 use crate::{
     id::{ImageId, NoteId},
@@ -30,7 +31,7 @@ const MOST: usize = 200;
 /// How an upload stands, in a word that a colour goes with.
 pub(super) fn badge(state: Option<Upload>) -> Markup {
     let name = state.map_or("elsewhere", Upload::name);
-    html! { span.badge class=(name) { (name) } }
+    html! { span.badge.(name) { (name) } }
 }
 
 /// Which images the grid shows.
@@ -124,7 +125,7 @@ fn card(image: &ImageStatus, titles: &Titles) -> Markup {
                 (shown_by(&image.notes, titles))
                 @if is_stuck(image) {
                     button id={ "retry-" (image.image) } hx-post={ (life) "/retry" } hx-swap="none"
-                        aria-label={ "Retry the upload of " (image.image.short()) } { "Retry now" }
+                        aria-label={ "Retry now: image " (image.image.short()) } { "Retry now" }
                 }
             }
         }
@@ -222,7 +223,7 @@ fn told(app: &App, image: ImageId) -> Answer<Markup> {
                 p.meta { (measures(&status)) }
                 (progress(&status))
                 (shown_by(&status.notes, &titles(app)?))
-                @if let Some(url) = &status.url {
+                @if let Some(url) = status.url.as_ref().filter(|url| is_web(url)) {
                     p { a href=(url) rel="noopener noreferrer" { (url) } }
                 }
                 p.meta { code.long { (image) } }

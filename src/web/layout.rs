@@ -80,7 +80,7 @@ pub(super) fn page(
                             }
                         }
                     }
-                    div #standing hx-get="standing" hx-trigger="sse:sync, sse:notes" {
+                    div #standing hx-get="standing" hx-trigger="sse:sync, sse:notes, sse:images" {
                         (sync::pill(app)?)
                     }
                 }

@@ -10,6 +10,7 @@ use super::{
     Answer, App, Shared,
     layout::{self, Tab, time},
     live::image_of,
+    shown::is_web,
 };
 use crate::{
     event::{Event, Origin, Recorded},
@@ -241,7 +242,7 @@ fn image_event(app: &App, event: &Event, id: ImageId) -> Markup {
         Event::ImageUploaded { remote, already_there, url, .. } => html! {
             (image)
             @if *already_there { " was on " (remote) " already" } @else { " uploaded to " (remote) }
-            @if let Some(url) = url { ": " (url) }
+            @if let Some(url) = url.as_ref().filter(|url| is_web(url)) { ": " a href=(url) rel="noopener noreferrer" { "its URL" } }
         },
         Event::ImageFetched { remote, bytes, .. } => html! {
             (image) " fetched from " (remote) ", " (units::size(*bytes))

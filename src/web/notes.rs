@@ -64,14 +64,10 @@ impl Wanted {
 pub(super) async fn index(State(app): Shared, Query(wanted): Query<Wanted>) -> Answer<Markup> {
     app.ask(move |app| {
         let body = html! {
-            div.notes.nothing-open {
+            main #main.notes.nothing-open tabindex="-1" {
+                h1.unseen { "Notes" }
                 (sidebar(app, &wanted)?)
-                main #main tabindex="-1" {
-                    div.empty {
-                        h1 { "Notes" }
-                        p { "Choose a note, or begin a new one." }
-                    }
-                }
+                p.placeholder { "Choose a note, or begin a new one." }
             }
         };
         layout::page(app, Tab::Notes, "Notes", "./", &body)
@@ -178,10 +174,10 @@ pub(super) async fn page(
                     article.note.editing[wanted.edit] aria-labelledby="note-title" {
                         div.bar {
                             a.back href={ "./" (query) } { "‹ Notes" }
+                            div #head hx-get={ (here) "/head" } hx-trigger="sse:notes, sse:images" {
+                                (head_of(app, &listed)?)
+                            }
                             div.actions { (actions(&listed, wanted.edit)) }
-                        }
-                        div #head hx-get={ (here) "/head" } hx-trigger="sse:notes, sse:images" {
-                            (head_of(app, &listed)?)
                         }
                         div.panes {
                             @if wanted.edit { (editor::pane(&reading)) }
@@ -234,7 +230,7 @@ fn head_of(app: &App, listed: &Listed) -> Answer<Markup> {
         h1 #note-title { (called(&listed.title)) }
         p.meta {
             @if let Some(path) = &listed.path { span.path { (path) } }
-            "Changed " (time(listed.updated))
+            span { "Changed " (time(listed.updated)) }
             @if unsynced.contains(&listed.note) { span.badge.unsynced { "not synced" } }
             @else { span.badge.uploaded { "synced" } }
         }

@@ -82,6 +82,7 @@ fn link(value: &str, note: NoteId) -> Option<String> {
     Some(format!("find?from={note}&to={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
 }
 
-fn is_web(url: &str) -> bool {
+/// Whether an address, which another device may have written, leads to the web and nowhere else.
+pub(super) fn is_web(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }

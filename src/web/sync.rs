@@ -1,6 +1,6 @@
 //! How the vault stands with its remotes, the switch that holds syncs back, and a picture over time.
 
-use axum::{extract::State, response::Redirect};
+use axum::{extract::State as Of, response::Redirect};
 use maud::{Markup, html};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     remote::Requests,
     units::{count, size, time_of},
+    upload::State,
     vault::RemoteStatus,
 };
 
@@ -24,12 +25,15 @@ struct Word {
     text: String,
 }
 
-fn word(app: &App, remotes: &[RemoteStatus]) -> Word {
+fn word(app: &App, remotes: &[RemoteStatus]) -> Answer<Word> {
+    let states = app.vault.image_states()?;
+    let in_state = |state| states.values().filter(|known| **known == state).count();
+    let (failed, blocked) = (in_state(State::Failed), in_state(State::Blocked));
     let held = app.standing.is_held();
     let owed: usize = remotes.iter().map(|remote| remote.unpushed_changes).sum();
     let mut exchanges = remotes.iter().map(|remote| app.standing.of(&remote.name));
     let word = |class, text: String| Word { class, text };
-    if remotes.is_empty() {
+    Ok(if remotes.is_empty() {
         word("none", "No remote".to_owned())
     } else if held && owed == 0 {
         word("held", "Offline".to_owned())
@@ -39,11 +43,15 @@ fn word(app: &App, remotes: &[RemoteStatus]) -> Word {
         word("bad", "Can't sync".to_owned())
     } else if let Some(doing) = exchanges.find_map(|now| now.doing) {
         word("busy", capital(&doing))
+    } else if blocked > 0 {
+        word("bad", format!("{} blocked", count(blocked as u64, "upload")))
+    } else if failed > 0 {
+        word("held", format!("{} to be retried", count(failed as u64, "upload")))
     } else if owed > 0 {
         word("busy", format!("{} to send", count(owed as u64, "change")))
     } else {
         word("well", "In step".to_owned())
-    }
+    })
 }
 
 fn capital(text: &str) -> String {
@@ -53,7 +61,7 @@ fn capital(text: &str) -> String {
 
 /// What the head of every page says of it.
 pub(super) fn pill(app: &App) -> Answer<Markup> {
-    let Word { class, text } = word(app, &app.vault.remotes()?);
+    let Word { class, text } = word(app, &app.vault.remotes()?)?;
     let held = app.standing.is_held();
     Ok(html! {
         a.pill.(class) href="sync" { span.dot {} span role="status" { (text) } }
@@ -62,22 +70,22 @@ pub(super) fn pill(app: &App) -> Answer<Markup> {
     })
 }
 
-pub(super) async fn standing(State(app): Shared) -> Answer<Markup> {
+pub(super) async fn standing(Of(app): Shared) -> Answer<Markup> {
     app.ask(pill).await
 }
 
-pub(super) async fn offline(State(app): Shared) -> Answer<Markup> {
+pub(super) async fn offline(Of(app): Shared) -> Answer<Markup> {
     app.standing.toggle();
     app.tell_sync();
     app.ask(pill).await
 }
 
-pub(super) async fn now(State(app): Shared) -> Answer<Redirect> {
+pub(super) async fn now(Of(app): Shared) -> Answer<Redirect> {
     app.standing.ask();
     Ok(Redirect::to(&app.place("sync")))
 }
 
-pub(super) async fn page(State(app): Shared) -> Answer<Markup> {
+pub(super) async fn page(Of(app): Shared) -> Answer<Markup> {
     app.ask(|app| {
         let body = html! {
             main #main.wide tabindex="-1" {
@@ -90,7 +98,7 @@ pub(super) async fn page(State(app): Shared) -> Answer<Markup> {
     .await
 }
 
-pub(super) async fn state(State(app): Shared) -> Answer<Markup> {
+pub(super) async fn state(Of(app): Shared) -> Answer<Markup> {
     app.ask(state_of).await
 }
 
