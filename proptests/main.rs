@@ -9,6 +9,7 @@
 )]
 
 mod backends;
+mod browser;
 mod cli;
 mod crash;
 mod crashers;
@@ -31,6 +32,7 @@ mod mutants;
 mod note;
 mod offline;
 mod outside;
+mod page;
 mod projections;
 mod readme;
 mod regressions;
@@ -49,4 +51,5 @@ mod tidy;
 mod twins;
 mod vault;
 mod vaults;
+mod web;
 mod world;

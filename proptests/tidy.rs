@@ -18,7 +18,7 @@ use std::{
 /// * a segment is sealed, so `seal` comes before `segment`;
 /// * the demonstration runs on the loopback server, which is a store like others and knows no vault.
 const ROWS: [&[&str]; 9] = [
-    &["id", "clock", "crash", "mutant"],
+    &["id", "clock", "units", "crash", "mutant"],
     &["image", "event", "note"],
     &["db", "log", "images", "projection"],
     &["resolve", "seal", "segment", "remote"],
@@ -30,7 +30,7 @@ const ROWS: [&[&str]; 9] = [
 ];
 
 /// Crates that only one module knows, by how paths into them begin.
-const HOMES: [(&str, &str); 11] = [
+const HOMES: [(&str, &str); 12] = [
     ("automerge::", "src/note"),
     ("fjall::", "src/db"),
     ("pulldown_cmark::", "src/note/markdown"),
@@ -39,7 +39,8 @@ const HOMES: [(&str, &str); 11] = [
     ("chacha20poly1305::", "src/seal"),
     ("ed25519_dalek::", "src/seal"),
     ("s3s::", "src/loopback"),
-    ("axum::", "src/hub"),
+    ("maud::", "src/web"),
+    ("ammonia::", "src/web"),
     ("clap::", "src/cli"),
     ("indicatif::", "src/cli"),
 ];

@@ -27,6 +27,7 @@ mod status;
 mod sync;
 mod text;
 mod vault;
+mod web;
 mod write;
 
 use std::{env, ffi::OsStr, io, path::PathBuf, process::ExitCode};
@@ -143,6 +144,7 @@ enum Command {
     Remote(remote::Remote),
     Sync(sync::Sync),
     Log(log::Log),
+    Web(web::Web),
     Verify(check::Verify),
     Rebuild(check::Rebuild),
     Hub(hub::Hub),
@@ -174,6 +176,7 @@ impl Command {
             Self::Remote(command) => command.run(context).await,
             Self::Sync(command) => command.run(context).await,
             Self::Log(command) => command.run(context).await,
+            Self::Web(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
             Self::Rebuild(command) => command.run(context).await,
             Self::Hub(command) => command.run(context).await,

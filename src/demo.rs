@@ -8,6 +8,7 @@
 mod claims;
 mod device;
 mod picture;
+mod stay;
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,7 @@ use std::{
 
 use serde::Serialize;
 
+pub use self::stay::Stay;
 use self::{
     claims::Witness,
     device::{Device, Impatient, Page, draw},
@@ -30,6 +32,7 @@ use crate::{
     loopback::{Loopback, Trouble},
     remote::{Call, Fault, Requests},
     vault::VaultError,
+    web::WebError,
 };
 
 /// Syncs after which a store that is well has everything, or never will.
@@ -44,6 +47,9 @@ pub enum DemoError {
     /// The loopback server did not start.
     #[error("could not start the server on 127.0.0.1")]
     Server(#[source] std_io::Error),
+    /// A device's page could not be served.
+    #[error("could not serve the page of a device")]
+    Web(#[source] WebError),
     /// The story could not be written out.
     #[error("could not write the story")]
     Output(#[source] std_io::Error),
@@ -132,24 +138,9 @@ pub async fn run_meddled(
     out: &mut (dyn Write + Send),
     meddle: impl FnOnce(&Loopback) + Send,
 ) -> Result<Story, DemoError> {
+    let home = Home::new(dir)?;
     let mut teller = Teller(out);
-    let temporary = match dir {
-        Some(_) => None,
-        None => Some(tempfile::tempdir().map_err(io("create", std::env::temp_dir()))?),
-    };
-    let home = temporary.as_ref().map(tempfile::TempDir::path).or(dir).unwrap_or(Path::new("."));
-    let mut stage = Stage::set(home).await?;
-    stage.meet(&mut teller).await?;
-    stage.write_offline(&mut teller)?;
-    stage.crowd(&mut teller).await?;
-    let mut stage = stage.outage(&mut teller).await?;
-    let before = Before {
-        notes: stage.phone.notes()?,
-        unsynced: stage.phone.vault.status()?.unsynced_notes,
-    };
-    stage.recover(&mut teller).await?;
-    meddle(&stage.store);
-    let story = stage.check(&mut teller, &before).await?;
+    let (story, stage) = tell(home.path(), &mut teller, meddle).await?;
     if let Some(dir) = dir {
         teller.scene("Have a look")?;
         let laptop = dir.join(stage.laptop.name);
@@ -157,6 +148,67 @@ pub async fn run_meddled(
         teller.line(format_args!("The server ends with this command, so `sync` finds nothing."))?;
     }
     Ok(story)
+}
+
+/// Tells the story as [`run`] does; then both devices stay, each with a page of its own.
+///
+/// # Errors
+///
+/// See [`run`]; and where a page can't be served.
+pub async fn run_and_stay(
+    dir: Option<&Path>,
+    out: &mut (dyn Write + Send),
+) -> Result<(Story, Stay), DemoError> {
+    let home = Home::new(dir)?;
+    let mut teller = Teller(out);
+    let (story, stage) = tell(home.path(), &mut teller, |_| ()).await?;
+    Ok((story, Stay::new(stage, home).await?))
+}
+
+/// The folder that the devices live in.
+#[derive(Debug)]
+enum Home {
+    Named(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Home {
+    fn new(dir: Option<&Path>) -> Result<Self, DemoError> {
+        Ok(match dir {
+            Some(dir) => Self::Named(dir.to_owned()),
+            None => {
+                let made = tempfile::tempdir();
+                Self::Temporary(made.map_err(io("create", std::env::temp_dir()))?)
+            }
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Named(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
+async fn tell(
+    home: &Path,
+    teller: &mut Teller<'_>,
+    meddle: impl FnOnce(&Loopback) + Send,
+) -> Result<(Story, Stage), DemoError> {
+    let mut stage = Stage::set(home).await?;
+    stage.meet(teller).await?;
+    stage.write_offline(teller)?;
+    stage.crowd(teller).await?;
+    let mut stage = stage.outage(teller).await?;
+    let before = Before {
+        notes: stage.phone.notes()?,
+        unsynced: stage.phone.vault.status()?.unsynced_notes,
+    };
+    stage.recover(teller).await?;
+    meddle(&stage.store);
+    let story = stage.check(teller, &before).await?;
+    Ok((story, stage))
 }
 
 /// Whoever tells the story, in plain lines.

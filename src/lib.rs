@@ -69,7 +69,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | [`id`] [`clock`] `crash` [`mutant`] | names for things; the only source of time and randomness; what tests switch |
+//! | [`id`] [`clock`] [`units`] `crash` `mutant` | names for things; the only source of time and randomness; how both read; what tests switch |
 //! | [`image`] [`event`] [`note`] | the values: what an image is, what can happen, what a note is |
 //! | [`db`] [`log`] [`images`] [`projection`] | what is on this device's disk |
 //! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
@@ -77,6 +77,7 @@
 //! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
 //! | `socket` | the same calls for other processes, while this one has the vault |
 //! | `hub` | a server that is a remote for any number of vaults |
+//! | `web` | a page over one's own vault |
 //! | `loopback` `demo` `sim` | a store in this process; the main job, shown; all promises, attacked |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
@@ -112,8 +113,9 @@
 //! | `hub` | the hub itself |
 //! | `loopback` | an S3 server inside the process, for tests |
 //! | `socket` | what lets other processes use a vault that this one has open |
+//! | `web` | the page over one's own vault |
 //! | `cli` (default) | the command, with all of these |
-//! | `sim` | the simulator, and the switches of tests: [`mutant`] |
+//! | `sim` | the simulator, and the switches of tests |
 //!
 //! A library needs none of them for folders, `s3` for buckets, and `https` for hubs.
 
@@ -132,7 +134,10 @@ pub mod images;
 pub mod log;
 #[cfg(feature = "loopback")]
 pub mod loopback;
+#[cfg(feature = "sim")]
 pub mod mutant;
+#[cfg(not(feature = "sim"))]
+mod mutant;
 pub mod note;
 pub mod projection;
 pub mod remote;
@@ -144,8 +149,11 @@ pub mod sim;
 #[cfg(feature = "socket")]
 pub mod socket;
 pub mod sync;
+pub mod units;
 pub mod upload;
 pub mod vault;
+#[cfg(feature = "web")]
+pub mod web;
 
 /// The examples of README.md, run as those of this documentation are.
 #[cfg(doctest)]

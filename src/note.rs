@@ -24,6 +24,7 @@ mod layout;
 pub mod markdown;
 mod parse;
 
+pub use diff::{Splice, splices};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};

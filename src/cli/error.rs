@@ -11,6 +11,7 @@ use everleaf::{
     remote::RemoteError,
     socket::AskError,
     vault::{VaultError, chain},
+    web::WebError,
 };
 use serde_json::json;
 
@@ -32,6 +33,20 @@ pub(super) enum CliError {
     /// The demonstration could not go on.
     #[error("the demonstration could not go on")]
     Demo(#[source] DemoError),
+    /// The page could not be served.
+    #[error(transparent)]
+    Web(#[from] WebError),
+    /// The page could not be served any longer.
+    #[error("the page could not be served")]
+    Serve(#[source] io::Error),
+    /// The browser could not be started.
+    #[error("could not start the browser with `{command}`")]
+    Browser {
+        /// What was run.
+        command: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
     /// The environment makes no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -131,6 +146,10 @@ impl CliError {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program listens there; name another port with --listen".into())
             }
+            Self::Web(WebError::Port { .. }) => {
+                Some("name another with --port; 0 takes a free one".into())
+            }
+            Self::Browser { .. } => Some("leave out --open, and open the address yourself".into()),
             Self::NoEditor => Some("set $EDITOR, or name a file; `-` is standard input".into()),
             Self::Kept { path, source } => {
                 let kept = format!("your text is kept in {}", path.display());

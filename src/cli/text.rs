@@ -1,12 +1,11 @@
-//! How things read: tables, sizes, times, numbers of things.
+//! How things read in a terminal: tables, clean text, short ids; and sizes, times, numbers of things.
 
 use std::{
     fmt::Write as _,
     io::{self, Write},
 };
 
-use everleaf::clock::Timestamp;
-use jiff::tz::TimeZone;
+pub(super) use everleaf::units::{count, size, time, time_of};
 use unicode_width::UnicodeWidthStr as _;
 
 /// The widest column that is padded; longer cells push the rest of their line to the right.
@@ -78,42 +77,6 @@ pub(super) fn harmless_json(json: &str) -> String {
 /// that turn the direction of all that follows.
 fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// `1 image`, `2 images`.
-pub(super) fn count(number: impl TryInto<u64>, thing: &str) -> String {
-    let number = number.try_into().unwrap_or(u64::MAX);
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A size as people read it: `740 B`, `1.2 MB`.
-#[expect(clippy::cast_precision_loss, reason = "shown to one digit")]
-pub(super) fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    for unit in ["kB", "MB", "GB"] {
-        value /= 1000.0;
-        if value < 999.95 {
-            return format!("{value:.1} {unit}");
-        }
-    }
-    format!("{:.1} TB", value / 1000.0)
-}
-
-/// A time by the clock on the wall: `2026-11-23 04:06`.
-pub(super) fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), local)
-}
-
-/// Such a time from RFC 3339.
-pub(super) fn time_of(rfc3339: &str) -> String {
-    rfc3339.parse().map_or_else(|_| rfc3339.to_owned(), local)
-}
-
-fn local(time: jiff::Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 /// How many digits of these ids tell them apart, and at least eight.

@@ -113,6 +113,13 @@ impl Device {
         Ok(Self { name, vault, remote, folder, clock })
     }
 
+    /// Closes the vault and opens it with the machine's clock, by which a person can watch it.
+    pub(super) fn wait_for_people(self) -> Result<Vault, DemoError> {
+        let Self { vault, folder, .. } = self;
+        drop(vault);
+        Ok(Vault::open(&folder, Options::default())?)
+    }
+
     pub(super) async fn sync(&self) -> Result<SyncReport, VaultError> {
         let name = origin()?;
         self.vault.sync(&name, Arc::clone(&self.remote), &SyncOptions::default(), &|_| ()).await

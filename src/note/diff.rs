@@ -26,6 +26,28 @@ impl Token {
     }
 }
 
+/// A passage of a text that another takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splice {
+    /// What goes, in code points of the text before.
+    pub range: Range<usize>,
+    /// What comes in its place.
+    pub text: String,
+}
+
+/// The splices that make `after` of `before`, in order and apart from one another.
+#[must_use]
+pub fn splices(before: &str, after: &str) -> Vec<Splice> {
+    let tokens = |text: &str| text.chars().map(Token::plain).collect::<Vec<_>>();
+    let (before, after) = (tokens(before), tokens(after));
+    let spliced = |hunk: Hunk| {
+        let tokens = after.get(hunk.after).unwrap_or_default();
+        let text = tokens.iter().filter_map(|token| char::from_u32(token.id)).collect();
+        Splice { range: hunk.before, text }
+    };
+    diff(&before, &after).into_iter().map(spliced).collect()
+}
+
 /// Tokens of the one side that those of the other side take the place of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hunk {

@@ -5,6 +5,8 @@
 
 mod front_matter;
 mod html;
+#[cfg(feature = "web")]
+mod render;
 mod title;
 mod wiki;
 
@@ -13,6 +15,8 @@ use std::{collections::BTreeMap, ops::Range};
 use pulldown_cmark::{Event, LinkType, OffsetIter, Options, Parser, Tag, TagEnd};
 
 pub use front_matter::front_matter;
+#[cfg(feature = "web")]
+pub use render::to_html;
 pub use title::title;
 
 /// How an image is named.

@@ -17,9 +17,12 @@
 mod audit;
 mod batch;
 mod cache;
+#[cfg(feature = "web")]
+mod draft;
 mod error;
 mod exchange;
 mod fetch;
+mod history;
 mod notes;
 mod open;
 mod pull;
@@ -41,6 +44,7 @@ pub(crate) use self::open::io;
 pub use self::{
     error::{VaultError, chain},
     exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
+    history::Version,
     notes::{AttachedImage, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,

@@ -301,19 +301,33 @@ impl Vault {
         stored: &mut Vec<Stored>,
     ) -> Result<Body, VaultError> {
         let mut batch = self.0.images.batch();
+        let taken = self.parse_with(source, before, stored, |destination| {
+            self.take_in(destination, folder, &mut batch)
+        });
+        batch.finish()?;
+        taken
+    }
+
+    /// [`parse`](Self::parse), where `take_in` says which images the other destinations are.
+    pub(super) fn parse_with(
+        &self,
+        source: &str,
+        before: Option<&Reading>,
+        stored: &mut Vec<Stored>,
+        mut take_in: impl FnMut(&Destination) -> Result<Option<Stored>, VaultError>,
+    ) -> Result<Body, VaultError> {
         let mut failed = None;
-        let mut take_in =
-            |destination: &Destination| match self.take_in(destination, folder, &mut batch) {
-                Ok(taken) => taken.map(|image| {
-                    let target = Target { image: image.image, path: None, name: None };
-                    stored.push(image);
-                    target
-                }),
-                Err(error) => {
-                    failed = Some(error);
-                    None
-                }
-            };
+        let mut take_in = |destination: &Destination| match take_in(destination) {
+            Ok(taken) => taken.map(|image| {
+                let target = Target { image: image.image, path: None, name: None };
+                stored.push(image);
+                target
+            }),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        };
         let body = match before {
             None => Body::parse(source, take_in),
             Some(before) => {
@@ -331,11 +345,10 @@ impl Vault {
                 )
             }
         };
-        batch.finish()?;
         failed.map_or(Ok(body), Err)
     }
 
-    fn take_in(
+    pub(super) fn take_in(
         &self,
         destination: &Destination,
         folder: Option<&Path>,
@@ -414,7 +427,7 @@ const DESTINATION: &AsciiSet = &CONTROLS
     .add(b'?')
     .add(b'\\');
 
-fn check_length(source: &str) -> Result<(), VaultError> {
+pub(super) fn check_length(source: &str) -> Result<(), VaultError> {
     let bytes = source.len() as u64;
     if bytes > NOTE_LIMIT {
         return Err(VaultError::TooLong { bytes, limit: NOTE_LIMIT });

@@ -176,8 +176,7 @@ impl Vault {
         let notes = catalog::list(self.db())?;
         let live = notes.iter().filter(|(_, entry)| !entry.digest.trashed).count() as u64;
         let remotes = self.remotes()?;
-        let unsynced =
-            if remotes.is_empty() { notes.len() } else { self.unsynced_notes()?.len() } as u64;
+        let unsynced = self.unsynced_notes()?.len() as u64;
         let states = self.image_states()?;
         let mut images = ImageCounts::default();
         for (image, record) in catalog::image_records(self.db())? {
@@ -223,8 +222,7 @@ impl Vault {
                 }
             }
         }
-        let no_remote = receipts::list(self.db())?.is_empty();
-        let unsynced = no_remote || self.unsynced_notes()?.contains(&note);
+        let unsynced = self.unsynced_notes()?.contains(&note);
         Ok(NoteStatus {
             has_pending_image_uploads: pending > 0,
             has_unsynced_images: !images.is_empty() && (pending > 0 || unsynced),
@@ -325,7 +323,7 @@ impl Vault {
     }
 
     /// How each image that is here stands with the remote that is furthest behind.
-    pub(super) fn image_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
+    pub(crate) fn image_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
         let remotes = receipts::list(self.db())?;
         let mut states = BTreeMap::new();
         let first = if remotes.is_empty() { State::Waiting } else { State::Uploaded };
@@ -381,9 +379,18 @@ impl Vault {
         Ok(notes)
     }
 
-    fn unsynced_notes(&self) -> Result<BTreeSet<NoteId>, VaultError> {
+    /// Notes of which some remote lacks a change; all of them where there is no remote.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn unsynced_notes(&self) -> Result<BTreeSet<NoteId>, VaultError> {
+        let remotes = receipts::list(self.db())?;
+        if remotes.is_empty() {
+            return Ok(catalog::list(self.db())?.into_iter().map(|(note, _)| note).collect());
+        }
         let mut notes = BTreeSet::new();
-        for (remote, _) in receipts::list(self.db())? {
+        for (remote, _) in remotes {
             notes.extend(self.notes_behind(&remote)?);
         }
         Ok(notes)

@@ -1,0 +1,232 @@
+//! What a person does on the page: drafts that merge, pictures, the past, and being offline.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{JSON, deeds, heads, note, source};
+use crate::{image::png, page::Page};
+
+/// What a page has in its text area after an answer.
+fn spliced(text: &str, answer: &Value) -> String {
+    let mut units: Vec<u16> = text.encode_utf16().collect();
+    for splice in answer["splices"].as_array().unwrap().iter().rev() {
+        let at = |name: &str| usize::try_from(splice[name].as_u64().unwrap()).unwrap();
+        units.splice(at("start")..at("end"), splice["text"].as_str().unwrap().encode_utf16());
+    }
+    String::from_utf16(&units).unwrap()
+}
+
+#[test]
+fn a_draft_is_merged_with_what_happened_meanwhile() {
+    let page = Page::new();
+    let bread = note(&page.vault, "# Bread 🍞\n\nFlour and water.\n");
+    let base = heads(&page.vault, bread);
+    let edit = |base: &str, text: &str| {
+        let draft = json!({ "heads": base, "text": text }).to_string();
+        page.post(&format!("note/{bread}/edit"), JSON, draft.as_bytes()).json()
+    };
+    let seen = page.vault.read(bread, None).unwrap();
+    page.vault.edit(bread, &seen.heads, "# Bread 🍞\n\nFlour and water, salt.\n", None).unwrap();
+    let draft = "# Bread 🍞🥖\n\nRye flour and water.\n";
+    let answer = edit(&base, draft);
+    let merged = "# Bread 🍞🥖\n\nRye flour and water, salt.\n";
+    assert_eq!(spliced(draft, &answer), merged);
+    assert_eq!(source(&page.vault, bread), merged);
+    // The same request again, because its answer got lost, changes nothing.
+    let before = deeds(&page.vault);
+    let again = edit(&base, draft);
+    assert_eq!(spliced(draft, &again), merged);
+    assert_eq!(again["heads"], answer["heads"]);
+    assert_eq!(deeds(&page.vault), before);
+    // Who typed on before the answer came goes on from what was sent, and loses neither.
+    let typed = "# Bread 🍞🥖\n\nRye flour and water. Bake.\n";
+    let answer = edit(answer["at"].as_str().unwrap(), typed);
+    assert_eq!(spliced(typed, &answer), "# Bread 🍞🥖\n\nRye flour and water, salt. Bake.\n");
+    // Nothing to say only asks what is new.
+    let before = deeds(&page.vault);
+    let answer = edit(&base, "# Bread 🍞\n\nFlour and water.\n");
+    let now = source(&page.vault, bread);
+    assert_eq!(spliced("# Bread 🍞\n\nFlour and water.\n", &answer), now);
+    assert_eq!(deeds(&page.vault), before);
+}
+
+#[test]
+fn what_was_not_touched_keeps_its_line_endings() {
+    let page = Page::new();
+    // As a text area has it.
+    let plain =
+        |text: &str| text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{fffd}");
+    let words = prop::sample::select(vec![
+        "a",
+        "é",
+        "🍞",
+        "\r\n",
+        "\n",
+        "\r",
+        "\0",
+        " ",
+        "![](x.png)",
+        "# b",
+    ]);
+    let text = prop::collection::vec(words, 0..12).prop_map(|words| words.concat());
+    proptest!(ProptestConfig::with_cases(24), |(before in text.clone(), after in text)| {
+        let id = note(&page.vault, &before);
+        let base = heads(&page.vault, id);
+        let edit = |text: &str| {
+            let draft = json!({ "heads": base, "text": text }).to_string();
+            page.post(&format!("note/{id}/edit"), JSON, draft.as_bytes()).json()
+        };
+        edit(&plain(&before));
+        prop_assert_eq!(source(&page.vault, id), before.clone());
+        let draft = plain(&after);
+        let answer = edit(&draft);
+        prop_assert_eq!(plain(&source(&page.vault, id)), draft.clone());
+        prop_assert_eq!(spliced(&draft, &answer), draft);
+        if !before.contains('\r') && !before.contains('\0') {
+            prop_assert!(!source(&page.vault, id).contains('\r'));
+        }
+    });
+    let id = note(&page.vault, "one\r\ntwo\rthree\r\n");
+    let draft = json!({ "heads": heads(&page.vault, id), "text": "one\nTWO\nthree\nfour\n" });
+    page.post(&format!("note/{id}/edit"), JSON, draft.to_string().as_bytes()).json();
+    assert_eq!(source(&page.vault, id), "one\r\nTWO\rthree\r\nfour\r\n");
+}
+
+#[test]
+fn pictures_of_one_name_stay_apart() {
+    let page = Page::new();
+    let id = note(&page.vault, "# A\n");
+    let take = |name: &str, what: &[u8]| {
+        let body = png(4, 4, what);
+        let answer =
+            page.post(&format!("note/{id}/picture?name={name}"), "image/png", &body).json();
+        answer["markdown"].as_str().unwrap().to_owned()
+    };
+    // A browser calls whatever is pasted `image.png`.
+    let pasted = [take("image.png", b"one"), take("image.png", b"two"), take("x.png", b"three")];
+    assert!(pasted[0].starts_with("![](picture-") && pasted[0] != pasted[1], "{pasted:?}");
+    assert_eq!(take("image.png", b"one"), pasted[0]);
+    assert_eq!(take("x.png", b"three"), pasted[2]);
+    let other = take("x.png", b"four");
+    assert_ne!(other, pasted[2]);
+    for name in ["..%2F..%2Fkey.png", "%2Fetc%2Fpasswd", "a%5D(b).png", "%00.png", &"n".repeat(500)]
+    {
+        let markdown = take(name, name.as_bytes());
+        let (_, name) = markdown.trim_end_matches(')').rsplit_once('(').unwrap();
+        assert!(
+            name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)),
+            "{markdown}"
+        );
+        assert!(!name.contains("..") && name.len() < 100, "{markdown}");
+    }
+    let text = format!("# A\n{}\n{other}\n", pasted.join("\n"));
+    let draft = json!({ "heads": heads(&page.vault, id), "text": text });
+    page.post(&format!("note/{id}/edit"), JSON, draft.to_string().as_bytes()).json();
+    assert_eq!(page.vault.image_urls(id).unwrap().len(), 4);
+    assert_eq!(source(&page.vault, id), text);
+}
+
+#[test]
+fn an_open_page_hears_of_what_happens() {
+    let page = Page::new();
+    let bread = note(&page.vault, "# Bread\n");
+    let mut heard = page.listen();
+    let phone = page.phone();
+    phone.sync();
+    // What another device wrote comes by itself, as soon as this one asks for it.
+    let seen = loop {
+        phone.sync();
+        if let Ok(seen) = phone.vault.read(bread, None) {
+            break seen;
+        }
+        heard.next().unwrap();
+    };
+    phone.vault.edit(bread, &seen.heads, "# Bread\n\nSalt.\n", None).unwrap();
+    phone.sync();
+    page.post("sync/now", JSON, b"");
+    while source(&page.vault, bread) != "# Bread\n\nSalt.\n" {
+        heard.next().unwrap();
+    }
+    let topic = format!("note-{bread}");
+    let mut heard = page.listen();
+    page.vault.set_trashed(bread, true).unwrap();
+    assert!(heard.any(|event| event == topic));
+}
+
+#[test]
+fn offline_holds_uploads_back_until_it_is_over() {
+    let page = Page::new();
+    let mut heard = page.listen();
+    let offline = page.post("sync/offline", JSON, b"");
+    assert!(offline.text().contains("aria-checked=\"true\""), "{}", offline.text());
+    let id = note(&page.vault, "# A\n");
+    let taken =
+        page.post(&format!("note/{id}/picture?name=a.png"), "image/png", &png(4, 4, b"a")).json();
+    let draft = json!({ "heads": heads(&page.vault, id), "text": taken["markdown"] });
+    page.post(&format!("note/{id}/edit"), JSON, draft.to_string().as_bytes()).json();
+    let topic = format!("note-{id}");
+    assert!(heard.any(|event| event == topic));
+    let held = page.get("standing").text();
+    assert!(held.contains("Offline, 3 changes held") || held.contains("changes held"), "{held}");
+    assert!(page.get("images/grid").text().contains("waiting"));
+    page.post("sync/offline", JSON, b"");
+    // Whatever the queue does, it says so.
+    while page.vault.image_urls(id).unwrap().iter().any(|(_, url)| url.is_none()) {
+        heard.next().unwrap();
+    }
+    let (image, url) = page.vault.image_urls(id).unwrap().remove(0);
+    let shown = page.get(&format!("note/{id}/shown")).text();
+    assert!(shown.contains(&format!("src=\"{}\"", url.unwrap())), "{shown}");
+    let life = page.get(&format!("images/{image}/story")).text();
+    for part in ["taken in", "begun, attempt 1", "uploaded to origin", "URLs put into"] {
+        assert!(life.contains(part), "{part}: {life}");
+    }
+    assert_eq!(
+        page.store.objects().iter().filter(|(name, _)| name.starts_with("images/")).count(),
+        1
+    );
+}
+
+#[test]
+fn a_note_can_be_seen_and_had_as_it_was() {
+    let page = Page::new();
+    let id = note(&page.vault, "# One\n");
+    let taken =
+        page.post(&format!("note/{id}/picture?name=a.png"), "image/png", &png(4, 4, b"a")).json();
+    let edit = |text: &str| {
+        let draft = json!({ "heads": heads(&page.vault, id), "text": text });
+        page.post(&format!("note/{id}/edit"), JSON, draft.to_string().as_bytes()).json()
+    };
+    let with_picture = format!("# Two\n{}\n", taken["markdown"].as_str().unwrap());
+    edit(&with_picture);
+    edit("# Three\n");
+    let shown = |query: &str| page.get(&format!("note/{id}/shown{query}")).text();
+    assert!(shown("").contains("<h1>Three</h1>"));
+    let then = shown("?step=3&of=4");
+    assert!(
+        then.contains("Two") && then.contains("src=\"image/") && then.contains("3 of 4"),
+        "{then}"
+    );
+    // One that is looked at stays when the note goes on; at the end it goes on with it.
+    edit("# Four\n");
+    assert!(shown("?step=3&of=4").contains("Two"));
+    let now = shown("?step=4&of=4");
+    assert!(now.contains("Four") && now.contains("max=\"5\""), "{now}");
+    let back = page.post(&format!("note/{id}/go-back?step=3"), JSON, b"");
+    assert!(back.header("hx-redirect").ends_with(&format!("note/{id}")));
+    assert_eq!(source(&page.vault, id), with_picture);
+    assert_eq!(page.vault.image_urls(id).unwrap().len(), 1);
+}
+
+#[test]
+fn links_between_notes_lead_to_them() {
+    let page = Page::new();
+    let [a, b] = [note(&page.vault, "# A\n"), note(&page.vault, "# B\n")];
+    page.vault.set_path(a, Some("Recipes/A.md")).unwrap();
+    page.vault.set_path(b, Some("Other/B side.md")).unwrap();
+    for to in ["..%2FOther%2FB%2520side.md", "B%20side", "B%20side%23Part", "B"] {
+        let answer = page.get(&format!("find?from={a}&to={to}"));
+        assert_eq!(answer.header("location"), format!("/{}/note/{b}", page.prefix), "{to}");
+    }
+    assert_eq!(page.get(&format!("find?from={a}&to=nobody")).status, 404);
+}

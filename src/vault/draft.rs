@@ -1,0 +1,49 @@
+//! Saving what is being written in an editor that stays open.
+
+use std::collections::BTreeMap;
+
+use super::{Vault, VaultError, notes::check_length};
+use crate::{
+    id::NoteId,
+    images::Stored,
+    note::{Body, Heads},
+};
+
+impl Vault {
+    /// Changes the body of a note to `source`, which its author wrote having seen it at `base`, and
+    /// gives the version that shows just that: the base of what is written next. What others did
+    /// meanwhile is merged in the note's present version.
+    ///
+    /// `pictures` are images whose bytes are here, by the names that the source calls them. A draft
+    /// that was saved before, say by a request whose answer got lost, is not saved twice.
+    pub(crate) fn save_draft(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        source: &str,
+        pictures: &BTreeMap<String, Stored>,
+    ) -> Result<Heads, VaultError> {
+        check_length(source)?;
+        let before = self.read(note, Some(base))?;
+        if before.body.source() == source {
+            return Ok(before.heads);
+        }
+        let (mut found, mut batch) = (Vec::new(), self.images().batch());
+        let body =
+            self.parse_with(source, Some(&before), &mut found, |destination| {
+                match pictures.get(&destination.target) {
+                    Some(stored) => Ok(Some(*stored)),
+                    None => self.take_in(destination, None, &mut batch),
+                }
+            })?;
+        batch.finish()?;
+        Ok(self.edit_at(note, base, &body, &found)?.heads)
+    }
+
+    /// Gives a note the body that it had at `heads`.
+    pub(crate) fn go_back(&self, note: NoteId, heads: &Heads) -> Result<bool, VaultError> {
+        let then: Body = self.read(note, Some(heads))?.body;
+        let now = self.read(note, None)?;
+        self.edit_body(note, &now.heads, &then, &[])
+    }
+}

@@ -1,0 +1,215 @@
+// What htmx can't do: editing a text while others change it, taking in pictures, and a few keys.
+'use strict';
+
+const byId = (id) => document.getElementById(id);
+
+/** Says what went wrong; with nothing to say, all is well again. */
+const alarm = (text) => { byId('alert').textContent = text; };
+
+/** What the server says for people in an answer that is no success. */
+const complaint = async (response) => {
+  const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+  return page.getElementById('message')?.textContent || `everleaf answers ${response.status}`;
+};
+
+// A picture that can't be had from its address, offline for instance, is shown from the local file.
+document.addEventListener('error', ({ target }) => {
+  if (!(target instanceof HTMLImageElement)) return;
+  const hash = /[0-9a-f]{64}/.exec(target.src);
+  if (hash && !target.dataset.local) {
+    target.dataset.local = target.src;
+    target.src = `image/${hash[0]}`;
+  } else {
+    target.classList.add('broken');
+  }
+}, true);
+
+document.addEventListener('htmx:responseError', async ({ detail }) => {
+  alarm(await complaint(new Response(detail.xhr.response, { status: detail.xhr.status || 500 })));
+});
+document.addEventListener('htmx:sseError', () => {
+  alarm('everleaf does not answer: is it still running? What you type is kept in this window.');
+});
+document.addEventListener('htmx:sseOpen', () => alarm(''));
+
+document.addEventListener('keydown', (event) => {
+  const writing = event.target.closest('input, textarea, select');
+  if (event.key === '/' && !writing && byId('q')) {
+    event.preventDefault();
+    byId('q').focus();
+  }
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step && event.target.closest('#list a, #q')) {
+    const links = [byId('q'), ...document.querySelectorAll('#list .rows a')];
+    const next = links[links.indexOf(event.target) + step];
+    if (next) {
+      event.preventDefault();
+      next.focus();
+    }
+  }
+});
+
+/**
+ * Keeps a text area in step with its note.
+ *
+ * `base` is a version of the note, and `known` the text that it shows. What is written is sent with the
+ * base that it was written on. The answer names the version that shows just what was sent, and what
+ * others wrote besides as splices. They are put in only where nothing was typed since: else what is
+ * typed is sent first, on the version that shows what was sent, and the next answer brings them again.
+ */
+function edit(area) {
+  const note = area.dataset.note;
+  const pause = 500;
+  const longest = 2500;
+  let base = area.dataset.heads;
+  let known = area.value;
+  let seen = 0;
+  let since = 0;
+  let timer = 0;
+  let running = null;
+  let again = false;
+  let composing = false;
+
+  const changed = () => area.value !== known;
+  const saved = (text) => { byId('saved').textContent = text; };
+  const tell = (text) => { byId('told').textContent = text; };
+
+  const plan = () => {
+    const now = performance.now();
+    since ||= now;
+    clearTimeout(timer);
+    timer = setTimeout(exchange, Math.max(0, Math.min(pause, since + longest - now)));
+  };
+
+  /** Puts in what others wrote. The browser moves the cursor with the text around it. */
+  const merge = (splices) => {
+    const top = area.scrollTop;
+    for (const { start, end, text } of splices.toReversed()) {
+      area.setRangeText(text, start, end, 'preserve');
+    }
+    area.scrollTop = top;
+    if (splices.length > 0) tell('A change made elsewhere was merged.');
+  };
+
+  const send = async () => {
+    const text = area.value;
+    since = 0;
+    again = false;
+    if (text !== known) saved('Saving…');
+    const body = JSON.stringify({ heads: base, text });
+    const response = await fetch(`note/${note}/edit`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      // So that it outlives a page that is being left; browsers carry no more than this.
+      keepalive: body.length < 20000,
+    });
+    if (!response.ok) throw new Error(await complaint(response));
+    const answer = await response.json();
+    seen = Math.max(seen, answer.seq);
+    if (area.value === text && !composing) {
+      merge(answer.splices);
+      base = answer.heads;
+      known = area.value;
+      saved('Saved');
+    } else {
+      base = answer.at;
+      known = text;
+      again = true;
+    }
+    alarm('');
+  };
+
+  const exchange = async () => {
+    clearTimeout(timer);
+    if (running || composing) {
+      again = true;
+      return running;
+    }
+    running = send().catch((error) => {
+      saved('Not saved');
+      alarm(`Not saved, and tried again: ${error.message}`);
+      again = true;
+      since = performance.now() + longest;
+    });
+    await running;
+    running = null;
+    if (again || changed()) plan();
+  };
+
+  /** Takes in pictures, one after the other, and shows them where the cursor is. */
+  const add = async (files) => {
+    for (const file of files) {
+      saved(`Taking in ${file.name || 'a picture'}…`);
+      const response = await fetch(`note/${note}/picture?name=${encodeURIComponent(file.name)}`, {
+        method: 'POST',
+        body: file,
+      });
+      if (!response.ok) {
+        alarm(`${file.name} was not taken in: ${await complaint(response)}`);
+        saved(changed() ? 'Not saved' : 'Saved');
+        continue;
+      }
+      const { markdown } = await response.json();
+      area.setRangeText(`${markdown}\n`, area.selectionStart, area.selectionEnd, 'end');
+    }
+    await exchange();
+  };
+  const take = (event, items) => {
+    const files = [...(items?.files || [])];
+    if (files.length === 0) return;
+    event.preventDefault();
+    add(files).catch((error) => alarm(`The picture was not taken in: ${error.message}`));
+  };
+
+  area.addEventListener('input', plan);
+  area.addEventListener('compositionstart', () => { composing = true; });
+  area.addEventListener('compositionend', () => {
+    composing = false;
+    plan();
+  });
+  area.addEventListener('paste', (event) => take(event, event.clipboardData));
+  area.addEventListener('drop', (event) => {
+    area.classList.remove('over');
+    take(event, event.dataTransfer);
+  });
+  area.addEventListener('dragover', (event) => {
+    if (!event.dataTransfer.types.includes('Files')) return;
+    event.preventDefault();
+    area.classList.add('over');
+  });
+  area.addEventListener('dragleave', () => area.classList.remove('over'));
+  byId('file').addEventListener('change', (event) => {
+    take(event, event.target);
+    event.target.value = '';
+    area.focus();
+  });
+
+  document.addEventListener('htmx:sseMessage', ({ detail }) => {
+    if (detail.type === `note-${note}` && Number(detail.data) > seen) exchange();
+  });
+  document.addEventListener('htmx:sseOpen', exchange);
+  document.addEventListener('visibilitychange', () => { if (document.hidden && changed()) exchange(); });
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 's' && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      exchange();
+    }
+  });
+  byId('done').addEventListener('click', async (event) => {
+    if (!changed()) return;
+    event.preventDefault();
+    await exchange();
+    if (!changed()) window.location.assign(event.target.href);
+  });
+  window.addEventListener('beforeunload', (event) => {
+    if (!changed()) return;
+    exchange();
+    event.preventDefault();
+  });
+
+  if (!area.value) area.focus();
+}
+
+if (byId('text')) edit(byId('text'));
+document.querySelector('#list [aria-current]')?.scrollIntoView({ block: 'nearest' });

@@ -1,0 +1,82 @@
+//! The stream of events that an open page listens to.
+
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::{
+    App, Shared,
+    live::{News, Topic, touched},
+};
+use crate::id::Seq;
+
+/// How soon a page asks again whose stream was cut off, in milliseconds.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A page that was away for more events than these is drawn anew in all its parts.
+const LONGEST_AWAY: u64 = 1000;
+
+/// Tells a page what to draw anew; each event is named by its [`Topic`], and says how far the log was.
+pub(super) async fn stream(
+    State(app): Shared,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let listening = app.live.listen();
+    // A browser says what it heard last when it comes back.
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let missed = match last {
+        Some(last) => app.ask(move |app| Ok(missed(app, Seq(last))?)).await.ok(),
+        None => None,
+    };
+    let first = stream::iter(missed.into_iter().map(Arc::new));
+    let mut closing = app.closing.subscribe();
+    let news = first
+        .chain(stream::unfold(listening, heard))
+        .flat_map(|news| stream::iter(events(&news)))
+        .map(Ok)
+        .take_until(async move {
+            // Where the sender is gone, the page is closed as well.
+            let _ = closing.wait_for(|closing| *closing).await;
+        });
+    Sse::new(news).keep_alive(KeepAlive::default())
+}
+
+fn missed(app: &App, last: Seq) -> Result<News, crate::log::LogError> {
+    let through = *app.vault.follow().borrow();
+    let mut topics = everything();
+    if through.0.saturating_sub(last.0) <= LONGEST_AWAY {
+        for recorded in app.vault.events(last.next()) {
+            topics.extend(touched(&recorded?));
+        }
+    }
+    Ok(News { through, topics })
+}
+
+fn everything() -> BTreeSet<Topic> {
+    BTreeSet::from([Topic::Notes, Topic::Images, Topic::Sync, Topic::Log])
+}
+
+async fn heard(
+    mut listening: broadcast::Receiver<Arc<News>>,
+) -> Option<(Arc<News>, broadcast::Receiver<Arc<News>>)> {
+    let news = match listening.recv().await {
+        Ok(news) => news,
+        Err(RecvError::Lagged(_)) => Arc::new(News { through: Seq(0), topics: everything() }),
+        Err(RecvError::Closed) => return None,
+    };
+    Some((news, listening))
+}
+
+fn events(news: &News) -> Vec<Event> {
+    let id = news.through.to_string();
+    let event = |topic: &Topic| {
+        let event = Event::default().event(topic.to_string()).data(&id).retry(AGAIN);
+        if news.through == Seq(0) { event } else { event.id(&id) }
+    };
+    news.topics.iter().map(event).collect()
+}

@@ -1,0 +1,135 @@
+//! What all pages have around them.
+
+use axum::http::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+
+use super::{App, Problem, sync};
+use crate::{clock::Timestamp, units};
+
+/// The pages that the head of every page leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tab {
+    Notes,
+    Images,
+    Sync,
+    Log,
+}
+
+impl Tab {
+    const ALL: [Self; 4] = [Self::Notes, Self::Images, Self::Sync, Self::Log];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Notes => "Notes",
+            Self::Images => "Images",
+            Self::Sync => "Sync",
+            Self::Log => "Log",
+        }
+    }
+
+    const fn href(self) -> &'static str {
+        match self {
+            Self::Notes => "./",
+            Self::Images => "images",
+            Self::Sync => "sync",
+            Self::Log => "log",
+        }
+    }
+}
+
+/// No styles and scripts but those of our files, and nothing of what was shown is kept by the browser.
+const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyCacheSize":0}"#;
+
+/// A page. `here` is where it is, under the prefix.
+pub(super) fn page(
+    app: &App,
+    tab: Tab,
+    title: &str,
+    here: &str,
+    body: &Markup,
+) -> Result<Markup, Problem> {
+    let device = app.vault.device_name()?;
+    Ok(html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · everleaf on " (device) }
+                // So that addresses need not name the prefix.
+                base href={ "/" (app.guard.prefix()) "/" };
+                meta name="htmx-config" content=(HTMX);
+                link rel="icon" href="assets/leaf.svg";
+                link rel="stylesheet" href="assets/style.css";
+                script src="assets/htmx.min.js" defer {}
+                script src="assets/htmx-sse.js" defer {}
+                script src="assets/app.js" defer {}
+            }
+            body hx-ext="sse" sse-connect="events" {
+                a.skip href={ (here) "#main" } { "Skip to the content" }
+                header.top {
+                    a.brand href="./" title="All notes" {
+                        img src="assets/leaf.svg" alt="" width="22" height="22";
+                        span { "everleaf" } span.device { (device) }
+                    }
+                    nav aria-label="Pages" {
+                        @for each in Tab::ALL {
+                            a href=(each.href()) aria-current=[(each == tab).then_some("page")] {
+                                (each.name())
+                            }
+                        }
+                    }
+                    div #standing hx-get="standing" hx-trigger="sse:sync, sse:notes, sse:images" {
+                        (sync::pill(app)?)
+                    }
+                }
+                div #alert role="alert" {}
+                (body)
+            }
+        }
+    })
+}
+
+/// A page that leads on by itself.
+pub(super) fn go_on(to: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="refresh" content={ "0;url=" (to) };
+                title { "everleaf" }
+            }
+            body { main { p { a href=(to) { "To your notes" } } } }
+        }
+    }
+}
+
+/// What could not be done.
+pub(super) fn problem(status: StatusCode, message: &str, hint: Option<&str>) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (status.as_u16()) " · everleaf" }
+            }
+            body {
+                main {
+                    h1 { (status.canonical_reason().unwrap_or("Problem")) }
+                    p #message { (message) }
+                    @if let Some(hint) = hint { p { (hint) } }
+                }
+            }
+        }
+    }
+}
+
+/// A time, for people and for programs.
+pub(super) fn time(at: Timestamp) -> Markup {
+    html! { time datetime=(at) { (units::time(at)) } }
+}

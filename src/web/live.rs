@@ -1,0 +1,150 @@
+//! What has just changed, told to every open page.
+
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+
+use tokio::sync::broadcast;
+
+use super::{App, lock};
+use crate::{
+    event::{Event, Recorded},
+    id::{ImageId, NoteId, Seq},
+    vault::Vault,
+};
+
+/// What happens within this time is told at once.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Pages that fall further behind are told of everything.
+const BACKLOG: usize = 256;
+
+/// A part of the pages that has to be drawn anew. Its text names the event that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Topic {
+    Notes,
+    Note(NoteId),
+    Images,
+    Image(ImageId),
+    Sync,
+    Log,
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Notes => f.write_str("notes"),
+            Self::Note(note) => write!(f, "note-{note}"),
+            Self::Images => f.write_str("images"),
+            Self::Image(image) => write!(f, "image-{image}"),
+            Self::Sync => f.write_str("sync"),
+            Self::Log => f.write_str("log"),
+        }
+    }
+}
+
+/// What changed up to an event.
+#[derive(Debug, Clone)]
+pub(super) struct News {
+    pub(super) through: Seq,
+    pub(super) topics: BTreeSet<Topic>,
+}
+
+/// Tells pages.
+pub(super) struct Live {
+    news: broadcast::Sender<Arc<News>>,
+    begun: Seq,
+}
+
+impl Live {
+    pub(super) fn new(vault: &Vault) -> Self {
+        let begun = *vault.follow().borrow();
+        Self { news: broadcast::Sender::new(BACKLOG), begun }
+    }
+
+    pub(super) fn listen(&self) -> broadcast::Receiver<Arc<News>> {
+        self.news.subscribe()
+    }
+
+    fn tell(&self, through: Seq, topics: BTreeSet<Topic>) {
+        // Nobody may have a page open.
+        let _ = self.news.send(Arc::new(News { through, topics }));
+    }
+}
+
+impl App {
+    /// Tells pages that how the remotes stand has changed, which no event says.
+    pub(super) fn tell_sync(&self) {
+        let through = *self.vault.follow().borrow();
+        self.live.tell(through, BTreeSet::from([Topic::Sync]));
+    }
+}
+
+/// Reads the log up to its end, then follows it.
+pub(super) async fn follow(app: Arc<App>) {
+    let mut appended = app.vault.follow();
+    let mut next = Seq(1);
+    loop {
+        appended.borrow_and_update();
+        let read = app.ask(move |app| Ok(app.read_on(next)?)).await;
+        match read {
+            Ok(through) => next = through,
+            Err(problem) => tracing::warn!(?problem, "the log can't be followed"),
+        }
+        if appended.changed().await.is_err() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+impl App {
+    /// Counts what the log has from `next` on, and tells of it; gives the number of the event to come.
+    fn read_on(&self, mut next: Seq) -> Result<Seq, crate::log::LogError> {
+        let mut topics = BTreeSet::new();
+        for recorded in self.vault.events(next) {
+            let recorded = recorded?;
+            lock(&self.tally).add(&recorded);
+            if recorded.seq > self.live.begun {
+                topics.extend(touched(&recorded));
+            }
+            next = recorded.seq.next();
+        }
+        if !topics.is_empty() {
+            self.live.tell(Seq(next.0.saturating_sub(1)), topics);
+        }
+        Ok(next)
+    }
+}
+
+/// What an event changes of what pages show.
+pub(super) fn touched(recorded: &Recorded) -> Vec<Topic> {
+    let mut topics = vec![Topic::Log];
+    topics.extend(match &recorded.event {
+        Event::NoteChanged { note, .. } => {
+            vec![Topic::Notes, Topic::Note(*note), Topic::Images, Topic::Sync]
+        }
+        event if image_of(event).is_some() => {
+            let image = image_of(event).map(Topic::Image);
+            [Topic::Images, Topic::Notes].into_iter().chain(image).collect()
+        }
+        Event::SegmentPushed { .. } | Event::SegmentPulled { .. } => {
+            vec![Topic::Notes, Topic::Images, Topic::Sync]
+        }
+        _ => vec![Topic::Sync],
+    });
+    topics
+}
+
+/// The image that an event is about.
+pub(super) const fn image_of(event: &Event) -> Option<ImageId> {
+    match event {
+        Event::ImageStored { image, .. }
+        | Event::ImageAnnounced { image, .. }
+        | Event::UploadStarted { image, .. }
+        | Event::UploadFailed { image, .. }
+        | Event::UploadBlocked { image, .. }
+        | Event::UploadRetried { image, .. }
+        | Event::ImageUploaded { image, .. }
+        | Event::ImageFetched { image, .. }
+        | Event::ImageEvicted { image } => Some(*image),
+        _ => None,
+    }
+}

@@ -1,0 +1,276 @@
+//! The events as they come.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Query, State};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::{
+    Answer, App, Shared,
+    layout::{self, Tab, time},
+    live::image_of,
+    shown::is_web,
+};
+use crate::{
+    event::{Event, Origin, Recorded},
+    id::{DeviceId, ImageId, NoteId, Seq},
+    units,
+    vault::VaultError,
+};
+
+/// Events that the page shows at most.
+const MOST: usize = 200;
+/// Events that are read at once, from the end of the log to its beginning.
+const PAGE: u64 = 1000;
+
+/// A kind of event that people look for.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    #[default]
+    All,
+    Notes,
+    Images,
+    Troubles,
+    Sync,
+}
+
+impl Kind {
+    const ALL: [(Self, &'static str, &'static str); 5] = [
+        (Self::All, "all", "Everything"),
+        (Self::Notes, "notes", "Notes"),
+        (Self::Images, "images", "Images"),
+        (Self::Troubles, "troubles", "Troubles"),
+        (Self::Sync, "sync", "Sync and devices"),
+    ];
+
+    fn has(self, event: &Event) -> bool {
+        let note = matches!(event, Event::NoteChanged { .. });
+        match self {
+            Self::All => true,
+            Self::Notes => note,
+            Self::Images => image_of(event).is_some(),
+            Self::Troubles => is_trouble(event),
+            Self::Sync => !note && image_of(event).is_none(),
+        }
+    }
+}
+
+const fn is_trouble(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::UploadFailed { .. }
+            | Event::UploadBlocked { .. }
+            | Event::RemoteReset { .. }
+            | Event::DeviceRenewed { .. }
+    )
+}
+
+/// Which events are shown.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Wanted {
+    kind: Kind,
+    /// A part of what is said of it, in any case.
+    q: String,
+}
+
+pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> Answer<Markup> {
+    app.ask(move |app| {
+        let body = html! {
+            main #main.wide tabindex="-1" {
+                h1 { "Log" }
+                form #filter.filters action="log" role="search" {
+                    label { "Show "
+                        select #kind name="kind" hx-get="log/events" hx-target="#rows" hx-include="#filter" {
+                            @for (kind, value, name) in Kind::ALL {
+                                option value=(value) selected[kind == wanted.kind] { (name) }
+                            }
+                        }
+                    }
+                    label { "with "
+                        input #with type="search" name="q" value=(wanted.q) autocomplete="off"
+                            hx-get="log/events" hx-target="#rows" hx-include="#filter"
+                            hx-trigger="input changed delay:150ms, search";
+                    }
+                }
+                div #rows hx-get="log/events" hx-include="#filter" hx-trigger="sse:log" {
+                    (table(app, &latest(app, &wanted)?)?)
+                }
+            }
+        };
+        layout::page(app, Tab::Log, "Log", "log", &body)
+    })
+    .await
+}
+
+pub(super) async fn rows(State(app): Shared, Query(wanted): Query<Wanted>) -> Answer<Markup> {
+    app.ask(move |app| table(app, &latest(app, &wanted)?)).await
+}
+
+/// The last events that are wanted, the latest first.
+fn latest(app: &App, wanted: &Wanted) -> Answer<Vec<Recorded>> {
+    let names = Names::of(app)?;
+    let text = wanted.q.trim().to_lowercase();
+    let mut end = app.vault.follow().borrow().0 + 1;
+    let mut found = Vec::new();
+    while found.len() < MOST && end > 1 {
+        let start = end.saturating_sub(PAGE).max(1);
+        let page = app
+            .vault
+            .events(Seq(start))
+            .take_while(|recorded| recorded.as_ref().map_or(true, |recorded| recorded.seq.0 < end));
+        let mut page = page.collect::<Result<Vec<_>, _>>()?;
+        page.retain(|recorded| {
+            wanted.kind.has(&recorded.event)
+                && (text.is_empty()
+                    || names.described(app, recorded).into_string().to_lowercase().contains(&text))
+        });
+        found.extend(page.into_iter().rev());
+        end = start;
+    }
+    found.truncate(MOST);
+    Ok(found)
+}
+
+/// The events of an image's life, the first first: all that is about it, and the changes that the upload
+/// projector made to the notes that show it.
+pub(super) fn of_image(app: &App, image: ImageId, notes: &[NoteId]) -> Answer<Vec<Recorded>> {
+    let mut found = Vec::new();
+    for recorded in app.vault.events(Seq(1)) {
+        let recorded = recorded?;
+        let linked = matches!(&recorded.event, Event::NoteChanged { note, .. }
+            if recorded.origin.is_projector() && notes.contains(note));
+        if linked || image_of(&recorded.event) == Some(image) {
+            found.push(recorded);
+        }
+    }
+    Ok(found)
+}
+
+/// Events as rows of a table.
+pub(super) fn table(app: &App, events: &[Recorded]) -> Answer<Markup> {
+    let names = Names::of(app)?;
+    Ok(html! {
+        @if events.is_empty() { p.empty { "No such events." } }
+        @else {
+            div.scroll tabindex="0" role="region" aria-label="Events" {
+                table.log {
+                    thead { tr {
+                        th scope="col" { "No." } th scope="col" { "When" } th scope="col" { "What" }
+                    } }
+                    tbody {
+                        @for recorded in events {
+                            tr.trouble[is_trouble(&recorded.event)] {
+                                td { (recorded.seq) }
+                                td { (time(recorded.at)) }
+                                td { (names.described(app, recorded)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// What people call notes.
+struct Names(BTreeMap<NoteId, String>);
+
+impl Names {
+    fn of(app: &App) -> Result<Self, VaultError> {
+        let notes = app.vault.list()?.into_iter();
+        Ok(Self(notes.map(|note| (note.note, note.title)).collect()))
+    }
+
+    fn note(&self, note: NoteId) -> Markup {
+        let title = self.0.get(&note).map(String::as_str).filter(|title| !title.is_empty());
+        html! { a href={ "note/" (note) } { "“" (title.unwrap_or("Untitled")) "”" } }
+    }
+
+    fn described(&self, app: &App, recorded: &Recorded) -> Markup {
+        let by = by(app, &recorded.origin);
+        match &recorded.event {
+            Event::NoteChanged { note, .. } if recorded.origin.is_projector() => html! {
+                "URLs put into " (self.note(*note)) (by)
+            },
+            Event::NoteChanged { note, change } => html! {
+                (self.note(*note)) " changed, " (units::size(change.0.len() as u64)) (by)
+            },
+            event => match image_of(event) {
+                Some(id) => image_event(app, event, id),
+                None => other(app, event),
+            },
+        }
+    }
+}
+
+fn by(app: &App, origin: &Origin) -> Markup {
+    html! {
+        @if let Origin::Device { device, remote, .. } = origin {
+            " on " (called(app, *device)) ", by way of " (remote)
+        }
+    }
+}
+
+fn called(app: &App, device: DeviceId) -> String {
+    app.vault.device_called(device).unwrap_or_else(|_| device.short())
+}
+
+fn image_event(app: &App, event: &Event, id: ImageId) -> Markup {
+    let image = html! { a href={ "images/" (id) } { "image " code { (id.short()) } } };
+    match event {
+        Event::ImageStored { bytes, media_type, .. } => html! {
+            (image) " taken in, " (units::size(*bytes)) " of " (media_type.mime())
+        },
+        Event::ImageAnnounced { device, .. } => html! {
+            (called(app, *device)) " says that it holds " (image)
+        },
+        Event::UploadStarted { remote, attempt, .. } => html! {
+            "upload of " (image) " to " (remote) " begun, attempt " (attempt)
+        },
+        Event::UploadFailed { remote, reason, retry_at, .. } => html! {
+            "upload of " (image) " to " (remote) " failed, again at " (units::time(*retry_at)) ": " (reason)
+        },
+        Event::UploadBlocked { remote, reason, .. } => html! {
+            "upload of " (image) " to " (remote) " is blocked: " (reason)
+        },
+        Event::UploadRetried { remote, .. } => html! {
+            "upload of " (image) " to " (remote) " asked for again"
+        },
+        Event::ImageUploaded { remote, already_there, url, .. } => html! {
+            (image)
+            @if *already_there { " was on " (remote) " already" } @else { " uploaded to " (remote) }
+            @if let Some(url) = url.as_ref().filter(|url| is_web(url)) { ": " a href=(url) rel="noopener noreferrer" { "its URL" } }
+        },
+        Event::ImageFetched { remote, bytes, .. } => html! {
+            (image) " fetched from " (remote) ", " (units::size(*bytes))
+        },
+        _ => html! { "local copy of " (image) " dropped" },
+    }
+}
+
+fn other(app: &App, event: &Event) -> Markup {
+    match event {
+        Event::LogBegun { name, .. } => html! { "log begun on device " (name) },
+        Event::SegmentPushed { remote, seq, through, .. } => html! {
+            "segment " (seq) " sent to " (remote) ", with all up to event " (through)
+        },
+        Event::SegmentPulled { remote, device, seq, .. } => html! {
+            "segment " (seq) " of " (called(app, *device)) " read from " (remote)
+        },
+        Event::RemoteConfigured { remote, options } => html! {
+            "remote " (remote) " is " code { (options.url) }
+        },
+        Event::RemoteRemoved { remote } => html! { "remote " (remote) " removed" },
+        Event::RemoteReset { remote, .. } => html! {
+            "remote " (remote) " had lost what it confirmed, and is filled again"
+        },
+        Event::DeviceSeen { name, .. } => html! { "device " (name) " seen" },
+        Event::DeviceRenewed { from, to, .. } => html! {
+            "this device took a new identity: " (from.short()) " is " (to.short()) " now"
+        },
+        _ => html! {},
+    }
+}

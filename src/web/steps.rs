@@ -1,0 +1,93 @@
+//! Keeping the vault in step with its remotes while the page is open.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::App;
+use crate::{
+    event::RemoteName,
+    remote::Counted,
+    vault::{Progress, SyncReport, VaultError, chain},
+};
+
+/// How long a remote is left alone that could not be opened: a folder on a stick that is not in, say.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// Syncs with every remote until it is dropped.
+pub(super) async fn keep_in_step(app: Arc<App>) {
+    let mut remotes = JoinSet::new();
+    for remote in app.vault.remotes().unwrap_or_default() {
+        if let Ok(name) = remote.name.parse() {
+            remotes.spawn(with_one(Arc::clone(&app), name));
+        }
+    }
+    while remotes.join_next().await.is_some() {}
+}
+
+async fn with_one(app: Arc<App>, name: RemoteName) {
+    loop {
+        app.standing.free().await;
+        // Before the sync, so that nothing that is asked for while it begins is missed.
+        let interrupted = app.standing.interrupted();
+        match connect(&app, &name).await {
+            Ok(remote) => {
+                app.standing.change(&name, |now| now.connected(Arc::clone(&remote)));
+                let step = |step| app.step(&name, step);
+                let each = |result: Result<&SyncReport, &VaultError>| app.synced(&name, result);
+                app.vault.watch(&name, remote, &app.sync, &step, &each, interrupted).await;
+            }
+            Err(error) => {
+                app.synced(&name, Err(&error));
+                tokio::select! {
+                    () = interrupted => {}
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+        app.standing.change(&name, |now| now.doing = None);
+        app.tell_sync();
+    }
+}
+
+async fn connect(app: &App, name: &RemoteName) -> Result<Arc<Counted>, VaultError> {
+    let (name, options) = app.vault.remote(Some(name))?;
+    let remote = (app.connect)(name, options).await?;
+    Ok(Arc::new(Counted::new(remote)))
+}
+
+impl App {
+    fn step(&self, name: &RemoteName, step: Progress) {
+        let doing = match step {
+            Progress::Pulling(_) | Progress::Pulled => "reading what is new",
+            Progress::Pushed => "sending notes",
+            Progress::Uploading(_) | Progress::Uploaded(_) | Progress::NotUploaded(_) => {
+                "sending images"
+            }
+            Progress::Fetching(_) | Progress::Fetched(_) => "fetching images",
+        };
+        let mut changed = false;
+        self.standing.change(name, |now| {
+            changed = now.doing.as_deref() != Some(doing);
+            now.doing = Some(doing.to_owned());
+        });
+        if changed {
+            self.tell_sync();
+        }
+    }
+
+    fn synced(&self, name: &RemoteName, result: Result<&SyncReport, &VaultError>) {
+        self.standing.change(name, |now| {
+            now.doing = None;
+            match result {
+                Ok(report) => {
+                    now.syncs += 1;
+                    now.trouble = None;
+                    now.problems.clone_from(&report.problems);
+                }
+                Err(error) => now.trouble = Some(chain(error)),
+            }
+        });
+        self.tell_sync();
+    }
+}
