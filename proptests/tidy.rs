@@ -30,9 +30,10 @@ const ROWS: [&[&str]; 9] = [
 ];
 
 /// Crates that only one module knows, by how paths into them begin.
-const HOMES: [(&str, &str); 12] = [
+const HOMES: [(&str, &str); 13] = [
     ("automerge::", "src/note"),
     ("fjall::", "src/db"),
+    ("xxhash_rust::", "src/db"),
     ("pulldown_cmark::", "src/note/markdown"),
     ("aws_sdk_s3::", "src/remote/s3"),
     ("aws_config::", "src/remote/s3"),

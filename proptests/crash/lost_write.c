@@ -63,7 +63,13 @@ static int meddle(int fd, int before) {
     int regular = S_ISREG(found.st_mode);
     snprintf(kept, sizeof kept, "%s/%lu", keep, (unsigned long)found.st_ino);
     if (!before) {
-        if (regular) copy_paths(link, kept, 1);
+        /* Whole or not at all: the process may be killed here. */
+        char fresh[4300];
+        snprintf(fresh, sizeof fresh, "%s.new", kept);
+        if (regular) {
+            copy_paths(link, fresh, 1);
+            if (rename(fresh, kept) != 0) perror(kept);
+        }
         return 0;
     }
     if (++calls != (at ? atol(at) : 0)) return 0;

@@ -29,18 +29,44 @@ pub(super) fn engine(folder: &Path) -> Result<Engine, DbError> {
     })
 }
 
-/// That the files are there with which the database and every keyspace begin. Without them, the engine
-/// takes what it finds for something that was never finished, and deletes it; here all of it is whole
-/// before it gets its name.
+/// That the files with which the database and every keyspace begin are there, and whole.
+///
+/// Without one, the engine takes what it finds for something that was never finished, and deletes it; here
+/// all of it is finished before it gets its name. Of a list of tables that is damaged, it believes all,
+/// however many gigabytes that makes it ask for, and deletes the tables that are not in it.
 fn check_beginnings(folder: &Path) -> Result<(), DbError> {
     let Ok(entries) = fs::read_dir(folder.join("keyspaces")) else { return Ok(()) };
-    let keyspaces = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    let mut files = keyspaces.map(|path| path.join("current")).chain([folder.join("version")]);
-    files.find(|file| !file.is_file()).map_or(Ok(()), |file| {
-        let text = format!("{} is gone", file.display());
-        let missing = io::Error::new(io::ErrorKind::NotFound, text);
-        Err(DbError::of_engine("open", folder, missing.into()))
-    })
+    let error = |kind, what: &Path, is: &str| {
+        let error = io::Error::new(kind, format!("{} is {is}", what.display()));
+        Err(DbError::of_engine("open", folder, error.into()))
+    };
+    let version = folder.join("version");
+    if !version.is_file() {
+        return error(io::ErrorKind::NotFound, &version, "gone");
+    }
+    for keyspace in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        let current = keyspace.join("current");
+        let Ok(bytes) = fs::read(&current) else {
+            return error(io::ErrorKind::NotFound, &current, "gone");
+        };
+        if !lists_its_tables(&keyspace, &bytes) {
+            return error(
+                io::ErrorKind::InvalidData,
+                &current,
+                "damaged, or the list that it names",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether the list of tables that `current` names is the one that it was written for: its number (8) ·
+/// the xxh3 of its bytes (16) · 0, little-endian.
+fn lists_its_tables(keyspace: &Path, current: &[u8]) -> bool {
+    let Some((number, rest)) = current.split_first_chunk::<8>() else { return false };
+    let Some((hash, [0])) = rest.split_first_chunk::<16>() else { return false };
+    let list = fs::read(keyspace.join(format!("v{}", u64::from_le_bytes(*number))));
+    list.is_ok_and(|list| xxhash_rust::xxh3::xxh3_128(&list) == u128::from_le_bytes(*hash))
 }
 
 fn open_engine(folder: &Path) -> Result<Engine, DbError> {
