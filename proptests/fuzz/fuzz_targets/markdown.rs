@@ -1,9 +1,9 @@
 #![no_main]
 
-#[path = "../../crashers/measured.rs"]
-mod measured;
 #[path = "../../crashers/markdown.rs"]
 mod markdown;
+#[path = "../../crashers/measured.rs"]
+mod measured;
 
 libfuzzer_sys::fuzz_target!(
     // A panic that the library catches is an answer; libfuzzer's hook would stop at it. One that
