@@ -2,6 +2,7 @@
 //! exactly what an attacker would.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::Arc,
@@ -92,9 +93,9 @@ fn open(
     stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
-    request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    write!(request, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     // One that is refused may be so before it was read.
     let _ = stream.write_all(body);
@@ -154,8 +155,9 @@ impl Page {
         let opened = page.plain("GET", &page.url[page.url.find("/open").unwrap()..], &[]);
         assert_eq!(opened.status, 200, "{}", opened.text());
         let cookie = opened.header("set-cookie");
-        page.cookie = cookie.split(';').next().unwrap().to_owned();
-        page.prefix = cookie.split("Path=/").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        let path = cookie.split("Path=/").nth(1).unwrap();
+        path.split('/').next().unwrap().clone_into(&mut page.prefix);
+        cookie.split(';').next().unwrap().clone_into(&mut page.cookie);
         page
     }
 

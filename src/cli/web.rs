@@ -47,9 +47,9 @@ impl Web {
             writeln!(out, "{url}\nYour notes are at this address, for you alone. Ctrl-C ends it.")
         })?;
         let door = if self.open { Some(Door::open(&folder, &url)?) } else { None };
-        let served = server.run(stopped()).await;
+        let ended = server.run(stopped()).await;
         drop(door);
-        served.map_err(CliError::Serve)?;
+        ended.map_err(CliError::Serve)?;
         Ok(ExitCode::SUCCESS)
     }
 }
