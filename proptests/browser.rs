@@ -232,7 +232,7 @@ fn two_windows_and_a_phone_write_one_paragraph() {
     assert_eq!(text(&first), "# Bread\n\nRye and ".len());
     // What the phone writes comes too, and what is typed meanwhile is not lost.
     let phone = page.phone();
-    while phone.vault.read(bread, None).is_ok_and(|seen| seen.body.source() == merged) == false {
+    while !phone.vault.read(bread, None).is_ok_and(|seen| seen.body.source() == merged) {
         phone.sync();
     }
     let seen = phone.vault.read(bread, None).unwrap();

@@ -2,6 +2,7 @@
 //! exactly what an attacker would.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::Arc,
@@ -92,9 +93,9 @@ fn open(
     stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
-    request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    write!(request, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     // One that is refused may be so before it was read.
     let _ = stream.write_all(body);
@@ -106,13 +107,18 @@ pub(crate) fn origin() -> RemoteName {
     "origin".parse().unwrap()
 }
 
+/// Whoever opened a page.
+pub(crate) struct Session {
+    pub(crate) address: SocketAddr,
+    pub(crate) prefix: String,
+    pub(crate) cookie: String,
+}
+
 /// A device whose page is served, with a store that it meets others at.
 pub(crate) struct Page {
     pub(crate) vault: Vault,
     pub(crate) url: String,
-    pub(crate) address: SocketAddr,
-    pub(crate) prefix: String,
-    pub(crate) cookie: String,
+    session: Session,
     pub(crate) store: Arc<Loopback>,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<Runtime>,
@@ -140,23 +146,48 @@ impl Page {
         runtime.spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        let mut page = Self {
-            vault,
-            url,
-            address,
-            prefix: String::new(),
-            cookie: String::new(),
-            store,
-            stop: Some(stop),
-            runtime: Some(runtime),
-            _home: home,
-        };
-        let opened = page.plain("GET", &page.url[page.url.find("/open").unwrap()..], &[]);
+        let session = Session::open(&url);
+        assert_eq!(session.address, address);
+        let (stop, runtime) = (Some(stop), Some(runtime));
+        Self { vault, url, session, store, stop, runtime, _home: home }
+    }
+
+    /// Another device of the vault, which is no page.
+    pub(crate) fn phone(&self) -> Phone<'_> {
+        let home = tempfile::tempdir().unwrap();
+        let key = Some(self.vault.key().clone());
+        let folder = home.path().join("phone");
+        let vault = Vault::create(&folder, "phone", key, Options::default()).unwrap();
+        self.run(add_remote(&vault, &self.store));
+        Phone { page: self, vault, _home: home }
+    }
+
+    fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().unwrap().block_on(future)
+    }
+}
+
+impl std::ops::Deref for Page {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Session {
+    /// Opens a page by the address that was printed.
+    pub(crate) fn open(url: &str) -> Self {
+        let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let mut session =
+            Self { address: host.parse().unwrap(), prefix: String::new(), cookie: String::new() };
+        let opened = session.plain("GET", &format!("/{path}"), &[]);
         assert_eq!(opened.status, 200, "{}", opened.text());
         let cookie = opened.header("set-cookie");
-        page.cookie = cookie.split(';').next().unwrap().to_owned();
-        page.prefix = cookie.split("Path=/").nth(1).unwrap().split('/').next().unwrap().to_owned();
-        page
+        let path = cookie.split("Path=/").nth(1).unwrap();
+        path.split('/').next().unwrap().clone_into(&mut session.prefix);
+        cookie.split(';').next().unwrap().clone_into(&mut session.cookie);
+        session
     }
 
     pub(crate) fn host(&self) -> String {
@@ -199,20 +230,6 @@ impl Page {
         lines
             .map_while(Result::ok)
             .filter_map(|line| Some(line.strip_prefix("event: ")?.to_owned()))
-    }
-
-    /// Another device of the vault, which is no page.
-    pub(crate) fn phone(&self) -> Phone<'_> {
-        let home = tempfile::tempdir().unwrap();
-        let key = Some(self.vault.key().clone());
-        let folder = home.path().join("phone");
-        let vault = Vault::create(&folder, "phone", key, Options::default()).unwrap();
-        self.run(add_remote(&vault, &self.store));
-        Phone { page: self, vault, _home: home }
-    }
-
-    fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.as_ref().unwrap().block_on(future)
     }
 }
 

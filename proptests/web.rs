@@ -14,6 +14,7 @@ use crate::{
     page::{Page, send},
 };
 
+mod commands;
 mod writing;
 
 const JSON: &str = "application/json";

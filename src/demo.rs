@@ -174,13 +174,11 @@ enum Home {
 
 impl Home {
     fn new(dir: Option<&Path>) -> Result<Self, DemoError> {
-        Ok(match dir {
-            Some(dir) => Self::Named(dir.to_owned()),
-            None => {
-                let made = tempfile::tempdir();
-                Self::Temporary(made.map_err(io("create", std::env::temp_dir()))?)
-            }
-        })
+        if let Some(dir) = dir {
+            return Ok(Self::Named(dir.to_owned()));
+        }
+        let made = tempfile::tempdir();
+        Ok(Self::Temporary(made.map_err(io("create", std::env::temp_dir()))?))
     }
 
     fn path(&self) -> &Path {

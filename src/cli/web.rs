@@ -63,13 +63,13 @@ impl Web {
             }
         };
         let showing = async {
-            let served = server.run(interrupted).await;
+            let ended = server.run(interrupted).await;
             end.cancel();
-            served
+            ended
         };
-        let ((), served) = tokio::join!(answering, showing);
+        let ((), ended) = tokio::join!(answering, showing);
         drop(opener);
-        served.map_err(CliError::Serve)?;
+        ended.map_err(CliError::Serve)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn pane(reading: &Reading) -> Markup {
             div.bar {
                 label.button for="file" { "Add pictures" }
                 input #file.unseen type="file" accept="image/*" multiple;
-                span.hint { "or paste or drop them into the text" }
+                span.hint { "or paste or drop them" }
                 span #told.hint role="status" {}
                 span #saved { "Saved" }
             }

@@ -44,13 +44,9 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(port: u16, clock: &dyn Clock) -> Self {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self {
-            token: hex(&random::<32>(clock)),
-            session: hex(&random::<32>(clock)),
-            prefix: hex(&random::<8>(clock)),
-            port,
-        }
+        let secret = || blake3::Hash::from_bytes(random(clock)).to_hex().to_string();
+        let prefix = format!("{:016x}", u64::from_le_bytes(random(clock)));
+        Self { token: secret(), session: secret(), prefix, port }
     }
 
     pub(super) fn token(&self) -> &str {
@@ -84,10 +80,7 @@ fn same(one: &str, other: &str) -> bool {
     blake3::hash(one.as_bytes()) == blake3::hash(other.as_bytes())
 }
 
-fn text<'a>(
-    headers: &'a HeaderMap,
-    name: impl axum::http::header::AsHeaderName,
-) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl axum::http::header::AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

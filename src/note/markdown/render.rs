@@ -67,16 +67,14 @@ fn embed(destination: &str, label: &str, labelled: bool) -> String {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let (width, height) = label.split_once('x').map_or((label, None), |(w, h)| (w, Some(h)));
     let sized = labelled && is_number(width) && height.is_none_or(is_number);
-    let mut tag = format!("<img src=\"{}\"", escaped(destination));
-    if sized {
-        tag.push_str(&format!(" width=\"{width}\""));
-        if let Some(height) = height {
-            tag.push_str(&format!(" height=\"{height}\""));
-        }
-    }
+    let size = |name, value| format!(" {name}=\"{value}\"");
+    let size = match height {
+        Some(height) if sized => size("width", width) + &size("height", height),
+        None if sized => size("width", width),
+        _ => String::new(),
+    };
     let alt = if labelled && !sized { label } else { "" };
-    tag.push_str(&format!(" alt=\"{}\">", escaped(alt)));
-    tag
+    format!("<img src=\"{}\"{size} alt=\"{}\">", escaped(destination), escaped(alt))
 }
 
 fn escaped(text: &str) -> String {
