@@ -65,6 +65,7 @@ impl Init {
 pub(super) struct Key {}
 
 impl Key {
+    #[expect(clippy::unused_self, reason = "every command is run alike")]
     pub(super) fn run(self, context: &Context) -> Result {
         let key = Vault::kept_key(&context.config.vault)?.to_bech32();
         context.show(&json!({ "key": *key }), |out| writeln!(out, "{}", *key))?;
