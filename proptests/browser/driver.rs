@@ -194,6 +194,8 @@ impl Browser {
 
     pub(crate) fn look_at(&self, window: &Value) {
         self.post("window", &json!({ "handle": window }));
+        // As if a person had clicked on it.
+        self.protocol("Page.bringToFront", &json!({}));
     }
 
     /// Sets the width and height of what is seen, and whether it is a phone's.

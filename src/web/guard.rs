@@ -27,7 +27,10 @@ use axum::{
 use serde::Deserialize;
 
 use super::{Answer, App, Problem, Shared, layout, problem};
-use crate::clock::{Clock, random};
+use crate::{
+    clock::{Clock, random},
+    vault::RemoteStatus,
+};
 
 const COOKIE_NAME: &str = "everleaf";
 
@@ -40,13 +43,15 @@ pub(super) struct Guard {
     /// The path that all pages lie under.
     prefix: String,
     port: u16,
+    /// What pages may load, and from where.
+    policy: HeaderValue,
 }
 
 impl Guard {
-    pub(super) fn new(port: u16, clock: &dyn Clock) -> Self {
+    pub(super) fn new(port: u16, clock: &dyn Clock, remotes: &[RemoteStatus]) -> Self {
         let secret = || blake3::Hash::from_bytes(random(clock)).to_hex().to_string();
         let prefix = format!("{:016x}", u64::from_le_bytes(random(clock)));
-        Self { token: secret(), session: secret(), prefix, port }
+        Self { token: secret(), session: secret(), prefix, port, policy: policy(remotes) }
     }
 
     pub(super) fn token(&self) -> &str {
@@ -90,7 +95,7 @@ pub(super) async fn check(State(app): Shared, request: Request, next: Next) -> R
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
-    close(&app, response.headers_mut());
+    close(&app.guard, response.headers_mut());
     response
 }
 
@@ -128,23 +133,24 @@ fn refuse(guard: &Guard, request: &Request) -> Option<Problem> {
     None
 }
 
-/// Sets the headers that every answer has, where it does not set them itself.
-fn close(app: &App, headers: &mut HeaderMap) {
-    // Pictures on a store may be of any https origin, and those of this vault's remotes may be of others.
-    let mut images = String::from("'self' https:");
-    for remote in app.vault.remotes().unwrap_or_default() {
-        if let Some(origin) = remote.public_url.as_deref().and_then(origin_of) {
-            images.push(' ');
-            images.push_str(origin);
-        }
+/// Pictures on a store may be of any https origin, and those of this vault's remotes of others; all else
+/// is of this server alone.
+fn policy(remotes: &[RemoteStatus]) -> HeaderValue {
+    let mut images = String::from("'self' https: data:");
+    for origin in remotes.iter().filter_map(|remote| origin_of(remote.public_url.as_deref()?)) {
+        images.push(' ');
+        images.push_str(origin);
     }
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; \
          connect-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'"
     );
-    let policy = HeaderValue::try_from(policy)
-        .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
-    headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
+/// Sets the headers that every answer has, where it does not set them itself.
+fn close(guard: &Guard, headers: &mut HeaderMap) {
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| guard.policy.clone());
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     for (name, value) in [
         ("x-content-type-options", "nosniff"),

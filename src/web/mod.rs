@@ -89,6 +89,9 @@ pub enum WebError {
         /// What the system said.
         source: io::Error,
     },
+    /// The vault can't be read.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
 }
 
 /// A page that is being served, until this is dropped or [`Server::run`] ends.
@@ -146,13 +149,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`WebError::Port`].
+    /// [`WebError::Port`], or what the vault said.
     pub async fn bind(vault: Vault, options: Options) -> Result<Self, WebError> {
         let Options { port, sync, connect } = options;
         let error = |source| WebError::Port { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let guard = Guard::new(address.port(), vault.clock());
+        let guard = Guard::new(address.port(), vault.clock(), &vault.remotes()?);
         let app = App {
             live: Live::new(&vault),
             vault,

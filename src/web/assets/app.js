@@ -24,6 +24,65 @@ document.addEventListener('error', ({ target }) => {
   }
 }, true);
 
+/**
+ * A stream of events that rests while nobody sees the page: a browser keeps six connections to a server,
+ * and each open page would take one. What was missed meanwhile is made up for at once.
+ */
+class Stream extends EventTarget {
+  #url;
+  #source = null;
+  #ended = false;
+  #rested = false;
+  #names = new Set();
+
+  constructor(url) {
+    super();
+    this.#url = url;
+    document.addEventListener('visibilitychange', () => this.#turn());
+    this.#turn();
+  }
+
+  get readyState() {
+    return this.#ended ? EventSource.CLOSED : EventSource.OPEN;
+  }
+
+  addEventListener(name, listener) {
+    super.addEventListener(name, listener);
+    if (!this.#names.has(name)) this.#source?.addEventListener(name, this.#pass);
+    this.#names.add(name);
+  }
+
+  close() {
+    this.#ended = true;
+    this.#source?.close();
+  }
+
+  #pass = ({ type, data }) => this.dispatchEvent(new MessageEvent(type, { data }));
+
+  #turn() {
+    if (document.hidden || this.#ended) {
+      this.#source?.close();
+      this.#source = null;
+      this.#rested = true;
+      return;
+    }
+    if (this.#source) return;
+    const source = new EventSource(this.#url);
+    this.#source = source;
+    this.#names.forEach((name) => source.addEventListener(name, this.#pass));
+    source.onerror = (event) => {
+      this.#ended = source.readyState === EventSource.CLOSED;
+      this.onerror?.(event);
+    };
+    source.onopen = (event) => {
+      this.onopen?.(event);
+      if (this.#rested) this.#names.forEach((type) => this.#pass({ type, data: 'Infinity' }));
+      this.#rested = false;
+    };
+  }
+}
+htmx.createEventSource = (url) => new Stream(url);
+
 document.addEventListener('htmx:responseError', async ({ detail }) => {
   alarm(await complaint(new Response(detail.xhr.response, { status: detail.xhr.status || 500 })));
 });
