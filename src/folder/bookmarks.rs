@@ -41,6 +41,37 @@ pub(super) struct Bookmarks {
     pub(super) notes: BTreeMap<String, Seen>,
     /// Files that are images, by their paths: what they were when they were last read or written.
     pub(super) images: BTreeMap<String, ImageId>,
+    /// Files that an export is about to write: it may be killed before it has.
+    #[serde(default, skip_serializing_if = "Next::is_empty")]
+    pub(super) next: Next,
+    /// Files that an import is about to take in: it may be killed before it could say so here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) taken: BTreeMap<String, Taken>,
+}
+
+/// A file that an import is about to take in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Taken {
+    /// The note and the version that it is an edit of; none where it makes a note.
+    pub(super) base: Option<(NoteId, Heads)>,
+    /// The hash of what the note will show.
+    pub(super) source: String,
+    /// The hash of the file's bytes.
+    pub(super) blake3: String,
+    pub(super) images: Vec<Shown>,
+}
+
+/// What files are about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Next {
+    pub(super) notes: BTreeMap<String, Seen>,
+    pub(super) images: BTreeMap<String, ImageId>,
+}
+
+impl Next {
+    fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.images.is_empty()
+    }
 }
 
 /// A file that is a note.
@@ -135,13 +166,63 @@ impl Bookmarks {
             }
         };
         let problem = problem.map(|reason| Skipped { path: EXPORT_FILE.to_owned(), reason });
-        let bookmarks = kept.unwrap_or_else(|| Self {
+        let mut bookmarks = kept.unwrap_or_else(|| Self {
             format: FORMAT,
             vault: own,
             notes: BTreeMap::new(),
             images: BTreeMap::new(),
+            next: Next::default(),
+            taken: BTreeMap::new(),
         });
+        bookmarks.settle(folder);
         Ok(Loaded { bookmarks, found, problem })
+    }
+
+    /// Finds out how far an export came that was killed: files that are what they were about to be are
+    /// its own, and nobody's edit.
+    fn settle(&mut self, folder: &Path) {
+        let Next { notes, images } = std::mem::take(&mut self.next);
+        let holds = |place: &str, image: ImageId| {
+            write::hash(&folder.join(place)).is_ok_and(|hash| hash.as_bytes() == image.as_bytes())
+        };
+        for (place, image) in images.into_iter().filter(|(place, image)| holds(place, *image)) {
+            let shown = self.notes.values_mut().flat_map(|seen| &mut seen.images);
+            for shown in shown.filter(|shown| shown.place.as_ref() == Some(&place)) {
+                shown.image = image;
+            }
+            self.images.insert(place, image);
+        }
+        for (place, seen) in notes {
+            let hash = write::hash(&folder.join(&place));
+            let mut images = seen.images.iter();
+            let is_written = hash.is_ok_and(|hash| hash.to_hex().as_str() == seen.blake3)
+                && images.all(|s| s.place.as_ref().is_none_or(|place| holds(place, s.image)));
+            if is_written {
+                self.notes.insert(place, seen);
+            }
+        }
+    }
+
+    /// Finds out how far an import came that was killed. `made` finds the version that a note came to
+    /// when it was made of, or edited to, a source of this hash; the path is that of a new note.
+    pub(super) fn settle_import(
+        &mut self,
+        made: impl Fn(&str, &Taken) -> Result<Option<(NoteId, Heads)>, VaultError>,
+    ) -> Result<(), VaultError> {
+        for (path, taken) in std::mem::take(&mut self.taken) {
+            if let Some((note, heads)) = made(&path, &taken)? {
+                let Taken { blake3, images, .. } = taken;
+                self.notes.insert(path, Seen { note, heads, blake3, images });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what was about to be written for written.
+    pub(super) fn written(&mut self) {
+        let Next { notes, images } = std::mem::take(&mut self.next);
+        self.notes.extend(notes);
+        self.images.extend(images);
     }
 
     /// Remembers them in the vault, and in the folder if it is an exported one.

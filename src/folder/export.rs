@@ -1,7 +1,7 @@
 //! From notes to files.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     path::Path,
 };
@@ -11,7 +11,7 @@ use super::{
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::{At, is_plain},
     place::{Places, safe, safe_note, titled},
-    write::{self, There, look},
+    write::{self, Draft, There, look},
 };
 use crate::{
     id::{ImageId, NoteId},
@@ -54,6 +54,7 @@ pub(super) fn run(
         wiki: HashMap::new(),
         images: BTreeMap::new(),
         bookmarks,
+        drafts: Vec::new(),
         report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
     };
     let placed = export.place(notes);
@@ -62,7 +63,7 @@ pub(super) fn run(
             export.note(note, place)?;
             progress(Progress::Note);
         }
-        export.bookmarks.save(vault, folder, true)?;
+        export.publish()?;
     }
     Ok(export.report)
 }
@@ -88,6 +89,8 @@ struct Export<'a> {
     /// The images that are in the folder now, or could not be written, by their places.
     images: BTreeMap<String, bool>,
     bookmarks: Bookmarks,
+    /// Files of the group that have yet to get their names, by their places.
+    drafts: Vec<(String, Draft)>,
     report: Exported,
 }
 
@@ -125,8 +128,25 @@ impl Export<'_> {
             }
             placed.push((note, place));
         }
+        self.keep_for_others(&placed);
         placed.sort_by_key(|(note, _)| note.note);
         placed
+    }
+
+    /// Files of notes that were moved or thrown away stay as they are, and so do the images that they
+    /// show: one that became another would be an edit of those notes when the folder is imported.
+    fn keep_for_others(&mut self, placed: &[(Listed, String)]) {
+        let written: HashSet<&String> = placed.iter().map(|(_, place)| place).collect();
+        for (place, seen) in &self.bookmarks.notes {
+            if written.contains(place) || !self.folder.join(place).is_file() {
+                continue;
+            }
+            for shown in &seen.images {
+                if let Some(place) = &shown.place {
+                    self.places.keep(place, shown.image);
+                }
+            }
+        }
     }
 
     fn note(&mut self, listed: &Listed, place: &str) -> Result<(), VaultError> {
@@ -151,16 +171,34 @@ impl Export<'_> {
             }
         };
         if let Some(path) = path {
-            if !write::write(&path, &mut text.as_bytes(), write::SHARED, over)? {
-                self.skip(place, "another program made it meanwhile");
-                return Ok(());
-            }
-            self.report.written += 1;
+            let draft = write::draft(&path, &mut text.as_bytes(), write::SHARED, over)?;
+            self.drafts.push((place.to_owned(), draft));
         }
         self.report.notes += 1;
         let seen = Seen { note: listed.note, heads: reading.heads, blake3, images };
-        self.bookmarks.notes.insert(place.to_owned(), seen);
+        self.bookmarks.next.notes.insert(place.to_owned(), seen);
         Ok(())
+    }
+
+    /// Gives the files of a group their names. What they are going to be is remembered before, and that
+    /// they are it after: a file that is neither what it was nor what it was to be is somebody's edit.
+    fn publish(&mut self) -> Result<(), VaultError> {
+        self.bookmarks.save(self.vault, self.folder, true)?;
+        for (place, draft) in std::mem::take(&mut self.drafts) {
+            if draft.publish()? {
+                self.report.written += 1;
+                continue;
+            }
+            self.skip(&place, "another program made it meanwhile");
+            if self.bookmarks.next.notes.remove(&place).is_some() {
+                self.report.notes -= 1;
+            }
+            if self.bookmarks.next.images.remove(&place).is_some() {
+                self.report.images -= 1;
+            }
+        }
+        self.bookmarks.written();
+        self.bookmarks.save(self.vault, self.folder, true)
     }
 
     /// The text of a file, and what the destinations in it stand for. Writes the images as well.
@@ -312,12 +350,9 @@ impl Export<'_> {
             }
             Err(error) => return Err(error),
         };
-        if !write::write(&path, &mut verified.file, write::SHARED, over)? {
-            self.skip(place, "another program made it meanwhile");
-            return Ok(false);
-        }
-        self.report.written += 1;
-        self.bookmarks.images.insert(place.to_owned(), image);
+        let draft = write::draft(&path, &mut verified.file, write::SHARED, over)?;
+        self.drafts.push((place.to_owned(), draft));
+        self.bookmarks.next.images.insert(place.to_owned(), image);
         Ok(true)
     }
 

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::TempPath;
+
 use crate::{
     crash,
     db::sync_folder,
@@ -20,18 +22,27 @@ pub(super) const PRIVATE: u32 = 0o600;
 
 /// Puts `bytes` in the place of the file `path`, and has both synced.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
-    write(path, &mut &*bytes, mode, true)?;
+    draft(path, &mut &*bytes, mode, true)?.publish()?;
     Ok(path.parent().map_or(Ok(()), sync_folder)?)
 }
 
-/// Writes what `content` gives to `path`; gives whether it did, since a file that is there already is
-/// only replaced if `over` says so.
-pub(super) fn write(
+/// A file that is written and synced, and does not have its name yet. Dropped, it is gone.
+#[must_use = "a draft is a file only once it is published"]
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: TempPath,
+    path: PathBuf,
+    over: bool,
+}
+
+/// Writes what `content` gives to what will be the file `path`. One that is there already is only
+/// replaced if `over` says so.
+pub(super) fn draft(
     path: &Path,
     content: &mut dyn io::Read,
     mode: u32,
     over: bool,
-) -> Result<bool, VaultError> {
+) -> Result<Draft, VaultError> {
     let folder = path.parent().unwrap_or(path);
     let mut file = tempfile::Builder::new()
         .prefix(".everleaf-")
@@ -44,12 +55,20 @@ pub(super) fn write(
         .and_then(|()| file.as_file().sync_all())
         .map_err(failed("write", path))?;
     crash::point();
-    let persisted = if over { file.persist(path) } else { file.persist_noclobber(path) };
-    crash::point();
-    match persisted {
-        Ok(_) => Ok(true),
-        Err(error) if !over && error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(failed("write", path)(error.error)),
+    Ok(Draft { file: file.into_temp_path(), path: path.to_path_buf(), over })
+}
+
+impl Draft {
+    /// Gives the file its name; gives whether it did.
+    pub(super) fn publish(self) -> Result<bool, VaultError> {
+        let Self { file, path, over } = self;
+        let persisted = if over { file.persist(&path) } else { file.persist_noclobber(&path) };
+        crash::point();
+        match persisted {
+            Ok(()) => Ok(true),
+            Err(error) if !over && error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed("write", path)(error.error)),
+        }
     }
 }
 
