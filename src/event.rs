@@ -216,6 +216,9 @@ pub enum RenewReason {
     },
     /// A remote lost what it had confirmed, so our numbering there is void.
     RemoteReset,
+    /// As [`Twin`](Self::Twin), and both had pushed under our id before either saw it: others may have
+    /// gone past what we put there, so all that is known is told again under the new id.
+    Diverged,
 }
 
 /// Where a change came from.

@@ -330,10 +330,7 @@ impl Writer {
             }
         }
         let mut changes = draft.into_changes();
-        let mut late = db.batch();
-        if mutant::is(Mutant::CursorApart) {
-            late.apply(changes.apart_from_cursors());
-        }
+        let late = mutant::is(Mutant::CursorApart).then(|| changes.apart_from_cursors());
         batch.apply(changes);
         // Rows without events can be made again from the log.
         let durability = if replies.iter().all(|(_, recorded)| recorded.is_empty()) {
@@ -342,8 +339,10 @@ impl Writer {
             Durability::Synced
         };
         let mut committed = batch.commit(durability);
-        if mutant::is(Mutant::CursorApart) {
-            committed = committed.and_then(|()| late.commit(durability));
+        if let (Ok(()), Some(late)) = (&committed, late) {
+            let mut batch = db.batch();
+            batch.apply(late);
+            committed = batch.commit(durability);
         }
         if committed.is_ok() {
             self.last = last;

@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{after_remote, catalog, devices, documents, outbox, remote_key};
 use crate::{
     db::{DbError, Draft, Read, Table, decode_row},
-    event::{Event, Origin, Recorded, RemoteName, RemoteOptions},
+    event::{Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
     id::{DeviceId, SegmentHash, Seq},
     log::FoldError,
-    mutant::{self, Mutant},
 };
 
 /// A remote as this device knows it.
@@ -51,12 +50,8 @@ impl Chain {
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
         Event::NoteChanged { .. } => {
-            let from = match &event.origin {
-                Origin::Device { remote, .. } => Some(remote),
-                Origin::Here | Origin::Projector => None,
-            };
             for (remote, _) in list(draft)? {
-                if from != Some(&remote) {
+                if !is_told(draft, &remote, &event.origin)? {
                     owe(draft, &remote, event.seq);
                 }
             }
@@ -93,22 +88,38 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
                 forget(draft, remote)?;
                 let row = Remote { own: Chain::default(), ..known };
                 draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
-                if !mutant::is(Mutant::ForgetsLoss) {
-                    owe_everything(draft, remote)?;
-                }
+                owe_everything(draft, remote)?;
             }
         }
-        Event::DeviceRenewed { from, .. } => {
+        Event::DeviceRenewed { from, reason, .. } => {
+            let diverged = *reason == RenewReason::Diverged;
             for (remote, known) in list(draft)? {
                 let key = remote_key(&remote, from.as_bytes());
-                draft.put_row(Table::Peers, &key, &known.own)?;
+                // What the twin put beside ours is read from the beginning.
+                let read = if diverged { Chain::default() } else { known.own };
+                draft.put_row(Table::Peers, &key, &read)?;
                 let row = Remote { own: Chain::default(), ..known };
                 draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
+                if diverged {
+                    owe_everything(draft, &remote)?;
+                }
             }
         }
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a change came from a remote, where everybody will find it. What lies beside or before the
+/// last segment that was read, since its device has a twin, is found by luck: whoever finds it tells the
+/// others.
+fn is_told(draft: &Draft<'_>, remote: &RemoteName, origin: &Origin) -> Result<bool, DbError> {
+    match origin {
+        Origin::Device { remote: from, device, seq, .. } if from == remote => {
+            Ok(peer(draft, remote, *device)?.seq < *seq)
+        }
+        _ => Ok(false),
+    }
 }
 
 fn owe(draft: &mut Draft<'_>, remote: &RemoteName, seq: Seq) {

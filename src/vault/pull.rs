@@ -8,11 +8,11 @@ use futures_util::{StreamExt as _, stream};
 use super::{Vault, VaultError, exchange::Progress, exchange::Session};
 use crate::{
     event::{Event, Origin, RemoteName, RenewReason, ResetReason},
-    id::{DeviceId, SegmentHash, Seq},
+    id::{DeviceId, ImageId, SegmentHash, Seq},
     mutant::{self, Mutant},
     note,
     projection::{
-        devices, documents,
+        catalog, devices, documents,
         receipts::{self, Chain},
     },
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
@@ -37,8 +37,8 @@ enum Read {
 pub(super) enum Applied {
     /// It was taken in; this many changes were news.
     News(u64),
-    /// It bears our id, and we did not write it.
-    Twin,
+    /// It bears our id, and we did not write it: why to take another id.
+    Twin(RenewReason),
 }
 
 impl Session<'_> {
@@ -82,7 +82,10 @@ impl Session<'_> {
 
     /// The remote lost what it had confirmed: its receipts no longer count, and our numbering there
     /// begins anew under a new id.
-    async fn reset(&mut self, reason: ResetReason) -> Result<(), VaultError> {
+    pub(super) async fn reset(&mut self, reason: ResetReason) -> Result<(), VaultError> {
+        if mutant::is(Mutant::ForgetsLoss) {
+            return Ok(());
+        }
         self.again = true;
         tracing::warn!(remote = %self.name, ?reason, "the remote has lost what it had confirmed");
         let remote = self.name.clone();
@@ -168,22 +171,20 @@ impl Session<'_> {
     /// Reads the segments of a device from a number on.
     async fn read_device(&mut self, reading: Reading) -> Result<Read, VaultError> {
         let Reading { device, from, head } = reading;
-        let past_last = mutant::is(Mutant::ReadsPastLast);
-        let after = After::before_segment(device, from + u64::from(past_last));
-        let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
-        let listed = listed.map_err(self.error())?;
+        let mut new = self.segments_from(device, from).await?;
         let mut chain = self.known_chains()?.remove(&device).unwrap_or_default();
-        let mut new: Vec<(u64, SegmentHash)> = listed
-            .into_iter()
-            .filter_map(|listed| match listed.key {
-                Key::Segment { seq, hash, .. } => Some((seq, hash)),
-                _ => None,
-            })
-            .collect();
-        if !past_last && !chain.hashes.iter().all(|hash| new.contains(&(chain.seq, *hash))) {
-            return Ok(Read::Lost);
+        for hash in &chain.hashes {
+            let listed = new.contains(&(chain.seq, *hash)) || mutant::is(Mutant::ReadsPastLast);
+            if !listed && !self.is_there(device, chain.seq, *hash).await? {
+                return Ok(Read::Lost);
+            }
         }
         new.retain(|(seq, hash)| !chain.holds(*seq, *hash));
+        if chain.seq > 1 && new.iter().any(|(seq, _)| *seq == chain.seq) {
+            // A twin put it there. It may have put more beside those that were read before.
+            new = self.segments_from(device, 1).await?;
+            chain = Chain::default();
+        }
         (self.progress)(Progress::Pulling(new.len() as u64));
         let remote = std::sync::Arc::clone(&self.remote);
         let gets = new.into_iter().map(|(seq, hash)| {
@@ -210,6 +211,32 @@ impl Session<'_> {
         }
         // Where files arrive in any order, a head may be here before what it names.
         Ok(if chain.seq < head { Read::Part } else { Read::All })
+    }
+
+    /// Whether a remote holds a segment that it does not list: a listing may lag behind.
+    pub(super) async fn is_there(
+        &self,
+        device: DeviceId,
+        seq: u64,
+        hash: SegmentHash,
+    ) -> Result<bool, VaultError> {
+        let found = self.remote.head(&Key::Segment { device, seq, hash }).await;
+        Ok(found.map_err(self.error())?.is_some())
+    }
+
+    /// The segments of a device that a remote lists, from a number on.
+    pub(super) async fn segments_from(
+        &self,
+        device: DeviceId,
+        from: u64,
+    ) -> Result<Vec<(u64, SegmentHash)>, VaultError> {
+        let after = After::before_segment(device, from);
+        let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
+        let segments = listed.map_err(self.error())?.into_iter().filter_map(|listed| {
+            let Key::Segment { seq, hash, .. } = listed.key else { return None };
+            Some((seq, hash))
+        });
+        Ok(segments.collect())
     }
 
     /// Takes in one segment. Gives whether it could be read and follows the one before it.
@@ -253,10 +280,10 @@ impl Session<'_> {
                 chain.note(seq, hash);
                 Ok(true)
             }
-            Applied::Twin => {
+            Applied::Twin(reason) => {
                 // Under a new id this prefix is somebody else's, and the next pass reads it so.
                 self.again = true;
-                let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
+                let renew = move |vault: &Vault| vault.renew(reason);
                 self.vault.blocking(renew).await?;
                 Ok(false)
             }
@@ -296,7 +323,7 @@ impl Vault {
         segment: Segment,
         hash: SegmentHash,
     ) -> Result<Applied, VaultError> {
-        let Segment { device, seq, items, .. } = segment;
+        let Segment { device, seq, previous, items } = segment;
         let own = self.device()? == device;
         let mut known: Vec<Seq> = Vec::new();
         let mut events = Vec::new();
@@ -316,7 +343,9 @@ impl Vault {
                     let origin = Origin::Device { remote, device, seq, projector };
                     events.push((origin, Event::NoteChanged { note, change }));
                 }
-                Item::Image { image, bytes, media_type, dimensions } if !own => {
+                Item::Image { image, bytes, media_type, dimensions }
+                    if !own && !self.is_announced(image, device)? =>
+                {
                     let event =
                         Event::ImageAnnounced { image, bytes, media_type, dimensions, device };
                     events.push((Origin::Here, event));
@@ -324,14 +353,32 @@ impl Vault {
                 Item::Image { .. } => {}
             }
         }
+        let chain = if own {
+            receipts::get(self.db(), remote)?.map(|known| known.own).unwrap_or_default()
+        } else {
+            receipts::peer(self.db(), remote, device)?
+        };
+        if events.is_empty() && seq < chain.seq {
+            // Read again on the way to something else.
+            return Ok(Applied::News(0));
+        }
         let is_change = |(_, event): &&(Origin, Event)| matches!(event, Event::NoteChanged { .. });
         let news = events.iter().filter(is_change).count() as u64;
-        if own && news > 0 {
-            return Ok(Applied::Twin);
+        if own && news > 0 && !mutant::is(Mutant::ForgetsTwins) {
+            let is_next = seq == chain.seq + 1
+                && previous.is_none_or(|previous| chain.hashes.contains(&previous));
+            let reason = if is_next { RenewReason::Twin } else { RenewReason::Diverged };
+            return Ok(Applied::Twin(reason));
         }
         let pulled = Event::SegmentPulled { remote: remote.clone(), device, seq, hash, known };
         events.push((Origin::Here, pulled));
         self.append(events, None)?;
         Ok(Applied::News(news))
+    }
+
+    /// Whether a device is known to have said that it holds an image.
+    fn is_announced(&self, image: ImageId, device: DeviceId) -> Result<bool, VaultError> {
+        let record = catalog::image_record(self.db(), image)?;
+        Ok(record.is_some_and(|record| record.holders.contains(&device)))
     }
 }

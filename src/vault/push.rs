@@ -9,11 +9,11 @@ use super::{
     pull::Applied,
 };
 use crate::{
-    event::{Event, RenewReason},
+    event::{Event, RenewReason, ResetReason},
     id::{DeviceId, SegmentHash, Seq},
     mutant::{self, Mutant},
     projection::receipts,
-    remote::{After, Key, Prefix, Remote as _, RemoteExt as _},
+    remote::{Key, Remote as _, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
     sync::{self, Cut},
 };
@@ -27,6 +27,16 @@ struct Ready {
     sealed: SealedSegment,
     through: Seq,
     changes: u64,
+}
+
+/// What lies on a remote under our id.
+enum Found {
+    /// What we put there.
+    Ours,
+    /// What somebody else did: why to take another id.
+    Twin(RenewReason),
+    /// Less than the remote had confirmed.
+    Lost,
 }
 
 impl Session<'_> {
@@ -55,12 +65,18 @@ impl Session<'_> {
             let sealed = head
                 .seal(&self.vault.0.sealer, device)
                 .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
-            let twin = self.has_twin(device, first, &ready).await?;
-            if twin && !mutant::is(Mutant::ForgetsTwins) {
-                // No receipt: what the twin's segments may hide is pushed again under a new id.
-                let renew = |vault: &Vault| vault.renew(RenewReason::Twin);
-                self.vault.blocking(renew).await?;
-                continue;
+            match self.look(device, first, &ready).await? {
+                Found::Ours => {}
+                Found::Twin(reason) => {
+                    // No receipt: what the twin's segments may hide is pushed again under a new id.
+                    let renew = move |vault: &Vault| vault.renew(reason);
+                    self.vault.blocking(renew).await?;
+                    continue;
+                }
+                Found::Lost => {
+                    self.reset(ResetReason::SegmentGone).await?;
+                    return Ok(true);
+                }
             }
             let key = Key::Head(device);
             self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
@@ -87,22 +103,31 @@ impl Session<'_> {
             .map_err(self.error())
     }
 
-    /// Whether somebody else pushes under our id: a segment lies among ours that we did not write.
-    /// One that a crash left there before its receipt is ours; it is noted.
-    async fn has_twin(
+    /// Looks at what lies under our id from the last segment before `first` on. One that we did not
+    /// write is a twin's; one that a crash left there before its receipt is ours, and noted. Where the
+    /// last is gone, an old copy of the remote was put in its place after we read it: nobody could read
+    /// on from there to what was put now.
+    async fn look(
         &mut self,
         device: DeviceId,
         first: u64,
         ready: &[Ready],
-    ) -> Result<bool, VaultError> {
-        let after = After::before_segment(device, first);
-        let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
-        for listed in listed.map_err(self.error())? {
-            let Key::Segment { seq, hash, .. } = listed.key else { continue };
-            if ready.iter().any(|ready| ready.seq == seq && ready.sealed.hash == hash) {
-                continue;
+    ) -> Result<Found, VaultError> {
+        let last = first - 1;
+        let listed = self.segments_from(device, last.max(1)).await?;
+        let known = receipts::get(self.vault.db(), &self.name)?;
+        let before = known.map(|known| known.own.hashes).unwrap_or_default();
+        let before = before.into_iter().map(|hash| (last, hash));
+        let ours: Vec<(u64, SegmentHash)> =
+            before.chain(ready.iter().map(|ready| (ready.seq, ready.sealed.hash))).collect();
+        for (seq, hash) in &ours {
+            if !listed.contains(&(*seq, *hash)) && !self.is_there(device, *seq, *hash).await? {
+                return Ok(Found::Lost);
             }
-            let bytes = self.remote.get_bytes(&listed.key, segment::LIMIT as u64).await;
+        }
+        for (seq, hash) in listed.into_iter().filter(|segment| !ours.contains(segment)) {
+            let key = Key::Segment { device, seq, hash };
+            let bytes = self.remote.get_bytes(&key, segment::LIMIT as u64).await;
             let bytes = bytes.map_err(self.error())?;
             let opened = Segment::open(&self.vault.0.sealer, device, seq, hash, &bytes);
             let segment = match opened {
@@ -114,11 +139,11 @@ impl Session<'_> {
             };
             let name = self.name.clone();
             let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash);
-            if matches!(self.vault.blocking(take).await?, Applied::Twin) {
-                return Ok(true);
+            if let Applied::Twin(reason) = self.vault.blocking(take).await? {
+                return Ok(Found::Twin(reason));
             }
         }
-        Ok(false)
+        Ok(Found::Ours)
     }
 
     async fn receipts(&mut self, ready: &[Ready]) -> Result<(), VaultError> {

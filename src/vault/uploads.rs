@@ -202,11 +202,7 @@ impl Vault {
     }
 
     /// The bytes of an image, their hash verified.
-    fn body(
-        &self,
-        image: ImageId,
-        media_type: MediaType,
-    ) -> Result<Upload, ImageError> {
+    fn body(&self, image: ImageId, media_type: MediaType) -> Result<Upload, ImageError> {
         use std::io::Read as _;
         let mut verified = self.0.images.verified(image, media_type)?;
         if verified.bytes > IN_MEMORY {
