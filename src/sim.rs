@@ -52,6 +52,9 @@ pub struct Settings {
     pub right_clocks: bool,
     /// Whether no vault is ever copied or restored from a backup. Default: no.
     pub no_twins: bool,
+    /// Whether what breaks is run again with clocks that are right, and without copies, to say whether
+    /// those are the cause. Default: yes.
+    pub explain: bool,
     /// The wrong version of the code to run, if any.
     pub mutant: Option<Mutant>,
 }
@@ -74,6 +77,7 @@ impl Default for Settings {
             steps: 500,
             right_clocks: false,
             no_twins: false,
+            explain: true,
             mutant: None,
         }
     }
@@ -107,9 +111,11 @@ impl Broken {
     /// The command that replays it.
     #[must_use]
     pub fn replay(&self) -> String {
-        let Settings { seed, devices, steps, .. } = self.settings;
+        let Settings { seed, devices, steps, mutant, .. } = self.settings;
+        let mutant = mutant.map(|mutant| format!(" --mutant {mutant:?}")).unwrap_or_default();
         format!(
-            "cargo run --release --features sim -- sim --seed {seed} --devices {devices} --steps {steps}"
+            "cargo run --release --features sim -- \
+             sim --seed {seed} --devices {devices} --steps {steps}{mutant}"
         )
     }
 }
@@ -140,11 +146,10 @@ pub fn run(settings: &Settings) -> Result<Outcome, Box<Broken>> {
         (9, "clocks that are right", Settings { right_clocks: true, ..*settings }),
         (10, "no copy and no backup", Settings { no_twins: true, ..*settings }),
     ];
-    for (promise, how, other) in without {
+    for (promise, how, other) in without.into_iter().filter(|_| settings.explain) {
         if other != *settings && !broken.promises.contains(&promise) && history(&other).is_ok() {
             broken.promises.push(promise);
-            broken.what =
-                format!("{}\npromise {promise}: with {how} all is well", broken.what);
+            broken.what = format!("{}\npromise {promise}: with {how} all is well", broken.what);
         }
     }
     Err(broken)

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 use clap::{Args, builder::RangedU64ValueParser};
-use everleaf::sim::{self, Broken, Settings};
+use everleaf::{
+    mutant::Mutant,
+    sim::{self, Broken, Settings},
+};
 use serde::Serialize;
 
 use super::{Context, Result, text::count};
@@ -32,6 +35,9 @@ pub(super) struct Sim {
     /// Steps of the storm
     #[arg(long, default_value_t = 500, value_parser = RangedU64ValueParser::<usize>::new().range(..=30_000))]
     steps: usize,
+    /// Run a wrong version of the code, to see that it is noticed
+    #[arg(long, value_name = "NAME", value_parser = mutant)]
+    mutant: Option<Mutant>,
     /// Show every step
     #[arg(long)]
     trace: bool,
@@ -73,8 +79,10 @@ impl Sim {
         };
         let mut failures = Vec::new();
         for seed in seeds {
-            let settings = Settings { steps: self.steps, ..Settings::of(seed) };
-            let settings = Settings { devices: self.devices.unwrap_or(settings.devices), ..settings };
+            let of_seed = Settings::of(seed);
+            let settings = Settings { steps: self.steps, mutant: self.mutant, ..of_seed };
+            let settings =
+                Settings { devices: self.devices.unwrap_or(settings.devices), ..settings };
             let outcome = match sim::run(&settings) {
                 Ok(outcome) => outcome,
                 Err(broken) => {
@@ -138,7 +146,13 @@ fn rate(steps: usize, began: Instant) -> f64 {
     steps as f64 / began.elapsed().as_secs_f64().max(f64::EPSILON)
 }
 
+fn mutant(text: &str) -> Result<Mutant, String> {
+    let found = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == text);
+    found.ok_or_else(|| format!("the mutants are {:?}", Mutant::ALL))
+}
+
 fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
-    let seeds = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let seeds =
+        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     seeds.filter(|seeds| !seeds.is_empty()).ok_or_else(|| "is written as in 0..1000".to_owned())
 }

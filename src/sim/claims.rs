@@ -22,7 +22,8 @@ impl World {
         let behind = vault.status()?.unsynced_notes > 0;
         let acknowledged = self.device(n)?.acknowledged().filter(|_| !behind);
         for (note, heads) in acknowledged {
-            if let Some(change) = heads.as_slice().iter().find(|change| !self.told.contains(change)) {
+            if let Some(change) = heads.as_slice().iter().find(|change| !self.told.contains(change))
+            {
                 let what = format!(
                     "d{n} says that all is synced, but change {} of note {} is on no remote",
                     change.short(),
@@ -31,7 +32,7 @@ impl World {
                 return Err(Wrong::promise(7, what));
             }
         }
-        for row in vault.list()? {
+        for row in vault.list()?.into_iter().filter(|row| row.images > 0) {
             let status = vault.note_status(row.note)?;
             for (image, url) in vault.image_urls(row.note)? {
                 if let Some(name) = url.as_deref().and_then(named)
@@ -43,7 +44,10 @@ impl World {
                     );
                     return Err(Wrong::promise(5, what));
                 }
-                if !status.has_unsynced_images && !self.ever_held(image) && vault.local_file(image)?.is_some() {
+                if !status.has_unsynced_images
+                    && !self.ever_held(image)
+                    && vault.local_file(image)?.is_some()
+                {
                     let what = format!(
                         "d{n} says that the images of note {} are synced, but the remote never held {}",
                         row.note.short(),
@@ -111,7 +115,8 @@ impl World {
                 match event?.event {
                     Event::NoteChanged { note, change } => {
                         let info = note::inspect(&change.0)?;
-                        let first = authored.entry((note, info.actor, info.seq)).or_insert(info.hash);
+                        let first =
+                            authored.entry((note, info.actor, info.seq)).or_insert(info.hash);
                         if *first != info.hash {
                             let what = format!(
                                 "note {} has two changes of one author and number, {} and {}",

@@ -214,7 +214,10 @@ impl Device {
     fn open(&mut self, seed: u64) -> Check {
         self.clock = Arc::new(SimulatedClock::new(self.clock.now(), seed));
         let vault = Vault::open(&self.path(), options(&self.clock));
-        self.vault = Some(vault.map_err(|e| Wrong::from(e).at(format_args!("d{}", self.number)))?);
+        self.vault = Some(vault.map_err(|error| {
+            let (number, why) = (self.number, shown(&error));
+            Wrong::promise(1, format!("d{number} can't open what it acknowledged: {why}"))
+        })?);
         Ok(())
     }
 
@@ -222,7 +225,8 @@ impl Device {
         for (note, heads) in &self.acknowledged {
             if !self.knows(*note, heads) {
                 let (number, note) = (self.number, note.short());
-                let what = format!("d{number} has lost an edit of note {note}, acknowledged before");
+                let what =
+                    format!("d{number} has lost an edit of note {note}, acknowledged before");
                 return Err(Wrong::promise(1, what));
             }
         }

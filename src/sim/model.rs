@@ -81,7 +81,13 @@ impl Model {
     }
 
     /// Notes an edit that was acknowledged, with the heads that the note has on its device then.
-    pub(super) fn acknowledge(&mut self, note: NoteId, heads: Heads, draft: Draft, author: &Device) {
+    pub(super) fn acknowledge(
+        &mut self,
+        note: NoteId,
+        heads: Heads,
+        draft: Draft,
+        author: &Device,
+    ) {
         let mut over = BTreeSet::new();
         if draft.trashed.is_some() {
             let known = self.edits.iter().enumerate().filter(|(_, edit)| {
