@@ -65,6 +65,24 @@ fn what_was_edited_since_the_export_is_left_alone() {
 }
 
 #[test]
+fn a_file_that_an_export_leaves_keeps_its_image() {
+    let desk = Desk::new();
+    let pictures = [png(2, 2, b"one"), png(3, 3, b"two")];
+    let [thrown_away, kept] = [0, 1].map(|n| {
+        desk.device.file("shared.png", &pictures[n]);
+        desk.device.note(&format!("{n}\n\n![](shared.png)\n"))
+    });
+    let (folder, _) = desk.export("export");
+    desk.device.vault().set_trashed(thrown_away, true).unwrap();
+    desk.export("export");
+    assert_eq!(desk.try_import(&folder).changed, 0);
+    for (note, picture) in [(thrown_away, &pictures[0]), (kept, &pictures[1])] {
+        let body = desk.device.vault().read(note, None).unwrap().body;
+        assert_eq!(body.images(), [id(picture)]);
+    }
+}
+
+#[test]
 fn damaged_bookmarks_lose_nothing() {
     let desk = Desk::new();
     desk.write("a.md", "a\n");

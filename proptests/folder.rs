@@ -273,6 +273,22 @@ fn an_edit_is_not_made_twice_when_the_bookmarks_were_not_written() {
 }
 
 #[test]
+fn a_file_that_made_a_note_undoes_no_edit_when_the_bookmarks_were_not_written() {
+    let desk = Desk::new();
+    desk.write("a.md", "a ![](a.png)\n");
+    desk.write("a.png", png(1, 1, b"a"));
+    desk.import();
+    fs::remove_dir_all(desk.device.path().join("folders")).unwrap();
+    desk.device.edit(desk.note("a.md"), |text| text + "in the vault\n");
+    desk.import();
+    assert_eq!(desk.source("a.md"), "a ![](a.png)\nin the vault\n");
+    desk.write("a.md", "in the file\na ![](a.png)\n");
+    desk.import();
+    assert_eq!(desk.source("a.md"), "in the file\na ![](a.png)\nin the vault\n");
+    assert_eq!(desk.device.vault().list().unwrap().len(), 1);
+}
+
+#[test]
 fn a_replaced_image_is_shown_by_every_note_that_shows_the_file() {
     let desk = Desk::new();
     let (old, new) = (png(2, 2, b"old"), png(3, 3, b"new"));

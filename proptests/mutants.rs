@@ -15,7 +15,9 @@ const SEEDS: u64 = 12;
 /// Tries seeds until one shows that the mutant breaks its promise.
 fn is_caught(mutant: Mutant, first: u64, steps: usize) {
     for seed in first..first + SEEDS {
-        let settings = Settings { steps, mutant: Some(mutant), ..Settings::of(seed) };
+        // Whether clocks or copies are the cause is asked only where they should be.
+        let explain = matches!(mutant.promise(), 9 | 10);
+        let settings = Settings { steps, explain, mutant: Some(mutant), ..Settings::of(seed) };
         let Err(broken) = run(&settings) else { continue };
         if broken.promises.contains(&mutant.promise()) {
             let what: String =

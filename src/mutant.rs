@@ -42,11 +42,11 @@ pub enum Mutant {
     TrustsRetryTime,
     /// 10: every opening of a vault edits under one actor, copies too.
     ActorReused,
-    /// 10: after a put nobody looks for a twin.
+    /// 10: what somebody else wrote under our id is taken for our own.
     ForgetsTwins,
     /// 10: segments are read from the one after the last that was read.
     ReadsPastLast,
-    /// 11: a remote that lost everything is not told it again.
+    /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
     /// 12: every sync tells the others that there is news.
     BeatsAlways,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::{DeviceId, Seq},
+    mutant::{self, Mutant},
     projection::receipts::Chain,
     segment::{self, Head, Item},
 };
@@ -33,7 +34,10 @@ pub fn readings(
     let all: BTreeSet<&DeviceId> = heads.keys().chain(known.keys()).collect();
     let mut readings = Vec::new();
     for device in all {
-        let from = known.get(device).map_or(1, |chain| chain.seq.max(1));
+        let mut from = known.get(device).map_or(1, |chain| chain.seq.max(1));
+        if mutant::is(Mutant::ReadsPastLast) {
+            from = known.get(device).map_or(1, |chain| chain.seq + 1);
+        }
         let head = heads.get(device).map_or(0, |head| head.seq);
         readings.push(Reading { device: *device, from, head });
     }

@@ -85,11 +85,8 @@ impl Sim {
             let of_seed = Settings::of(seed);
             let settings =
                 Settings { steps: self.steps, mutant: self.mutant, hub: self.hub, ..of_seed };
-            let settings = Settings {
-                devices: self.devices.unwrap_or(settings.devices),
-                hub: self.hub,
-                ..settings
-            };
+            let settings =
+                Settings { devices: self.devices.unwrap_or(settings.devices), ..settings };
             let outcome = match sim::run(&settings) {
                 Ok(outcome) => outcome,
                 Err(broken) => {

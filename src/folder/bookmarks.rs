@@ -44,6 +44,21 @@ pub(super) struct Bookmarks {
     /// Files that an export is about to write: it may be killed before it has.
     #[serde(default, skip_serializing_if = "Next::is_empty")]
     pub(super) next: Next,
+    /// Files that an import is about to take in: it may be killed before it could say so here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) taken: BTreeMap<String, Taken>,
+}
+
+/// A file that an import is about to take in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Taken {
+    /// The note and the version that it is an edit of; none where it makes a note.
+    pub(super) base: Option<(NoteId, Heads)>,
+    /// The hash of what the note will show.
+    pub(super) source: String,
+    /// The hash of the file's bytes.
+    pub(super) blake3: String,
+    pub(super) images: Vec<Shown>,
 }
 
 /// What files are about to be.
@@ -157,6 +172,7 @@ impl Bookmarks {
             notes: BTreeMap::new(),
             images: BTreeMap::new(),
             next: Next::default(),
+            taken: BTreeMap::new(),
         });
         bookmarks.settle(folder);
         Ok(Loaded { bookmarks, found, problem })
@@ -185,6 +201,21 @@ impl Bookmarks {
                 self.notes.insert(place, seen);
             }
         }
+    }
+
+    /// Finds out how far an import came that was killed. `made` finds the version that a note came to
+    /// when it was made of, or edited to, a source of this hash; the path is that of a new note.
+    pub(super) fn settle_import(
+        &mut self,
+        made: impl Fn(&str, &Taken) -> Result<Option<(NoteId, Heads)>, VaultError>,
+    ) -> Result<(), VaultError> {
+        for (path, taken) in std::mem::take(&mut self.taken) {
+            if let Some((note, heads)) = made(&path, &taken)? {
+                let Taken { blake3, images, .. } = taken;
+                self.notes.insert(path, Seen { note, heads, blake3, images });
+            }
+        }
+        Ok(())
     }
 
     /// Takes what was about to be written for written.

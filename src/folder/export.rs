@@ -1,7 +1,7 @@
 //! From notes to files.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     path::Path,
 };
@@ -133,6 +133,7 @@ impl Export<'_> {
             }
             placed.push((note, place));
         }
+        self.keep_for_others(&placed);
         placed.sort_by_key(|(note, _)| note.note);
         placed
     }
@@ -169,6 +170,22 @@ impl Export<'_> {
     fn settle(&mut self, place: &str) {
         if let Some(file) = file_at(&self.folder.join(place)) {
             self.files.insert(file, place.to_owned());
+        }
+    }
+
+    /// Files of notes that were moved or thrown away stay as they are, and so do the images that they
+    /// show: one that became another would be an edit of those notes when the folder is imported.
+    fn keep_for_others(&mut self, placed: &[(Listed, String)]) {
+        let written: HashSet<&String> = placed.iter().map(|(_, place)| place).collect();
+        for (place, seen) in &self.bookmarks.notes {
+            if written.contains(place) || !self.folder.join(place).is_file() {
+                continue;
+            }
+            for shown in &seen.images {
+                if let Some(place) = &shown.place {
+                    self.places.keep(place, shown.image);
+                }
+            }
         }
     }
 

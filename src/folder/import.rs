@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     ImportOptions, Imported, Progress, Skipped,
-    bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
+    bookmarks::{Bookmarks, Found, Loaded, Seen, Shown, Taken},
     reader::Reader,
     walk::{Files, walk},
     write,
@@ -31,7 +31,7 @@ pub(super) fn run(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Imported, VaultError> {
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
-    let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
+    let Loaded { mut bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
     let Files { notes, tree, skipped } = walk(folder, vault.folder())?;
     let before = bookmarks.clone();
     let mut live = HashMap::new();
@@ -40,12 +40,25 @@ pub(super) fn run(
             live.entry(path).or_insert(row.note);
         }
     }
+    bookmarks.settle_import(|path, taken| {
+        let Taken { base, source, .. } = taken;
+        let (note, base) = match base {
+            Some((note, base)) => (*note, Some(base)),
+            None => match live.get(path) {
+                Some(note) => (*note, None),
+                None => return Ok(None),
+            },
+        };
+        let version = vault.version_made(note, base, source)?;
+        Ok(version.map(|heads| (note, heads)))
+    })?;
     let skipped = problem.into_iter().chain(skipped).collect();
     let mut import = Import {
         vault,
         folder,
         lenient: options.lenient,
         moved: moved(&bookmarks, &tree),
+        exported: found == Found::Exported,
         bookmarks,
         tree,
         live,
@@ -59,7 +72,7 @@ pub(super) fn run(
         import.group(group, progress)?;
         // Once a group, so that a run that is cut off has little to compare again.
         if import.bookmarks != before {
-            import.bookmarks.save(vault, folder, found == Found::Exported)?;
+            import.save()?;
         }
     }
     Ok(import.finish())
@@ -114,6 +127,8 @@ pub(super) struct Import<'a> {
     pub(super) lenient: bool,
     pub(super) tree: Tree,
     bookmarks: Bookmarks,
+    /// Whether the folder has bookmarks of its own.
+    exported: bool,
     moved: HashMap<String, Option<String>>,
     live: HashMap<String, NoteId>,
     contents: HashMap<String, Content>,
@@ -138,6 +153,7 @@ impl<'a> Import<'a> {
             progress(Progress::Note);
         }
         batch.finish()?;
+        self.announce(&work)?;
         let stored = std::mem::take(&mut self.stored);
         let (edits, new): (Vec<Work>, Vec<Work>) =
             work.into_iter().partition(|work| work.base.is_some());
@@ -154,7 +170,28 @@ impl<'a> Import<'a> {
             self.report.changed += u64::from(edited.changed || moved);
             self.remember(work, note, edited.heads);
         }
+        self.bookmarks.taken.clear();
         Ok(())
+    }
+
+    /// Remembers what is about to be taken in. Whoever is killed before the bookmarks are written would
+    /// take it for another edit of the old version, once the file is edited again.
+    fn announce(&mut self, work: &[Work]) -> Result<(), VaultError> {
+        if work.is_empty() {
+            return Ok(());
+        }
+        let taken = work.iter().map(|work| {
+            let base = work.base.as_ref().map(|base| (base.note, base.heads.clone()));
+            let source = blake3::hash(work.body.source().as_bytes()).to_hex().to_string();
+            let (blake3, images) = (work.blake3.clone(), work.images.clone());
+            (work.path.clone(), Taken { base, source, blake3, images })
+        });
+        self.bookmarks.taken = taken.collect();
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), VaultError> {
+        self.bookmarks.save(self.vault, self.folder, self.exported)
     }
 
     fn remember(&mut self, work: Work, note: NoteId, heads: Heads) {
@@ -179,7 +216,7 @@ impl<'a> Import<'a> {
             }
         };
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
-        let (seen, base) = self.known(path, &blake3)?;
+        let (seen, base) = self.known(path, &text, &blake3)?;
         let same_text = seen.as_ref().is_some_and(|seen| seen.blake3 == blake3);
         // Of a file that is as it was, all that can be known was remembered.
         let names = match &base {
@@ -246,6 +283,7 @@ impl<'a> Import<'a> {
     fn known(
         &mut self,
         path: &str,
+        text: &str,
         blake3: &str,
     ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
         if let Some(seen) = self.bookmarks.notes.get(path).cloned() {
@@ -256,7 +294,11 @@ impl<'a> Import<'a> {
             return Ok((Some(seen), Some(base)));
         }
         if let Some(note) = self.live.get(path) {
-            let heads = self.vault.read(*note, None)?.heads;
+            // An import that was killed may have made the note of this very file.
+            let heads = match self.vault.version_made_of(*note, text)? {
+                Some(heads) => heads,
+                None => self.vault.read(*note, None)?.heads,
+            };
             return Ok((None, Some(Base { note: *note, heads, path: None })));
         }
         let Some(Some(old)) = self.moved.get(blake3) else { return Ok((None, None)) };

@@ -130,6 +130,14 @@ impl Places {
         self.images.remove(place);
     }
 
+    /// Leaves a place to the image that is there.
+    pub(super) fn keep(&mut self, place: &str, image: ImageId) {
+        if self.is_free(place) {
+            self.take(place);
+            self.images.insert(place.to_owned(), image);
+        }
+    }
+
     /// The image at a place.
     pub(super) fn image_at(&self, place: &str) -> Option<ImageId> {
         self.images.get(place).copied()

@@ -8,7 +8,6 @@ use crate::{
     event::{Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
     id::{DeviceId, SegmentHash, Seq},
     log::FoldError,
-    mutant::{self, Mutant},
 };
 
 /// A remote as this device knows it.
@@ -89,9 +88,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
                 forget(draft, remote)?;
                 let row = Remote { own: Chain::default(), ..known };
                 draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
-                if !mutant::is(Mutant::ForgetsLoss) {
-                    owe_everything(draft, remote)?;
-                }
+                owe_everything(draft, remote)?;
             }
         }
         Event::DeviceRenewed { from, reason, .. } => {

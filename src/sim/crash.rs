@@ -1,6 +1,7 @@
 //! How a process is killed: between two calls to a remote, or at a step of its own.
 
 use std::{
+    io::ErrorKind,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -100,13 +101,20 @@ impl Death {
 /// Copies a folder as it is.
 pub(super) fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in walkdir::WalkDir::new(from) {
-        let entry = entry?;
+        let entry = match entry.map_err(std::io::Error::from) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entry => entry?,
+        };
         let Ok(below) = entry.path().strip_prefix(from) else { continue };
         let target = to.join(below);
         if entry.file_type().is_dir() {
             std::fs::create_dir_all(&target)?;
         } else {
-            std::fs::copy(entry.path(), &target)?;
+            match std::fs::copy(entry.path(), &target) {
+                // A thread of the database cleared it away meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                copied => drop(copied?),
+            }
         }
     }
     Ok(())

@@ -50,7 +50,8 @@ impl Device {
 
     /// Has another program change something in the folder, and imports it.
     pub(super) fn import(&mut self, dice: &mut Dice, model: &mut Model) -> Check<Done> {
-        if !self.folder().is_dir() {
+        // What this vault did not export to the end of its beginning is no folder of ours.
+        if !self.folder().join(".everleaf-export").is_file() {
             return Ok(None);
         }
         let Some(meddling) = meddle(&self.folder(), dice, model)? else { return Ok(None) };

@@ -148,8 +148,9 @@ impl World {
                     let what = format!("image {} is not on the remote", image.short());
                     return Err(Wrong::promise(8, what));
                 }
-                let name = url.as_deref().and_then(named);
-                if let Some(name) = name.filter(|name| !objects.contains_key(*name)) {
+                let name = url.as_deref().filter(|_| !self.model.lost.contains(image));
+                if let Some(name) = name.and_then(named).filter(|name| !objects.contains_key(*name))
+                {
                     let what = format!("{name}, which note {} shows, is not there", note.short());
                     return Err(Wrong::promise(5, what));
                 }

@@ -255,6 +255,11 @@ struct Handle {
 
 impl Handle {
     async fn fate(&self) -> Fate {
+        self.fate_of(false).await
+    }
+
+    /// What a call meets that may put an image.
+    async fn fate_of(&self, is_image: bool) -> Fate {
         let (fate, pauses) = {
             let mut state = self.shared.state();
             state.calls += 1;
@@ -262,7 +267,7 @@ impl Handle {
             let Some(clock) = self.clock.as_ref().filter(|_| !*calm) else { return Fate::Well };
             let pauses = dice.below(4);
             let weather = if cut_off.contains(&self.device) { Weather::OFFLINE } else { *weather };
-            let (fate, time) = weather.throw(dice);
+            let (fate, time) = weather.throw(is_image, dice);
             clock.advance(time);
             (fate, pauses)
         };
@@ -351,7 +356,7 @@ impl Remote for Handle {
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        match self.fate().await {
+        match self.fate_of(matches!(key, Key::Image { .. })).await {
             Fate::Fails(error) => Err(error),
             Fate::Lost(error) => {
                 // What is lost may arrive twice.

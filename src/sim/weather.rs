@@ -22,6 +22,8 @@ pub(super) struct Weather {
     cut: u64,
     /// 403.
     denied: u64,
+    /// Images are too much for it: it takes none of so many.
+    images: u64,
 }
 
 /// What a call meets.
@@ -38,16 +40,25 @@ pub(super) enum Fate {
 }
 
 impl Weather {
-    pub(super) const OFFLINE: Self =
-        Self { offline: 100, busy: 0, slow_down: 0, timeout: 0, lost_answer: 0, cut: 0, denied: 0 };
+    pub(super) const OFFLINE: Self = Self {
+        offline: 100,
+        busy: 0,
+        slow_down: 0,
+        timeout: 0,
+        lost_answer: 0,
+        cut: 0,
+        denied: 0,
+        images: 0,
+    };
 
     pub(super) fn any(dice: &mut Dice) -> Self {
         let calm = Self::default();
-        match dice.below(6) {
+        match dice.below(7) {
             0 | 1 => calm,
             2 => Self::OFFLINE,
             3 => Self { slow_down: 30, timeout: 10, ..calm },
-            4 => Self { offline: 3, busy: 5, lost_answer: 5, cut: 5, timeout: 2, ..calm },
+            4 => Self { images: 85, ..calm },
+            5 => Self { offline: 3, busy: 5, lost_answer: 5, cut: 5, timeout: 2, ..calm },
             _ => Self {
                 offline: 10,
                 busy: 15,
@@ -56,14 +67,19 @@ impl Weather {
                 lost_answer: 10,
                 cut: 10,
                 denied: 2,
+                images: 20,
             },
         }
     }
 
     /// What the next call meets, and how long that takes.
-    pub(super) fn throw(self, dice: &mut Dice) -> (Fate, Duration) {
+    pub(super) fn throw(self, is_image: bool, dice: &mut Dice) -> (Fate, Duration) {
         let latency = Duration::from_millis(dice.below(2000));
         let source = |what: &'static str| io::Error::other(what).into();
+        if is_image && dice.percent(self.images) {
+            let error = RemoteError::Busy { retry_after: None, source: source("simulated: 500") };
+            return (Fate::Fails(error), latency);
+        }
         let mut throw = dice.below(100);
         let mut falls = |part: u64| {
             let here = throw < part;

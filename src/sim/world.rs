@@ -164,19 +164,19 @@ impl World {
             675..685 => self.evict(n),
             685..845 => self.sync(n).await,
             845..880 => self.sync_together().await,
-            880..905 => self.crash_in_sync(n).await,
-            905..925 => self.crash_in_work(n),
-            925..940 => {
+            880..910 => self.crash_in_sync(n).await,
+            910..932 => self.crash_in_work(n),
+            932..947 => {
                 let weather = self.remote.change_weather();
                 self.note("weather", weather);
                 Ok(())
             }
-            940..948 => {
+            947..953 => {
                 let how = if self.remote.plug(n) { "has its network back" } else { "is offline" };
                 self.note("network", format_args!("d{n} {how}"));
                 Ok(())
             }
-            948..965 => self.jump(n),
+            953..965 => self.jump(n),
             965..975 => {
                 self.device_mut(n)?.back_up()?;
                 self.note("backup", format_args!("d{n} is backed up"));

@@ -78,6 +78,42 @@ impl Vault {
         Ok(Edited { heads, changed })
     }
 
+    /// The first version of a note, if `source` is what it showed.
+    pub(crate) fn version_made_of(
+        &self,
+        note: NoteId,
+        source: &str,
+    ) -> Result<Option<Heads>, VaultError> {
+        let source = blake3::hash(source.as_bytes()).to_hex();
+        self.version_made(note, None, &source)
+    }
+
+    /// The version that was made directly on `base`, or first of all, and shows a source of this hash.
+    pub(crate) fn version_made(
+        &self,
+        note: NoteId,
+        base: Option<&Heads>,
+        source: &str,
+    ) -> Result<Option<Heads>, VaultError> {
+        if documents::get(self.db(), note)?.is_none() {
+            return Ok(None);
+        }
+        self.with_note(note, |loaded| {
+            let genesis = Heads::from(vec![Note::genesis(note).hash]);
+            let base = base.unwrap_or(&genesis);
+            for change in loaded.history() {
+                let heads = Heads::from(vec![change.hash]);
+                if Heads::from(change.deps) == *base {
+                    let shown = loaded.body_at(&heads)?.source();
+                    if blake3::hash(shown.as_bytes()).to_hex().as_str() == source {
+                        return Ok(Some(heads));
+                    }
+                }
+            }
+            Ok(None)
+        })
+    }
+
     /// Whether the note is here, and was once at `heads`.
     pub(crate) fn has_version(&self, note: NoteId, heads: &Heads) -> Result<bool, VaultError> {
         if documents::get(self.db(), note)?.is_none() {

@@ -9,7 +9,7 @@ use super::{
     pull::Applied,
 };
 use crate::{
-    event::{Event, RenewReason},
+    event::{Event, RenewReason, ResetReason},
     id::{DeviceId, SegmentHash, Seq},
     mutant::{self, Mutant},
     projection::receipts,
@@ -27,6 +27,16 @@ struct Ready {
     sealed: SealedSegment,
     through: Seq,
     changes: u64,
+}
+
+/// What lies on a remote under our id.
+enum Found {
+    /// What we put there.
+    Ours,
+    /// What somebody else did: why to take another id.
+    Twin(RenewReason),
+    /// Less than the remote had confirmed.
+    Lost,
 }
 
 impl Session<'_> {
@@ -55,12 +65,18 @@ impl Session<'_> {
             let sealed = head
                 .seal(&self.vault.0.sealer, device)
                 .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
-            let twin = self.has_twin(device, first, &ready).await?;
-            if let Some(reason) = twin.filter(|_| !mutant::is(Mutant::ForgetsTwins)) {
-                // No receipt: what the twin's segments may hide is pushed again under a new id.
-                let renew = move |vault: &Vault| vault.renew(reason);
-                self.vault.blocking(renew).await?;
-                continue;
+            match self.look(device, first, &ready).await? {
+                Found::Ours => {}
+                Found::Twin(reason) => {
+                    // No receipt: what the twin's segments may hide is pushed again under a new id.
+                    let renew = move |vault: &Vault| vault.renew(reason);
+                    self.vault.blocking(renew).await?;
+                    continue;
+                }
+                Found::Lost => {
+                    self.reset(ResetReason::SegmentGone).await?;
+                    return Ok(true);
+                }
             }
             let key = Key::Head(device);
             self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
@@ -89,32 +105,52 @@ impl Session<'_> {
             .map_err(self.error())
     }
 
-    /// Why to take another id, if somebody else pushes under ours: a segment lies among ours that we did
-    /// not write. One that a crash left there before its receipt is ours; it is noted.
-    async fn has_twin(
+    /// Looks at what lies under our id from the last segment before `first` on. One that we did not
+    /// write is a twin's; one that a crash left there before its receipt is ours, and noted. Where the
+    /// last is gone, an old copy of the remote was put in its place after we read it: nobody could read
+    /// on from there to what was put now.
+    async fn look(
         &mut self,
         device: DeviceId,
         first: u64,
         ready: &[Ready],
-    ) -> Result<Option<RenewReason>, VaultError> {
-        let after = After::before_segment(device, first);
+    ) -> Result<Found, VaultError> {
+        let last = first - 1;
+        let after = After::before_segment(device, last.max(1));
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         let listed = listed.map_err(self.error())?;
+        let segments = listed.iter().filter_map(|listed| match listed.key {
+            Key::Segment { seq, hash, .. } => Some((seq, hash)),
+            _ => None,
+        });
+        let segments: Vec<(u64, SegmentHash)> = segments.collect();
+        let known = receipts::get(self.vault.db(), &self.name)?;
+        let before = known.map(|known| known.own.hashes).unwrap_or_default();
+        let mut ours: Vec<(u64, SegmentHash)> =
+            before.into_iter().map(|hash| (last, hash)).collect();
+        for (seq, hash) in &ours {
+            if !segments.contains(&(*seq, *hash)) && !self.is_there(device, *seq, *hash).await? {
+                return Ok(Found::Lost);
+            }
+        }
         for ready in ready {
             let key = Key::Segment { device, seq: ready.seq, hash: ready.sealed.hash };
-            let shown = listed.iter().find(|listed| listed.key == key);
+            let mut size = listed.iter().find(|listed| listed.key == key).map(|shown| shown.size);
+            if size.is_none() {
+                // A listing may lag behind what it lists.
+                let there = self.remote.head(&key).await.map_err(self.error())?;
+                size = there.map(|there| there.size);
+            }
             // There is no receipt for what the remote only says that it took.
-            if shown.is_none_or(|shown| shown.size != ready.sealed.bytes.len() as u64) {
+            if size != Some(ready.sealed.bytes.len() as u64) {
                 let what = format!("it took `{key}` and does not show it whole");
                 return Err(self.error()(RemoteError::Damaged { what }));
             }
         }
-        for listed in listed {
-            let Key::Segment { seq, hash, .. } = listed.key else { continue };
-            if ready.iter().any(|ready| ready.seq == seq && ready.sealed.hash == hash) {
-                continue;
-            }
-            let bytes = match self.remote.get_bytes(&listed.key, segment::LIMIT as u64).await {
+        ours.extend(ready.iter().map(|ready| (ready.seq, ready.sealed.hash)));
+        for (seq, hash) in segments.into_iter().filter(|segment| !ours.contains(segment)) {
+            let key = Key::Segment { device, seq, hash };
+            let bytes = match self.remote.get_bytes(&key, segment::LIMIT as u64).await {
                 Ok(bytes) => bytes,
                 // No segment of ours, and none of a twin that anybody could read.
                 Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
@@ -134,10 +170,10 @@ impl Session<'_> {
             let name = self.name.clone();
             let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash);
             if let Applied::Twin(reason) = self.vault.blocking(take).await? {
-                return Ok(Some(reason));
+                return Ok(Found::Twin(reason));
             }
         }
-        Ok(None)
+        Ok(Found::Ours)
     }
 
     async fn receipts(&mut self, ready: &[Ready]) -> Result<(), VaultError> {
