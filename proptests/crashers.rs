@@ -4,6 +4,7 @@
 //! `EVERLEAF_CORPUS=DIR cargo test crashers::every_seed_holds` writes what fuzzing begins with.
 
 mod event;
+mod hub_request;
 mod markdown;
 mod measured;
 mod note;
@@ -23,8 +24,9 @@ pub(crate) use measured::within;
 
 type Attack = fn(&[u8]);
 
-const TARGETS: [(&str, Attack); 5] = [
+const TARGETS: [(&str, Attack); 6] = [
     ("event", event::attack),
+    ("hub_request", hub_request::attack),
     ("markdown", markdown::attack),
     ("note", note::attack),
     ("segment", segment::attack),
@@ -118,6 +120,11 @@ proptest! {
     #[test]
     fn near_events_hold(bytes in near("event")) {
         event::attack(&bytes.0);
+    }
+
+    #[test]
+    fn near_requests_hold(bytes in near("hub_request")) {
+        hub_request::attack(&bytes.0);
     }
 
     #[test]

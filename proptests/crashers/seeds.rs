@@ -16,6 +16,7 @@ use everleaf::{
 pub(crate) fn all(root: &Path) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
         ("event", events(root)),
+        ("hub_request", vec![super::hub_request::genuine()]),
         ("markdown", markdown(root)),
         ("note", notes()),
         ("segment", segments()),

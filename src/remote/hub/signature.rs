@@ -24,7 +24,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     clock::Timestamp,
-    id::{VaultId, decode_hex},
+    id::{Hex, VaultId, decode_hex},
     seal::{SIGNATURE, Signer, is_signed},
 };
 
@@ -120,13 +120,5 @@ fn parse(text: &str) -> Option<Authorization> {
 impl fmt::Debug for Authorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorization").field("time", &self.time).finish_non_exhaustive()
-    }
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
