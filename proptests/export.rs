@@ -83,6 +83,24 @@ fn a_file_that_an_export_leaves_keeps_its_image() {
 }
 
 #[test]
+fn an_image_that_is_not_here_is_not_taken_for_another_of_its_name() {
+    let desk = Desk::new();
+    let (here, elsewhere) = (png(2, 2, b"here"), png(3, 3, b"elsewhere"));
+    desk.device.file("shared.png", &here);
+    desk.device.note("here\n\n![](shared.png)\n");
+    desk.device.file("shared.png", &elsewhere);
+    let note = desk.device.note("elsewhere\n\n![](shared.png)\n");
+    // As on a device that has not fetched it.
+    let (images, elsewhere) = (desk.device.vault().images(), id(&elsewhere));
+    let media_type = everleaf::image::recognise(&here).unwrap();
+    images.remove(elsewhere, media_type).unwrap();
+    let (folder, report) = desk.export("export");
+    assert_eq!((report.images, report.missing.len()), (1, 1));
+    desk.settled(&folder);
+    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [elsewhere]);
+}
+
+#[test]
 fn damaged_bookmarks_lose_nothing() {
     let desk = Desk::new();
     desk.write("a.md", "a\n");

@@ -182,24 +182,31 @@ impl Bookmarks {
     /// its own, and nobody's edit.
     fn settle(&mut self, folder: &Path) {
         let Next { notes, images } = std::mem::take(&mut self.next);
-        let holds = |place: &str, image: ImageId| {
-            write::hash(&folder.join(place)).is_ok_and(|hash| hash.as_bytes() == image.as_bytes())
+        let there = |place: &str| {
+            let hash = write::hash(&folder.join(place)).ok();
+            hash.map(|hash| ImageId::from_bytes(*hash.as_bytes()))
         };
-        for (place, image) in images.into_iter().filter(|(place, image)| holds(place, *image)) {
+        for (path, mut seen) in notes {
+            let hash = write::hash(&folder.join(&path));
+            if !hash.is_ok_and(|hash| hash.to_hex().as_str() == seen.blake3) {
+                continue;
+            }
+            for shown in &mut seen.images {
+                // One that it did not come to is still what it was; any other is somebody's.
+                let Some(place) = &shown.place else { continue };
+                let before = self.images.get(place).copied();
+                if let Some(before) = before.filter(|before| there(place) == Some(*before)) {
+                    shown.image = before;
+                }
+            }
+            self.notes.insert(path, seen);
+        }
+        for (place, image) in images.into_iter().filter(|(place, at)| there(place) == Some(*at)) {
             let shown = self.notes.values_mut().flat_map(|seen| &mut seen.images);
             for shown in shown.filter(|shown| shown.place.as_ref() == Some(&place)) {
                 shown.image = image;
             }
             self.images.insert(place, image);
-        }
-        for (place, seen) in notes {
-            let hash = write::hash(&folder.join(&place));
-            let mut images = seen.images.iter();
-            let is_written = hash.is_ok_and(|hash| hash.to_hex().as_str() == seen.blake3)
-                && images.all(|s| s.place.as_ref().is_none_or(|place| holds(place, s.image)));
-            if is_written {
-                self.notes.insert(place, seen);
-            }
         }
     }
 

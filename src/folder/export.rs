@@ -306,23 +306,24 @@ impl Export<'_> {
         if let Some(url) = url.filter(|url| !at.is_wiki() && is_plain(url)) {
             return Ok(shown(url.to_owned(), None));
         }
-        let Some(file) = self.vault.local_file(embed.image)? else {
+        let file = self.vault.local_file(embed.image)?;
+        if file.is_none() {
             self.absent(at, "its bytes are not on this device; sync to fetch them");
+        }
+        let wanted = at.wanted();
+        let extension = file.as_ref().and_then(|file| file.extension()?.to_str());
+        let own = wanted.as_deref().and_then(safe);
+        let Some(own) = own.or_else(|| extension.map(|extension| at.beside(extension))) else {
             return Ok(shown(embed.name.clone(), None));
         };
-        let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let wanted = at.wanted();
-        let own = wanted.as_deref().and_then(safe);
-        let own = own.unwrap_or_else(|| at.beside(extension));
+        // One that is not there has its place all the same: its name must lead to no other.
         let mut place = self.places.image(&own, embed.image);
         self.make_room(&place)?;
         if self.is_taken(&place) {
             self.places.retire(&place);
             place = self.places.image(&own, embed.image);
         }
-        if !self.image(at, &place)? {
-            return Ok(shown(embed.name.clone(), None));
-        }
+        let is_there = file.is_some() && self.image(at, &place)?;
         let written = if wanted.as_ref() == Some(&place) && self.leads(at, &place, others) {
             embed.name.clone()
         } else {
@@ -333,7 +334,7 @@ impl Export<'_> {
             }
             written
         };
-        Ok(shown(written, Some(place)))
+        Ok(shown(written, is_there.then_some(place)))
     }
 
     /// Whether a reader of the file finds the image at `place` by the embed's name.

@@ -214,9 +214,9 @@ impl Model {
         let mut last = self.edits.iter().enumerate().filter(|(number, edit)| {
             edit.note == note && edit.draft.trashed.is_some() && !over.contains(number)
         });
-        let none = last.clone().all(|(_, edit)| edit.maybe);
+        let all_doubtful = last.clone().all(|(_, edit)| edit.maybe);
         let said = last.any(|(_, edit)| edit.draft.trashed == Some(trashed));
-        if said || (none && !trashed) {
+        if said || (all_doubtful && !trashed) {
             return Ok(());
         }
         let what = format!("note {} is in the trash: {trashed}; nobody said so", note.short());
