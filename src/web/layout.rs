@@ -1,7 +1,7 @@
 //! What all pages have around them.
 
 use axum::http::StatusCode;
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{App, Problem, sync};
 use crate::{clock::Timestamp, units};
@@ -91,6 +91,9 @@ pub(super) fn page(
     })
 }
 
+/// Keeps the browser from asking for an icon where no cookie is sent.
+const NO_ICON: PreEscaped<&str> = PreEscaped("<link rel=\"icon\" href=\"data:,\">");
+
 /// A page that leads on by itself.
 pub(super) fn go_on(to: &str) -> Markup {
     html! {
@@ -100,6 +103,7 @@ pub(super) fn go_on(to: &str) -> Markup {
                 meta charset="utf-8";
                 meta name="color-scheme" content="light dark";
                 meta http-equiv="refresh" content={ "0;url=" (to) };
+                (NO_ICON)
                 title { "everleaf" }
             }
             body { main { p { a href=(to) { "To your notes" } } } }
@@ -116,6 +120,7 @@ pub(super) fn problem(status: StatusCode, message: &str, hint: Option<&str>) -> 
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                (NO_ICON)
                 title { (status.as_u16()) " · everleaf" }
             }
             body {
