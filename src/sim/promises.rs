@@ -178,7 +178,7 @@ impl World {
             wrong(8, format!("image {} is {:?}", image.image.short(), image.state));
         }
         let mut found = vault.verify()?;
-        let remote = self.remote.calm(n);
+        let remote = self.remote_of(n)?;
         vault.verify_remote(&origin()?, &*remote, false, &mut found).await?;
         let Verification { findings, .. } = found;
         // What is lost is to be listed, and nothing else.
