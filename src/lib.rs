@@ -134,10 +134,8 @@ pub mod images;
 pub mod log;
 #[cfg(feature = "loopback")]
 pub mod loopback;
-#[cfg(feature = "sim")]
+#[cfg_attr(not(feature = "sim"), doc(hidden))]
 pub mod mutant;
-#[cfg(not(feature = "sim"))]
-mod mutant;
 pub mod note;
 pub mod projection;
 pub mod remote;

@@ -187,8 +187,9 @@ impl Bookmarks {
             hash.map(|hash| ImageId::from_bytes(*hash.as_bytes()))
         };
         for (path, mut seen) in notes {
-            let hash = write::hash(&folder.join(&path));
-            if !hash.is_ok_and(|hash| hash.to_hex().as_str() == seen.blake3) {
+            let Ok(hash) = write::hash(&folder.join(&path)) else { continue };
+            // Where no file was known, this is the one that was written, whoever edited it since.
+            if hash.to_hex().as_str() != seen.blake3 && self.notes.contains_key(&path) {
                 continue;
             }
             for shown in &mut seen.images {

@@ -14,6 +14,7 @@ use super::{
     Check, Dice, Settings, Wrong,
     crash::{Death, Severed, copy_folder},
     edits::{Desk, by_hash, by_name},
+    folders,
     model::{Draft, Model},
     pictures, shown,
 };
@@ -165,7 +166,8 @@ impl Device {
         dice: &mut Dice,
     ) -> Check<TempDir> {
         let grave = folder()?;
-        let (steps, calls) = (dice.below(60), dice.below(40));
+        let most = if dice.percent(50) { 12 } else { 60 };
+        let (steps, calls) = (dice.below(most), dice.below(40));
         let death = Death::after(steps, self.home(), grave.path());
         let over = Arc::new(Notify::new());
         let severed = Arc::new(Severed::new(remote, calls, Arc::clone(&over)));
@@ -236,6 +238,7 @@ impl Device {
     pub(super) fn back_up(&mut self) -> Check {
         let backup = folder()?;
         copy_folder(self.home(), backup.path())?;
+        folders::forget_leftovers(backup.path())?;
         self.backup = Some((backup, self.acknowledged.clone()));
         Ok(())
     }
@@ -252,6 +255,7 @@ impl Device {
     pub(super) fn copy(&self, number: usize, seed: u64) -> Check<Self> {
         let folder = folder()?;
         copy_folder(self.home(), folder.path())?;
+        folders::forget_leftovers(folder.path())?;
         let mut copy = Self {
             number,
             vault: None,

@@ -36,15 +36,34 @@ struct Look {
     images: BTreeMap<Shown, usize>,
 }
 
+/// The exported folder of a device, and what says that an import of it was begun.
+const FOLDER: &str = "out";
+const MARK: &str = "imports";
+/// What says that an export was begun.
+const EXPORTS: &str = "exports";
+
+/// Leaves out of a copy of a device a folder of which somebody was killed importing a change: were both
+/// to import it, it would be there twice, and rightly so.
+pub(super) fn forget_leftovers(home: &Path) -> Check {
+    if home.join(MARK).exists() {
+        fs::remove_file(home.join(MARK))?;
+        fs::remove_dir_all(home.join(FOLDER))?;
+    }
+    Ok(())
+}
+
 impl Device {
     fn folder(&self) -> PathBuf {
-        self.home().join("out")
+        self.home().join(FOLDER)
     }
 
     /// Exports all notes.
     pub(super) fn export(&mut self) -> Check<Done> {
         let options = ExportOptions::default();
+        let mark = self.home().join(EXPORTS);
+        fs::write(&mark, "")?;
         let report = export(self.vault()?, &self.folder(), &options, &|_| ())?;
+        fs::remove_file(&mark)?;
         Ok(Some(("export", format!("exports {} notes", report.notes))))
     }
 
@@ -54,10 +73,14 @@ impl Device {
         if !self.folder().join(".everleaf-export").is_file() {
             return Ok(None);
         }
+        if self.home().join(EXPORTS).exists() {
+            // Whoever sees that an export was cut off has it done again before anything else.
+            return self.export();
+        }
         let Some(meddling) = meddle(&self.folder(), dice, model)? else { return Ok(None) };
         let before = self.looks()?;
         // Whoever died while it imported left changes behind that are nobody's now.
-        let mark = self.home().join("imports");
+        let mark = self.home().join(MARK);
         let leftovers = mark.exists();
         fs::write(&mark, "")?;
         let options = ImportOptions::default();

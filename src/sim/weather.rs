@@ -53,8 +53,10 @@ impl Weather {
 
     pub(super) fn any(dice: &mut Dice) -> Self {
         let calm = Self::default();
-        match dice.below(7) {
+        match dice.below(10) {
             0 | 1 => calm,
+            6 => Self { offline: 45, timeout: 10, ..calm },
+            7 | 8 => Self { images: 85, ..calm },
             2 => Self::OFFLINE,
             3 => Self { slow_down: 30, timeout: 10, ..calm },
             4 => Self { images: 85, ..calm },

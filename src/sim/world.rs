@@ -176,13 +176,13 @@ impl World {
                 self.note("network", format_args!("d{n} {how}"));
                 Ok(())
             }
-            953..965 => self.jump(n),
-            965..975 => {
+            953..970 => self.jump(n),
+            970..976 => {
                 self.device_mut(n)?.back_up()?;
                 self.note("backup", format_args!("d{n} is backed up"));
                 Ok(())
             }
-            975..981 => self.restore_backup(n),
+            976..981 => self.restore_backup(n),
             981..986 => self.copy(n),
             986..990 => self.join().await,
             990..993 => {
@@ -266,6 +266,10 @@ impl World {
     }
 
     async fn crash_in_sync(&mut self, n: usize) -> Check {
+        // What is not here is fetched in that sync.
+        for _ in 0..self.dice.below(4) {
+            self.evict(n)?;
+        }
         let remote = self.remote_of(n)?;
         let Self { devices, dice, .. } = self;
         let device = devices.get_mut(n).ok_or_else(|| nobody(n))?;

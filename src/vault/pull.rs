@@ -124,6 +124,7 @@ impl Session<'_> {
         }
         let unreadable = |device: &DeviceId| unreadable.contains(device);
         self.compare_heads(&heads, unreadable)?;
+        self.mend_head(&heads).await?;
         Ok(complete)
     }
 
@@ -159,6 +160,22 @@ impl Session<'_> {
             if seq > 0 {
                 self.memory.heads.insert(*device, seq);
             }
+        }
+        Ok(())
+    }
+
+    /// Puts the head of our segments again where it lags behind them: whoever put them was cut off
+    /// before. Nobody looks for a device that has no head.
+    async fn mend_head(&mut self, heads: &BTreeMap<DeviceId, Head>) -> Result<(), VaultError> {
+        let device = self.vault.device()?;
+        let Some(own) = receipts::get(self.vault.db(), &self.name)?.map(|known| known.own) else {
+            return Ok(());
+        };
+        if let Some(hash) = own.hashes.last()
+            && heads.get(&device).is_none_or(|head| head.seq < own.seq)
+        {
+            self.put_head(device, own.seq, *hash).await?;
+            self.memory.pulse_owed = true;
         }
         Ok(())
     }

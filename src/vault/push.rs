@@ -12,7 +12,7 @@ use crate::{
     event::{Event, RenewReason, ResetReason},
     id::{DeviceId, SegmentHash, Seq},
     mutant::{self, Mutant},
-    projection::receipts,
+    projection::receipts::{self, Chain},
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
     sync::{self, Cut},
@@ -45,27 +45,16 @@ impl Session<'_> {
         let mut pushed = false;
         loop {
             let name = self.name.clone();
-            let (device, ready) = self.vault.blocking(move |vault| vault.seal_next(&name)).await?;
-            let (Some(first), Some(last)) = (ready.first(), ready.last()) else {
-                return Ok(pushed);
-            };
+            let sealed = self.vault.blocking(move |vault| vault.seal_next(&name)).await?;
+            let (device, before, ready) = sealed;
+            let Some(last) = ready.last() else { return Ok(pushed) };
             pushed = true;
-            let (first, head) = (
-                first.seq,
-                Head {
-                    seq: last.seq,
-                    hash: Some(last.sealed.hash),
-                    name: self.vault.device_name()?,
-                },
-            );
+            let (seq, hash) = (last.seq, last.sealed.hash);
             if mutant::is(Mutant::ReceiptBeforePut) {
                 self.receipts(&ready).await?;
             }
             self.put(device, &ready).await?;
-            let sealed = head
-                .seal(&self.vault.0.sealer, device)
-                .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
-            match self.look(device, first, &ready).await? {
+            match self.look(device, &before, &ready).await? {
                 Found::Ours => {}
                 Found::Twin(reason) => {
                     // No receipt: what the twin's segments may hide is pushed again under a new id.
@@ -78,11 +67,25 @@ impl Session<'_> {
                     return Ok(true);
                 }
             }
-            let key = Key::Head(device);
-            self.remote.put(&key, Bytes::from(sealed).into()).await.map_err(self.error())?;
+            self.put_head(device, seq, hash).await?;
             self.beat().await?;
             self.receipts(&ready).await?;
         }
+    }
+
+    /// Says where our segments end.
+    pub(super) async fn put_head(
+        &mut self,
+        device: DeviceId,
+        seq: u64,
+        hash: SegmentHash,
+    ) -> Result<(), VaultError> {
+        let head = Head { seq, hash: Some(hash), name: self.vault.device_name()? };
+        let sealed = head
+            .seal(&self.vault.0.sealer, device)
+            .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
+        let body = Bytes::from(sealed).into();
+        self.remote.put(&Key::Head(device), body).await.map_err(self.error())
     }
 
     async fn put(&mut self, device: DeviceId, ready: &[Ready]) -> Result<(), VaultError> {
@@ -105,18 +108,17 @@ impl Session<'_> {
             .map_err(self.error())
     }
 
-    /// Looks at what lies under our id from the last segment before `first` on. One that we did not
+    /// Looks at what lies under our id from the last segment `before` these on. One that we did not
     /// write is a twin's; one that a crash left there before its receipt is ours, and noted. Where the
     /// last is gone, an old copy of the remote was put in its place after we read it: nobody could read
     /// on from there to what was put now.
     async fn look(
         &mut self,
         device: DeviceId,
-        first: u64,
+        before: &Chain,
         ready: &[Ready],
     ) -> Result<Found, VaultError> {
-        let last = first - 1;
-        let after = After::before_segment(device, last.max(1));
+        let after = After::before_segment(device, before.seq.max(1));
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         let listed = listed.map_err(self.error())?;
         let segments = listed.iter().filter_map(|listed| match listed.key {
@@ -124,10 +126,8 @@ impl Session<'_> {
             _ => None,
         });
         let segments: Vec<(u64, SegmentHash)> = segments.collect();
-        let known = receipts::get(self.vault.db(), &self.name)?;
-        let before = known.map(|known| known.own.hashes).unwrap_or_default();
         let mut ours: Vec<(u64, SegmentHash)> =
-            before.into_iter().map(|hash| (last, hash)).collect();
+            before.hashes.iter().map(|hash| (before.seq, *hash)).collect();
         for (seq, hash) in &ours {
             if !segments.contains(&(*seq, *hash)) && !self.is_there(device, *seq, *hash).await? {
                 return Ok(Found::Lost);
@@ -194,10 +194,10 @@ impl Vault {
     fn seal_next(
         &self,
         remote: &crate::event::RemoteName,
-    ) -> Result<(DeviceId, Vec<Ready>), VaultError> {
+    ) -> Result<(DeviceId, Chain, Vec<Ready>), VaultError> {
         let device = self.device()?;
         let Some(known) = receipts::get(self.db(), remote)? else {
-            return Ok((device, Vec::new()));
+            return Ok((device, Chain::default(), Vec::new()));
         };
         let mut items = Vec::new();
         let mut size = 0;
@@ -229,6 +229,6 @@ impl Vault {
             previous = Some(sealed.hash);
             ready.push(Ready { seq, sealed, through, changes });
         }
-        Ok((device, ready))
+        Ok((device, known.own, ready))
     }
 }
