@@ -201,8 +201,12 @@ impl World {
     fn is_expected(&self, finding: &Finding) -> bool {
         let image = finding.what.strip_prefix("image ").and_then(|image| image.parse().ok());
         let is_lost = image.is_some_and(|image: ImageId| self.model.lost.contains(&image));
+        // A device that is gone for ever may have been cut off between its last segment and its head.
+        let is_cut_off = finding.problem.ends_with("the device stopped before it put the new one");
         // Bytes come before their event, so a kill may leave them without one.
-        is_lost || finding.problem.starts_with("its file is here, but no event says so")
+        is_lost
+            || is_cut_off
+            || finding.problem.starts_with("its file is here, but no event says so")
     }
 
     /// From the remote and the key alone, all comes back.
