@@ -42,6 +42,7 @@ use crate::mutant::{self, Mutant};
 
 /// What a simulation is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// Determines everything else.
     pub seed: u64,

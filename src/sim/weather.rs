@@ -56,10 +56,9 @@ impl Weather {
         match dice.below(10) {
             0 | 1 => calm,
             6 => Self { offline: 45, timeout: 10, ..calm },
-            7 | 8 => Self { images: 85, ..calm },
+            4 | 7 | 8 => Self { images: 85, ..calm },
             2 => Self::OFFLINE,
             3 => Self { slow_down: 30, timeout: 10, ..calm },
-            4 => Self { images: 85, ..calm },
             5 => Self { offline: 3, busy: 5, lost_answer: 5, cut: 5, timeout: 2, ..calm },
             _ => Self {
                 offline: 10,
