@@ -202,7 +202,8 @@ impl World {
         let image = finding.what.strip_prefix("image ").and_then(|image| image.parse().ok());
         let is_lost = image.is_some_and(|image: ImageId| self.model.lost.contains(&image));
         // A device that is gone for ever may have been cut off between its last segment and its head.
-        let is_cut_off = finding.problem.ends_with("the device stopped before it put the new one");
+        let is_cut_off = finding.problem.ends_with("the device stopped before it put the new one")
+            || finding.problem == "it is gone, though segments of the device are there";
         // Bytes come before their event, so a kill may leave them without one.
         is_lost
             || is_cut_off
