@@ -86,6 +86,11 @@ fn what_was_not_touched_keeps_its_line_endings() {
             prop_assert!(!source(&page.vault, id).contains('\r'));
         }
     });
+    // Found by the property above: three line breaks became two.
+    let id = note(&page.vault, "\r\0\ra");
+    let draft = json!({ "heads": heads(&page.vault, id), "text": "\n\n\n" });
+    page.post(&format!("note/{id}/edit"), JSON, draft.to_string().as_bytes()).json();
+    assert_eq!(plain(&source(&page.vault, id)), "\n\n\n");
     let id = note(&page.vault, "one\r\ntwo\rthree\r\n");
     let draft = json!({ "heads": heads(&page.vault, id), "text": "one\nTWO\nthree\nfour\n" });
     page.post(&format!("note/{id}/edit"), JSON, draft.to_string().as_bytes()).json();

@@ -163,8 +163,7 @@ impl Plain {
 /// Appends a text, so that two line breaks that come to stand together stay two.
 fn join(text: &mut String, more: &str) {
     if more.starts_with('\n') && text.ends_with('\r') {
-        text.pop();
-        text.push('\n');
+        text.push('\r');
     }
     text.push_str(more);
 }
