@@ -58,7 +58,13 @@ macro_rules! mutants {
 mutants! {
     an_edit_acknowledged_before_it_is_written: AcknowledgesUnwritten, 0, 150;
     an_edit_that_overwrites: EditOverwrites, 0, 150;
+    #[ignore = "rarely noticed: needs more histories than the test run has time for"]
+    an_import_that_remembers_nothing: ImportsUnannounced, 0, 150;
     an_import_that_makes_copies: ImportMakesCopies, 0, 150;
+    #[ignore = "rarely noticed: needs more histories than the test run has time for"]
+    an_export_that_remembers_nothing: ExportsUnannounced, 0, 150;
+    #[ignore = "rarely noticed: needs more histories than the test run has time for"]
+    a_head_that_is_never_put: LeavesHead, 0, 150;
     #[ignore = "rarely noticed: needs more histories than the test run has time for"]
     a_segment_that_follows_none: PreviousUnchecked, 0, 150;
     a_url_in_the_text: UrlAsText, 0, 150;
@@ -71,6 +77,8 @@ mutants! {
     a_status_from_intention: StatusFromIntention, 0, 150;
     a_cursor_apart_from_its_state: CursorApart, 0, 150;
     an_upload_never_tried_again: NeverRetries, 0, 150;
+    #[ignore = "rarely noticed: needs more histories than the test run has time for"]
+    a_push_that_does_not_look: PutsBlindly, 0, 150;
     a_change_from_the_future: SkipsFuture, 0, 150;
     #[ignore = "rarely noticed: needs more histories than the test run has time for"]
     a_time_that_a_wrong_clock_set: TrustsRetryTime, 0, 150;
@@ -79,6 +87,8 @@ mutants! {
     a_twin_that_nobody_looks_for: ForgetsTwins, 0, 150;
     #[ignore = "rarely noticed: needs more histories than the test run has time for"]
     a_segment_beside_the_last: ReadsPastLast, 0, 150;
+    #[ignore = "rarely noticed: needs more histories than the test run has time for"]
+    twins_that_tell_nothing_again: PassesDiverged, 0, 150;
     a_loss_that_is_forgotten: ForgetsLoss, 0, 150;
     a_heartbeat_in_every_sync: BeatsAlways, 0, 20;
     a_listing_in_every_sync: ListsAlways, 0, 20;

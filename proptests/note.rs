@@ -145,6 +145,18 @@ fn changes_wait_for_those_that_they_build_on() {
 }
 
 #[test]
+fn a_note_that_is_thrown_away_before_all_of_it_has_arrived_stays_there() {
+    for (author, other) in [(1, 2), (2, 1)] {
+        let (written, created) = note("text", author);
+        let mut half = Note::new(written.id(), [other; 8]);
+        half.set_trashed(true, Timestamp(0)).unwrap();
+        half.apply(&[&created.bytes]).unwrap();
+        assert!(half.trashed());
+        assert_eq!(half.body().source(), "text");
+    }
+}
+
+#[test]
 fn an_edit_of_an_old_version_overwrites_nothing() {
     let (mut note, _) = note("one two three", 1);
     let base = note.heads();

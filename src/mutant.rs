@@ -12,8 +12,14 @@ pub enum Mutant {
     AcknowledgesUnwritten,
     /// 1: an edit of an old version is made of the present one, and takes away what came meanwhile.
     EditOverwrites,
+    /// 1: an import does not remember what it is about to take in.
+    ImportsUnannounced,
     /// 2: an import that meets an edited file makes another note of it.
     ImportMakesCopies,
+    /// 2: an export does not remember what it is about to write.
+    ExportsUnannounced,
+    /// 2: a head that was not put when its segments were is never put.
+    LeavesHead,
     /// 2: a segment is read without asking whether it follows the one before it.
     PreviousUnchecked,
     /// 3: the URL of an image is written into the text.
@@ -36,6 +42,10 @@ pub enum Mutant {
     CursorApart,
     /// 8: an upload that failed is not tried again.
     NeverRetries,
+    /// 8: segments are read from the one after the last that was read, so that nobody sees that it is gone.
+    ReadsPastLast,
+    /// 8: a push does not look whether what it continues is still there.
+    PutsBlindly,
     /// 9: changes that seem to come from the future are passed over.
     SkipsFuture,
     /// 9: the time of the next attempt is believed, whatever the clock was.
@@ -44,8 +54,8 @@ pub enum Mutant {
     ActorReused,
     /// 10: what somebody else wrote under our id is taken for our own.
     ForgetsTwins,
-    /// 10: segments are read from the one after the last that was read.
-    ReadsPastLast,
+    /// 10: of twins that pushed apart, none tells again what the other's segments hide.
+    PassesDiverged,
     /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
     /// 12: every sync tells the others that there is news.
@@ -56,10 +66,13 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by the promises that they break.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::AcknowledgesUnwritten,
         Self::EditOverwrites,
+        Self::ImportsUnannounced,
         Self::ImportMakesCopies,
+        Self::ExportsUnannounced,
+        Self::LeavesHead,
         Self::PreviousUnchecked,
         Self::UrlAsText,
         Self::PutsWithoutAsking,
@@ -71,11 +84,13 @@ impl Mutant {
         Self::StatusFromIntention,
         Self::CursorApart,
         Self::NeverRetries,
+        Self::ReadsPastLast,
+        Self::PutsBlindly,
         Self::SkipsFuture,
         Self::TrustsRetryTime,
         Self::ActorReused,
         Self::ForgetsTwins,
-        Self::ReadsPastLast,
+        Self::PassesDiverged,
         Self::ForgetsLoss,
         Self::BeatsAlways,
         Self::ListsAlways,
@@ -85,16 +100,19 @@ impl Mutant {
     #[must_use]
     pub const fn promise(self) -> u8 {
         match self {
-            Self::AcknowledgesUnwritten | Self::EditOverwrites => 1,
-            Self::ImportMakesCopies | Self::PreviousUnchecked => 2,
+            Self::AcknowledgesUnwritten | Self::EditOverwrites | Self::ImportsUnannounced => 1,
+            Self::ImportMakesCopies
+            | Self::ExportsUnannounced
+            | Self::LeavesHead
+            | Self::PreviousUnchecked => 2,
             Self::UrlAsText => 3,
             Self::PutsWithoutAsking | Self::KeyByWrittenName => 4,
             Self::SwapBeforeReceipt => 5,
             Self::EvictsUnproved | Self::EventBeforeBytes => 6,
             Self::ReceiptBeforePut | Self::StatusFromIntention | Self::CursorApart => 7,
-            Self::NeverRetries => 8,
+            Self::NeverRetries | Self::ReadsPastLast | Self::PutsBlindly => 8,
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
-            Self::ActorReused | Self::ForgetsTwins | Self::ReadsPastLast => 10,
+            Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
             Self::ForgetsLoss => 11,
             Self::BeatsAlways | Self::ListsAlways => 12,
         }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! { format: 1,
-//!   path:    "Recipes/Bread.md" | null
-//!   trashed: bool
+//!   path:    "Recipes/Bread.md" | null         absent = null
+//!   trashed: bool                              absent = false
 //!   body:    Text                              Markdown source with embeds
 //!   images:  { "<64 hex>": "https://…" } }     absent = not uploaded yet
 //! ```

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     id::{ImageId, NoteId},
     images::ImageError,
+    mutant::{self, Mutant},
     note::{Embed, markdown::Syntax},
     resolve,
     vault::{Listed, Reading, Vault, VaultError, io},
@@ -233,7 +234,9 @@ impl Export<'_> {
     /// Gives the files of a group their names. What they are going to be is remembered before, and that
     /// they are it after: a file that is neither what it was nor what it was to be is somebody's edit.
     fn publish(&mut self) -> Result<(), VaultError> {
-        self.bookmarks.save(self.vault, self.folder, true)?;
+        if !mutant::is(Mutant::ExportsUnannounced) {
+            self.bookmarks.save(self.vault, self.folder, true)?;
+        }
         for (place, draft) in std::mem::take(&mut self.drafts) {
             if draft.publish()? {
                 self.report.written += 1;

@@ -49,7 +49,7 @@ pub(super) fn run(
                 None => return Ok(None),
             },
         };
-        let version = vault.version_made(note, base, source)?;
+        let version = vault.version_made(note, base, path, source)?;
         Ok(version.map(|heads| (note, heads)))
     })?;
     let skipped = problem.into_iter().chain(skipped).collect();
@@ -177,7 +177,7 @@ impl<'a> Import<'a> {
     /// Remembers what is about to be taken in. Whoever is killed before the bookmarks are written would
     /// take it for another edit of the old version, once the file is edited again.
     fn announce(&mut self, work: &[Work]) -> Result<(), VaultError> {
-        if work.is_empty() {
+        if work.is_empty() || mutant::is(Mutant::ImportsUnannounced) {
             return Ok(());
         }
         let taken = work.iter().map(|work| {
@@ -295,7 +295,7 @@ impl<'a> Import<'a> {
         }
         if let Some(note) = self.live.get(path) {
             // An import that was killed may have made the note of this very file.
-            let heads = match self.vault.version_made_of(*note, text)? {
+            let heads = match self.vault.version_made_of(*note, path, text)? {
                 Some(heads) => heads,
                 None => self.vault.read(*note, None)?.heads,
             };

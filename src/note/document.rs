@@ -243,8 +243,11 @@ impl Note {
         let plan = splices(&self.body(), body);
         let text = self.body.clone();
         self.change(at, None, |transaction| {
-            transaction.put(ROOT, "path", path.map_or(ScalarValue::Null, ScalarValue::from))?;
-            transaction.put(ROOT, "trashed", false)?;
+            // Nothing is said that goes without saying: whoever has not got this change yet and throws
+            // the note away must not find it back.
+            if let Some(path) = path {
+                transaction.put(ROOT, "path", path)?;
+            }
             splice(transaction, &text, &plan)
         })
     }

@@ -172,6 +172,7 @@ impl Session<'_> {
             return Ok(());
         };
         if let Some(hash) = own.hashes.last()
+            && !mutant::is(Mutant::LeavesHead)
             && heads.get(&device).is_none_or(|head| head.seq < own.seq)
         {
             self.put_head(device, own.seq, *hash).await?;
@@ -454,9 +455,13 @@ impl Vault {
         }
         let is_change = |(_, event): &&(Origin, Event)| matches!(event, Event::NoteChanged { .. });
         let news = events.iter().filter(is_change).count() as u64;
-        if own && news > 0 && !mutant::is(Mutant::ForgetsTwins) {
+        // Even without news: what we put there may be hidden behind what others read instead.
+        let is_beside = seq == chain.seq && !chain.hashes.contains(&hash);
+        if own && (news > 0 || is_beside) && !mutant::is(Mutant::ForgetsTwins) {
             let is_next = seq == chain.seq + 1
+                && chain.hashes.len() < 2
                 && previous.is_none_or(|previous| chain.hashes.contains(&previous));
+            let is_next = is_next || mutant::is(Mutant::PassesDiverged);
             let reason = if is_next { RenewReason::Twin } else { RenewReason::Diverged };
             return Ok(Applied::Twin(reason));
         }
