@@ -1,7 +1,8 @@
 //! Real vaults, of which an independent reader of Markdown says what is in them: `manifest.json`.
 //!
 //! They lie beside the crate, or where `EVERLEAF_SHARED` says; without them these tests do nothing. The
-//! bucket through which they go is one of this process, or that which the environment names.
+//! bucket through which they go, and that is behind the hub, is one of this process, or that which the
+//! environment names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,7 @@ use std::{
 use everleaf::{
     event::{RemoteName, RemoteOptions},
     folder::{ExportOptions, ImportOptions, ImportedImages, Missing, export, import},
+    hub,
     id::ImageId,
     image::recognise,
     loopback::Loopback,
@@ -263,7 +265,7 @@ fn a_lenient_import_finds_what_others_find_and_keeps_every_byte() {
 
 /// All vaults at once: each waits for its own store and disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_vault_reaches_other_devices_through_a_bucket_and_through_a_folder() {
+async fn every_vault_reaches_other_devices_through_a_bucket_a_folder_and_a_hub() {
     let Some((folder, manifest)) = vaults() else { return };
     let manifest = Arc::new(manifest);
     let mut running = JoinSet::new();
@@ -308,6 +310,24 @@ async fn reaches_other_devices(path: &Path, told: &Told<'_>, name: &str) {
     let tablet = joined("tablet", 3, &phone, &disk).await;
     disk.idle(&tablet).await;
     assert_eq!(export_of(&tablet, "export"), told.exported(), "{name}");
+
+    // Before the bucket that has the vault already, under a prefix of its own.
+    let serving = crate::hub::serve(hub::Bucket::open(s3).await.unwrap()).await;
+    let options = RemoteOptions { url: serving.url(""), ..RemoteOptions::default() };
+    let remote = open(&options, tablet.vault().key()).await.unwrap();
+    let hub = Meeting { name: "hub".parse().unwrap(), options, remote };
+    hub.add(&tablet).await;
+    hub.sync(&tablet).await;
+    hub.idle(&tablet).await;
+    let desktop = joined("desktop", 4, &tablet, &hub).await;
+    hub.idle(&desktop).await;
+    assert_eq!(export_of(&desktop, "export"), told.exported(), "{name}");
+    check_images(&*hub.remote, told, name).await;
+    let mut found = desktop.vault().verify().unwrap();
+    let (vault, remote) = (desktop.vault(), &*hub.remote);
+    vault.verify_remote(&hub.name, remote, false, &mut found).await.unwrap();
+    vault.verify_remote_images(&hub.name, remote, false, &mut found).await.unwrap();
+    assert_eq!(found.findings, Vec::new(), "{name}");
 }
 
 /// An empty bucket: that which the environment names, else one in this process.
