@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +14,7 @@ use everleaf::{
     clock::SystemClock,
     event::{RemoteName, RemoteOptions},
     loopback::Loopback,
-    remote::{Remote, S3},
+    remote::{Dir, Remote, S3},
     vault::{Options, SyncOptions, Vault, VaultError},
     web::{self, Connect, Server},
 };
@@ -162,6 +163,19 @@ impl Page {
         Phone { page: self, vault, _home: home }
     }
 
+    /// Has the vault meet others in a folder as well.
+    pub(crate) fn add_folder(&self, name: &RemoteName, path: &Path, public_url: &str) {
+        self.run(async {
+            let remote = Arc::new(Dir::create(path).await.unwrap());
+            let described = RemoteOptions {
+                url: format!("dir:{}", path.display()),
+                public_url: Some(public_url.to_owned()),
+                ..RemoteOptions::default()
+            };
+            self.vault.add_remote(name.clone(), described, remote).await.unwrap();
+        });
+    }
+
     fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.as_ref().unwrap().block_on(future)
     }
@@ -273,13 +287,14 @@ async fn add_remote(vault: &Vault, store: &Arc<Loopback>) {
 
 fn connect(store: &Arc<Loopback>) -> Connect {
     let store = Arc::clone(store);
-    Arc::new(move |remote, _| {
+    Arc::new(move |remote, described| {
         let options = store.s3_options("");
         async move {
-            let opened = S3::open(options).await;
-            opened
-                .map(|opened| Arc::new(opened) as Arc<dyn Remote>)
-                .map_err(|source| VaultError::Remote { remote, source })
+            let opened = match described.url.strip_prefix("dir:") {
+                Some(path) => Dir::open(path).await.map(|dir| Arc::new(dir) as Arc<dyn Remote>),
+                None => S3::open(options).await.map(|bucket| Arc::new(bucket) as _),
+            };
+            opened.map_err(|source| VaultError::Remote { remote, source })
         }
         .boxed()
     })

@@ -197,6 +197,28 @@ fn offline_holds_uploads_back_until_it_is_over() {
 }
 
 #[test]
+fn a_remote_that_comes_while_the_page_is_open_is_synced_with() {
+    let page = Page::new();
+    let mut heard = page.listen();
+    note(&page.vault, "# A\n");
+    let (disk, folder) = ("disk".parse().unwrap(), tempfile::tempdir().unwrap());
+    let policy = || page.get("list").header("content-security-policy");
+    assert!(!policy().contains("pictures.example"));
+    page.add_folder(&disk, folder.path(), "http://pictures.example/a");
+    while std::fs::read_dir(folder.path().join("log")).map_or(0, Iterator::count) == 0 {
+        heard.next().unwrap();
+    }
+    assert!(policy().contains(" http://pictures.example "), "{}", policy());
+    // What goes is let alone.
+    while page.vault.remove_remote(&disk).is_err() {
+        heard.next().unwrap();
+    }
+    while policy().contains("pictures.example") {
+        heard.next().unwrap();
+    }
+}
+
+#[test]
 fn a_note_can_be_seen_and_had_as_it_was() {
     let page = Page::new();
     let id = note(&page.vault, "# One\n");

@@ -13,7 +13,7 @@
 //!
 //! And what is answered can't be framed, runs no script but ours, and sends nothing elsewhere.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::{
     extract::{Query, Request, State},
@@ -26,7 +26,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Answer, App, Problem, Shared, layout, problem};
+use super::{Answer, App, Problem, Shared, layout, lock, problem};
 use crate::{
     clock::{Clock, random},
     vault::RemoteStatus,
@@ -44,14 +44,25 @@ pub(super) struct Guard {
     prefix: String,
     port: u16,
     /// What pages may load, and from where.
-    policy: HeaderValue,
+    policy: Mutex<HeaderValue>,
 }
 
 impl Guard {
     pub(super) fn new(port: u16, clock: &dyn Clock, remotes: &[RemoteStatus]) -> Self {
         let secret = || blake3::Hash::from_bytes(random(clock)).to_hex().to_string();
         let prefix = format!("{:016x}", u64::from_le_bytes(random(clock)));
-        Self { token: secret(), session: secret(), prefix, port, policy: policy(remotes) }
+        Self {
+            token: secret(),
+            session: secret(),
+            prefix,
+            port,
+            policy: Mutex::new(policy(remotes)),
+        }
+    }
+
+    /// Lets pages show pictures from these remotes.
+    pub(super) fn admit(&self, remotes: &[RemoteStatus]) {
+        *lock(&self.policy) = policy(remotes);
     }
 
     pub(super) fn token(&self) -> &str {
@@ -150,7 +161,7 @@ fn policy(remotes: &[RemoteStatus]) -> HeaderValue {
 
 /// Sets the headers that every answer has, where it does not set them itself.
 fn close(guard: &Guard, headers: &mut HeaderMap) {
-    headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| guard.policy.clone());
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| lock(&guard.policy).clone());
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     for (name, value) in [
         ("x-content-type-options", "nosniff"),

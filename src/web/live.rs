@@ -103,6 +103,10 @@ impl App {
             let recorded = recorded?;
             lock(&self.tally).add(&recorded);
             if recorded.seq > self.live.begun {
+                if let Event::RemoteConfigured { .. } | Event::RemoteRemoved { .. } = recorded.event
+                {
+                    self.standing.describe();
+                }
                 topics.extend(touched(&recorded));
             }
             next = recorded.seq.next();

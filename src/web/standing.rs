@@ -20,6 +20,8 @@ pub(super) struct Standing {
     held: watch::Sender<bool>,
     /// Moved on where a sync is to begin at once.
     asked: watch::Sender<u64>,
+    /// Moved on where a remote came, changed or went.
+    described: watch::Sender<u64>,
     remotes: Mutex<BTreeMap<RemoteName, Exchange>>,
 }
 
@@ -73,6 +75,16 @@ impl Standing {
     /// Has every remote be synced with at once.
     pub(super) fn ask(&self) {
         self.asked.send_modify(|asked| *asked += 1);
+    }
+
+    /// Has what a remote is be looked at again.
+    pub(super) fn describe(&self) {
+        self.described.send_modify(|described| *described += 1);
+    }
+
+    /// Tells when a remote came, changed or went.
+    pub(super) fn described(&self) -> watch::Receiver<u64> {
+        self.described.subscribe()
     }
 
     pub(super) fn of(&self, remote: &str) -> Exchange {

@@ -1,12 +1,12 @@
 //! Keeping the vault in step with its remotes while the page is open.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
 use super::App;
 use crate::{
-    event::RemoteName,
+    event::{RemoteName, RemoteOptions},
     remote::Counted,
     vault::{Progress, SyncReport, VaultError, chain},
 };
@@ -14,15 +14,31 @@ use crate::{
 /// How long a remote is left alone that could not be opened: a folder on a stick that is not in, say.
 const PAUSE: Duration = Duration::from_secs(15);
 
-/// Syncs with every remote until it is dropped.
+/// Syncs with every remote that there is, or comes to be, until it is dropped.
 pub(super) async fn keep_in_step(app: Arc<App>) {
-    let mut remotes = JoinSet::new();
-    for remote in app.vault.remotes().unwrap_or_default() {
-        if let Ok(name) = remote.name.parse() {
-            remotes.spawn(with_one(Arc::clone(&app), name));
+    let mut described = app.standing.described();
+    // What is dropped ends: a sync that it cuts off is begun again by the next one.
+    let mut running: BTreeMap<RemoteName, (RemoteOptions, JoinSet<()>)> = BTreeMap::new();
+    loop {
+        described.borrow_and_update();
+        match app.ask(|app| Ok(app.remotes()?)).await {
+            Ok(remotes) => {
+                running.retain(|name, (options, _)| remotes.get(name) == Some(options));
+                for (name, options) in remotes {
+                    running.entry(name.clone()).or_insert_with(|| {
+                        let mut task = JoinSet::new();
+                        task.spawn(with_one(Arc::clone(&app), name));
+                        (options, task)
+                    });
+                }
+            }
+            Err(problem) => tracing::warn!(?problem, "the remotes can't be read"),
+        }
+        app.tell_sync();
+        if described.changed().await.is_err() {
+            return;
         }
     }
-    while remotes.join_next().await.is_some() {}
 }
 
 async fn with_one(app: Arc<App>, name: RemoteName) {
@@ -57,6 +73,14 @@ async fn connect(app: &App, name: &RemoteName) -> Result<Arc<Counted>, VaultErro
 }
 
 impl App {
+    /// The remotes, and how they are reached. Pages may show pictures from them from now on.
+    fn remotes(&self) -> Result<BTreeMap<RemoteName, RemoteOptions>, VaultError> {
+        let all = self.vault.remotes()?;
+        self.guard.admit(&all);
+        let names = all.iter().filter_map(|remote| remote.name.parse().ok());
+        names.map(|name| self.vault.remote(Some(&name))).collect()
+    }
+
     fn step(&self, name: &RemoteName, step: Progress) {
         let doing = match step {
             Progress::Pulling(_) | Progress::Pulled => "reading what is new",
