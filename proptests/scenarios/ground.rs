@@ -63,14 +63,13 @@ impl Before {
 impl Ground {
     pub(super) async fn in_a_bucket(bucket: Bucket) -> (Self, Arc<dyn Remote>) {
         let remote = S3::open(bucket.options.clone()).await.unwrap();
-        let (public_url, before, remote): (_, _, Arc<dyn Remote>) = match &bucket.inside {
-            Some(server) => (server.public_url(), None, Arc::new(remote)),
-            None => {
-                let (before, remote) = Before::new(remote);
-                ("http://pictures.example".to_owned(), Some(before), remote)
-            }
-        };
-        (Self { public_url, bucket, before, _hub: None }, remote)
+        if let Some(server) = &bucket.inside {
+            let public_url = server.public_url();
+            return (Self { public_url, bucket, before: None, _hub: None }, Arc::new(remote));
+        }
+        let (before, remote) = Before::new(remote);
+        let public_url = "http://pictures.example".to_owned();
+        (Self { public_url, bucket, before: Some(before), _hub: None }, remote)
     }
 
     /// On a hub that keeps what it is given in the bucket.
