@@ -85,6 +85,42 @@ fn after_a_failed_write_nothing_is_acknowledged_until_the_vault_is_opened_again(
 }
 
 #[test]
+fn a_journal_that_grew_is_empty_after_a_clean_stop_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = |n: u8| {
+        let device = DeviceId::from_bytes([n; 16]);
+        let event = Event::DeviceSeen { device, name: n.to_string().repeat(20_000) };
+        New { at: Timestamp(0), origin: Origin::Here, event }
+    };
+    let journal = folder.path().join("db/0.jnl");
+    for round in 0..3 {
+        let log = open(folder.path());
+        assert_eq!(log.last().unwrap(), Seq(u64::from(round) * 61));
+        for n in 0..60 {
+            log.append(vec![long(round * 60 + n)], None).unwrap();
+        }
+        drop(log);
+        assert_eq!(fs::metadata(&journal).unwrap().len(), 0);
+        // What is little stays in it.
+        let log = open(folder.path());
+        log.append(vec![seen(round)], None).unwrap();
+        drop(log);
+        assert_ne!(fs::metadata(&journal).unwrap().len(), 0);
+    }
+    let log = open(folder.path());
+    let events = log.read(Seq(1)).map(|event| event.unwrap().event);
+    let names = events.map(|event| match event {
+        Event::DeviceSeen { name, .. } => name,
+        other => panic!("{other:?}"),
+    });
+    let expected = (0..3_u8).flat_map(|round| {
+        let long = (0..60).map(move |n| (round * 60 + n).to_string().repeat(20_000));
+        long.chain([round.to_string()])
+    });
+    assert!(names.eq(expected));
+}
+
+#[test]
 fn a_creation_that_was_cut_off_is_begun_anew() {
     let device = Device::new("laptop", 1);
     let whole = device.path();

@@ -1,5 +1,6 @@
 //! The Automerge document of a note: edits, merges, and bytes that nobody should trust.
 
+mod begin;
 mod extremes;
 mod kept;
 mod merge;

@@ -7,7 +7,7 @@
 //! crash during creation leaves a database that never opens; its journals are copied aside before an
 //! opening that follows an unclean stop, since a damaged journal is cut off silently; nothing is
 //! compressed in the journal; a failed commit poisons it for good, since a failed `fsync` can't be
-//! repeated. A large value that was not synced can also keep it from opening, so a batch with one is
+//! repeated; a journal that grew is emptied by a clean stop, since opening reads all of it. A large value that was not synced can also keep it from opening, so a batch with one is
 //! always synced.
 
 mod journal;
@@ -15,10 +15,11 @@ mod open;
 mod table;
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -36,6 +37,11 @@ use crate::{
     mutant::{self, Mutant},
 };
 
+/// How many bytes a journal may keep when the database is closed. The engine reads all of it whenever it
+/// is opened, with a system call for each row.
+const JOURNAL_KEPT: u64 = 1 << 20;
+/// What a row takes in the journal beside its key and its value.
+const ROW: usize = 24;
 /// Values above this are never left unsynced.
 const LARGE_VALUE: usize = 2048;
 
@@ -135,8 +141,12 @@ pub struct Db {
     state: Keyspace,
     cache: Keyspace,
     poisoned: AtomicBool,
+    /// Bytes in the journal, about.
+    journaled: AtomicU64,
     /// Says whether the last stop was clean; taken away by a clean one.
     marker: PathBuf,
+    // What is dropped after the engine, in this order.
+    emptied: journal::Emptied,
     _lock: Lock,
 }
 
@@ -166,9 +176,13 @@ impl Db {
         let folder = vault.join("db");
         let marker = vault.join("open");
         let is_unclean = marker.exists();
-        if !folder.exists() {
+        let mut journaled = 0;
+        if folder.exists() {
+            journaled = journal::size(&folder)?;
+        } else {
             create(vault, &folder)?;
-        } else if is_unclean {
+        }
+        if is_unclean {
             copy_journals(vault, &folder)?;
             clear_unfinished(&folder)?;
         }
@@ -184,12 +198,14 @@ impl Db {
         };
         close_to_others(&folder);
         Ok(Self {
+            emptied: journal::Emptied::of(&folder),
             folder,
             database,
             log,
             state,
             cache,
             poisoned: AtomicBool::new(false),
+            journaled: AtomicU64::new(journaled),
             marker,
             _lock: lock,
         })
@@ -255,7 +271,7 @@ impl Db {
     /// Begins a draft of changes to `state`, which reads as if they had been made.
     #[must_use]
     pub fn draft(&self) -> Draft<'_> {
-        Draft { db: self, writes: BTreeMap::new(), undo: Vec::new() }
+        Draft { db: self, writes: BTreeMap::new(), undo: Vec::new(), small: RefCell::default() }
     }
 
     /// Whether a write failed, so that no more are taken.
@@ -278,10 +294,24 @@ impl Db {
 impl Drop for Db {
     fn drop(&mut self) {
         if !self.is_poisoned() && self.database.persist(PersistMode::SyncAll).is_ok() {
+            if self.journaled.load(Ordering::Relaxed) > JOURNAL_KEPT && self.write_tables() {
+                self.emptied.is_due = true;
+            }
             // What stays behind only costs a copy at the next opening.
             let _ = fs::remove_file(&self.marker);
         }
         close_to_others(&self.folder);
+    }
+}
+
+impl Db {
+    /// Writes what is in memory to tables. Gives whether all of it is there, so that the journal holds
+    /// nothing else.
+    fn write_tables(&self) -> bool {
+        [&self.log, &self.state, &self.cache].into_iter().all(|keyspace| {
+            let written = keyspace.rotate_memtable_and_wait();
+            written.is_ok() && keyspace.sealed_memtable_count() == 0
+        })
     }
 }
 
@@ -300,6 +330,18 @@ enum Write {
     Event(u64, Vec<u8>),
     State(Vec<u8>, Option<Vec<u8>>),
     Cache(Vec<u8>, Option<Vec<u8>>),
+}
+
+impl Write {
+    /// How many bytes its value has.
+    fn bytes(&self) -> usize {
+        let (Self::Event(_, value) | Self::State(_, Some(value)) | Self::Cache(_, Some(value))) =
+            self
+        else {
+            return 0;
+        };
+        value.len()
+    }
 }
 
 /// Writes that become visible together, or not at all.
@@ -336,21 +378,15 @@ impl Batch<'_> {
         if db.is_poisoned() {
             return Err(DbError::Poisoned);
         }
-        let large = self.writes.iter().any(|write| {
-            let (Write::Event(_, value)
-            | Write::State(_, Some(value))
-            | Write::Cache(_, Some(value))) = write
-            else {
-                return false;
-            };
-            value.len() > LARGE_VALUE
-        });
+        let large = self.writes.iter().any(|write| write.bytes() > LARGE_VALUE);
         let mode = match durability {
             Durability::Buffered if !large => PersistMode::Buffer,
             Durability::Buffered | Durability::Synced => PersistMode::SyncData,
         };
         let mode = Some(mode).filter(|_| !mutant::is(Mutant::AcknowledgesUnwritten));
         let mut batch = db.database.batch().durability(mode);
+        let bytes = self.writes.iter().map(|write| ROW + write.bytes()).sum::<usize>();
+        db.journaled.fetch_add(bytes as u64, Ordering::Relaxed);
         for write in self.writes {
             match write {
                 Write::Event(seq, value) => batch.insert(&db.log, seq.to_be_bytes(), value),

@@ -9,6 +9,7 @@
 //! alone, however the note has changed since; an edited one is an edit *of that version*, and merged.
 //! See [`import`] and [`export`].
 
+mod announced;
 mod bookmarks;
 mod export;
 mod import;

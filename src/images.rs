@@ -11,12 +11,12 @@
 //! thus stands for its bytes, and a crash at any moment leaves at most a temporary file, which the
 //! next opening removes. What is read out is hashed again, since disks forget.
 
+mod batch;
 mod draft;
 mod error;
 mod shards;
 
 use std::{
-    collections::BTreeSet,
     fs::{self, DirBuilder, File},
     io::{self, BufReader, Read, Seek as _},
     os::unix::fs::DirBuilderExt as _,
@@ -24,6 +24,7 @@ use std::{
     sync::Arc,
 };
 
+pub use batch::Batch;
 pub use draft::Incoming;
 use draft::{Draft, Finished, Hashed, copy};
 pub use error::ImageError;
@@ -36,6 +37,21 @@ use crate::{
 };
 
 const TEMPORARY: &str = "image-";
+/// Files below this, in bytes, are read once. Larger ones are read to learn whether they are here, and
+/// once more to be copied.
+const IN_MEMORY: u64 = 8 << 20;
+
+/// A file that was read, and what it is.
+struct Looked {
+    content: Content,
+    stored: Stored,
+}
+
+enum Content {
+    Bytes(Vec<u8>),
+    /// At its beginning.
+    File(File),
+}
 
 /// An image that is on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +142,7 @@ impl Images {
 
     /// Begins to take in many images, whose folders are synced together at the end.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { images: self, touched: BTreeSet::new() }
+        Batch::of(self)
     }
 
     /// Begins to receive an image from elsewhere, which must turn out to be `expect`.
@@ -221,16 +237,38 @@ impl Images {
     }
 
     fn take(&self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
-        let mut draft = Draft::new(&self.tmp, self.limit)?;
-        copy(reader, |chunk| draft.write(chunk))?;
-        let finished = draft.finish()?;
+        let finished = self.draft(reader)?;
         if self.holds(&finished.stored) {
             return Ok(Stored { already: true, ..finished.stored });
         }
-        self.publish(finished)
+        self.publish(finished.synced()?)
     }
 
     fn take_file(&self, path: &Path) -> Result<Stored, ImageError> {
+        let looked = self.look(path)?;
+        if self.holds(&looked.stored) {
+            return Ok(Stored { already: true, ..looked.stored });
+        }
+        self.publish(self.draft_of(looked, path)?.synced()?)
+    }
+
+    /// Copies what was looked at to a temporary file, which is not synced yet.
+    fn draft_of(&self, looked: Looked, path: &Path) -> Result<Finished, ImageError> {
+        match looked.content {
+            Content::Bytes(bytes) => Draft::whole(&self.tmp, &bytes, looked.stored),
+            Content::File(mut file) => self.draft(&mut file).map_err(at("read", path)),
+        }
+    }
+
+    /// Copies what `reader` gives to a temporary file, which is not synced yet.
+    fn draft(&self, reader: &mut dyn Read) -> Result<Finished, ImageError> {
+        let mut draft = Draft::new(&self.tmp, self.limit)?;
+        copy(reader, |chunk| draft.write(chunk))?;
+        draft.finish()
+    }
+
+    /// Opens a file and says what is in it.
+    fn look(&self, path: &Path) -> Result<Looked, ImageError> {
         let open = ImageError::io("open", path);
         // Asked before it is opened: to open a pipe would wait for its writer.
         let metadata = match fs::metadata(path) {
@@ -244,15 +282,23 @@ impl Images {
             return Err(ImageError::TooLarge { limit: self.limit });
         }
         let mut file = File::open(path).map_err(open)?;
-        // Reading twice costs a tenth of writing once, and most of what is added again is known.
         let mut hashed = Hashed::new(self.limit);
-        copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
-        let known = hashed.describe(&mut BufReader::new(&file))?;
-        if self.holds(&known) {
-            return Ok(Stored { already: true, ..known });
+        if metadata.len() <= IN_MEMORY {
+            let mut bytes = Vec::with_capacity(usize::try_from(metadata.len() + 1).unwrap_or(0));
+            // What grows while it is read is no larger here than what was asked for.
+            let read = (&file).take(IN_MEMORY).read_to_end(&mut bytes);
+            read.map_err(ImageError::io("read", path))?;
+            if (bytes.len() as u64) < IN_MEMORY {
+                hashed.update(&bytes)?;
+                let stored = hashed.describe(&mut io::Cursor::new(&bytes))?;
+                return Ok(Looked { content: Content::Bytes(bytes), stored });
+            }
+            file.rewind().map_err(ImageError::io("read", path))?;
         }
+        copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
+        let stored = hashed.describe(&mut BufReader::new(&file))?;
         file.rewind().map_err(ImageError::io("read", path))?;
-        self.take(&mut file).map_err(at("read", path))
+        Ok(Looked { content: Content::File(file), stored })
     }
 
     /// Whether an image is here with as many bytes as it should have: a torn one is replaced.
@@ -261,7 +307,7 @@ impl Images {
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() == stored.bytes)
     }
 
-    /// Gives a finished draft its name, which is not synced yet.
+    /// Gives a synced draft its name, which is not synced yet.
     fn publish(&self, finished: Finished) -> Result<Stored, ImageError> {
         let Finished { file, stored } = finished;
         let path = self.path(stored.image, stored.media_type);
@@ -277,50 +323,6 @@ impl Images {
         let stored = self.publish(finished)?;
         self.shards.settle(&self.folder, [shard(stored.image)])?;
         Ok(stored)
-    }
-}
-
-/// Images that are taken in together: each file is synced by itself, the folders at the end.
-#[must_use = "what was taken in is not on disk to stay before `finish`"]
-#[derive(Debug)]
-pub struct Batch<'a> {
-    images: &'a Images,
-    touched: BTreeSet<u8>,
-}
-
-impl Batch<'_> {
-    /// Takes in what `reader` gives, up to its end.
-    ///
-    /// # Errors
-    ///
-    /// As [`Images::ingest`]; the batch goes on without it.
-    pub fn ingest(&mut self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
-        self.touch(self.images.take(reader))
-    }
-
-    /// Takes in a file.
-    ///
-    /// # Errors
-    ///
-    /// As [`Images::ingest_file`]; the batch goes on without it.
-    pub fn ingest_file(&mut self, path: &Path) -> Result<Stored, ImageError> {
-        self.touch(self.images.take_file(path))
-    }
-
-    /// Syncs each folder once. When this returns, all that was taken in is on disk to stay.
-    ///
-    /// # Errors
-    ///
-    /// [`ImageError::Io`]: none of it is certain.
-    pub fn finish(self) -> Result<(), ImageError> {
-        self.images.shards.settle(&self.images.folder, self.touched)
-    }
-
-    fn touch(&mut self, stored: Result<Stored, ImageError>) -> Result<Stored, ImageError> {
-        if let Ok(stored) = &stored {
-            self.touched.insert(shard(stored.image));
-        }
-        stored
     }
 }
 

@@ -5,18 +5,12 @@
 //! that neither is ever there without the other.
 //!
 //! A database that lost its tail opens without a word (see [`crate::db`]), so the last event is also
-//! noted in the file `head` beside it:
-//!
-//! ```text
-//! two slots of 32 bytes, written in turn:  seq (8, big-endian) · hash (16) · blake3 of both (8)
-//! ```
-//!
-//! The note is not synced by itself. After a power cut it may be older than the log, never newer.
+//! noted in the file `head` beside it.
+
+mod head;
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
     sync::{
         Arc,
@@ -25,6 +19,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use self::head::HeadFile;
 use crate::{
     clock::Timestamp,
     crash,
@@ -36,7 +31,8 @@ use crate::{
 
 /// How many appends share one `fsync` at most.
 const GROUP: usize = 256;
-const SLOT: usize = 32;
+/// How many bytes wait to be cached until they are worth an `fsync` of their own.
+const BEHIND: usize = 4 << 20;
 
 /// Why the log could not be read or appended to.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +105,7 @@ pub type Then = Box<dyn FnOnce(&mut Draft<'_>) -> Result<(), FoldError> + Send>;
 
 enum Request {
     Append(Append),
+    Keep(Vec<u8>, Vec<u8>),
     Alone(Box<dyn FnOnce(&Db) + Send>),
 }
 
@@ -162,7 +159,8 @@ impl Log {
             None => None,
         };
         let (requests, receiver) = channel();
-        let writer = Writer { db: Arc::clone(&db), fold, head, last, beyond: missing.is_some() };
+        let (db_of_writer, beyond) = (Arc::clone(&db), missing.is_some());
+        let writer = Writer { db: db_of_writer, fold, head, last, beyond, behind: Vec::new() };
         let writer = std::thread::Builder::new()
             .name("everleaf-log".into())
             .spawn(crash::inherited(mutant::inherited(move || writer.run(&receiver))))
@@ -186,6 +184,13 @@ impl Log {
         let (reply, answer) = sync_channel(1);
         self.request(Request::Append(Append { events, then, reply }))?;
         answer.recv().map_err(|_| LogError::Closed)?
+    }
+
+    /// Has a value cached some time: with the next events, or when the log is closed. Whoever keeps it
+    /// waits for no disk, and a crash may lose it.
+    pub fn keep(&self, key: Vec<u8>, value: Vec<u8>) {
+        // A log that is closed keeps nothing, and it can be made again.
+        let _ = self.request(Request::Keep(key, value));
     }
 
     /// Does something to the database while nothing is appended.
@@ -281,6 +286,8 @@ struct Writer {
     /// Whether the head speaks of events that were lost: until another is appended, so that a loss is
     /// noticed again where whoever was told of it was killed before it did anything about it.
     beyond: bool,
+    /// What is to be cached with the next events.
+    behind: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 type Reply = (SyncSender<Result<Vec<Recorded>, LogError>>, Vec<Recorded>);
@@ -292,6 +299,7 @@ impl Writer {
             for request in std::iter::once(first).chain(requests.try_iter().take(GROUP - 1)) {
                 match request {
                     Request::Append(append) => group.push(append),
+                    Request::Keep(key, value) => self.behind.push((key, value)),
                     Request::Alone(work) => {
                         self.append(std::mem::take(&mut group));
                         work(&self.db);
@@ -299,8 +307,24 @@ impl Writer {
                 }
             }
             self.append(group);
+            if self.behind.iter().map(|(_, value)| value.len()).sum::<usize>() > BEHIND {
+                self.write_behind();
+            }
         }
+        self.write_behind();
         self.head.sync();
+    }
+
+    /// Caches what waits for it.
+    fn write_behind(&mut self) {
+        if self.behind.is_empty() {
+            return;
+        }
+        let mut batch = self.db.batch();
+        self.behind.drain(..).for_each(|(key, value)| batch.cache(key, Some(value)));
+        if let Err(error) = batch.commit(Durability::Buffered) {
+            tracing::warn!(%error, "what was to be cached could not be kept");
+        }
     }
 
     /// Appends what a group asks for in one batch. A request that is refused is answered at once and
@@ -341,6 +365,9 @@ impl Writer {
         } else {
             Durability::Synced
         };
+        if durability == Durability::Synced {
+            self.behind.drain(..).for_each(|(key, value)| batch.cache(key, Some(value)));
+        }
         let mut committed = batch.commit(durability);
         if let (Ok(()), Some(late)) = (&committed, late) {
             let mut batch = db.batch();
@@ -406,86 +433,4 @@ fn answer(
     result: Result<Vec<Recorded>, LogError>,
 ) {
     let _ = reply.send(result);
-}
-
-/// The note of the last event, beside the database.
-struct HeadFile {
-    file: File,
-    path: std::path::PathBuf,
-}
-
-impl HeadFile {
-    fn open(path: &Path) -> Result<Self, DbError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|source| DbError::Io { action: "open", path: path.into(), source })?;
-        Ok(Self { file, path: path.into() })
-    }
-
-    /// The newer of the two slots; a slot that was torn counts as empty.
-    fn read(&self) -> Result<Option<(Seq, EventHash)>, DbError> {
-        let mut newest = None;
-        for slot in 0..2 {
-            let mut bytes = [0; SLOT];
-            match self.file.read_exact_at(&mut bytes, slot * SLOT as u64) {
-                Ok(()) => newest = newest.max(decode_slot(&bytes)),
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
-                Err(source) => {
-                    return Err(DbError::Io { action: "read", path: self.path.clone(), source });
-                }
-            }
-        }
-        Ok(newest)
-    }
-
-    /// Makes `last` the only thing it says: numbers after it are about to be used again.
-    fn reset(&self, last: (Seq, EventHash)) -> Result<(), DbError> {
-        self.file
-            .set_len(0)
-            .and_then(|()| {
-                self.file.write_all_at(&encode_slot(last.0, last.1), (last.0.0 % 2) * SLOT as u64)
-            })
-            .and_then(|()| self.file.sync_all())
-            .map_err(|source| DbError::Io { action: "write", path: self.path.clone(), source })
-    }
-
-    fn write(&self, (seq, hash): (Seq, EventHash)) -> Result<(), DbError> {
-        let bytes = encode_slot(seq, hash);
-        self.file.write_all_at(&bytes, (seq.0 % 2) * SLOT as u64).map_err(|source| DbError::Io {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        })
-    }
-
-    fn sync(&self) {
-        if let Err(error) = self.file.sync_all() {
-            tracing::warn!(%error, path = %self.path.display(), "could not sync the note of the last event");
-        }
-    }
-}
-
-fn encode_slot(seq: Seq, hash: EventHash) -> [u8; SLOT] {
-    let mut slot = [0; SLOT];
-    let (payload, check) = slot.split_at_mut(24);
-    let (number, rest) = payload.split_at_mut(8);
-    number.copy_from_slice(&seq.0.to_be_bytes());
-    rest.copy_from_slice(hash.as_bytes());
-    let sum = blake3::hash(payload);
-    check.copy_from_slice(sum.as_bytes().split_at(8).0);
-    slot
-}
-
-fn decode_slot(slot: &[u8; SLOT]) -> Option<(Seq, EventHash)> {
-    let (payload, check) = slot.split_at(24);
-    if blake3::hash(payload).as_bytes().split_at(8).0 != check {
-        return None;
-    }
-    let (number, hash) = payload.split_at(8);
-    Some((seq_of(number), EventHash::from_slice(hash)?))
 }

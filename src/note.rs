@@ -19,12 +19,15 @@ mod diff;
 mod document;
 mod edit;
 mod embed;
+mod first;
 mod history;
 mod layout;
 pub mod markdown;
+mod outline;
 mod parse;
 
 pub use diff::{Splice, splices};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
+pub use outline::{Outline, outline};

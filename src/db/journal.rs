@@ -1,4 +1,4 @@
-//! The end of the engine's journal, as a power cut leaves it.
+//! The engine's journal: its end, as a power cut leaves it, and its beginning, as a clean stop does.
 //!
 //! A batch that was being written may be there in part: some pages written, others not. The engine
 //! leaves out one that ends too soon, but refuses to open where a batch has its end and lacks its middle.
@@ -19,6 +19,58 @@ use std::{
 
 use super::{DbError, open::io as failed};
 
+/// Empties the journal once the engine is closed, if all that it holds is in tables: the next opening
+/// then has nothing to read. Where that fails, it has.
+pub(super) struct Emptied {
+    folder: PathBuf,
+    pub(super) is_due: bool,
+}
+
+impl Emptied {
+    pub(super) fn of(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), is_due: false }
+    }
+}
+
+impl Drop for Emptied {
+    fn drop(&mut self) {
+        let Ok(journals) = journals(&self.folder) else { return };
+        // An older one that is still there is needed for something.
+        if let ([(_, path)], true) = (journals.as_slice(), self.is_due) {
+            let emptied = OpenOptions::new().write(true).open(path).and_then(|file| {
+                file.set_len(0)?;
+                file.sync_all()
+            });
+            if let Err(error) = emptied {
+                tracing::warn!(%error, path = %path.display(), "the journal could not be emptied");
+            }
+        }
+    }
+}
+
+/// The bytes of the journals in a folder.
+pub(super) fn size(folder: &Path) -> Result<u64, DbError> {
+    let sizes = journals(folder)?.into_iter().map(|(_, path)| {
+        let metadata = fs::metadata(&path).map_err(failed("read", &path))?;
+        Ok(metadata.len())
+    });
+    sizes.sum()
+}
+
+/// The journals in a folder, by their numbers.
+fn journals(folder: &Path) -> Result<Vec<(u64, PathBuf)>, DbError> {
+    let mut journals = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
+        let path = entry.map_err(failed("read", folder))?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let (Some(number), Some("jnl")) = (stem, path.extension().and_then(|e| e.to_str())) {
+            journals.push((number, path));
+        }
+    }
+    journals.sort_unstable();
+    Ok(journals)
+}
+
 /// What was cut off a journal.
 pub(super) struct Cut {
     path: PathBuf,
@@ -29,15 +81,7 @@ pub(super) struct Cut {
 
 /// Cuts the last batch off the newest journal, where there is one.
 pub(super) fn cut_last_batch(folder: &Path) -> Result<Option<Cut>, DbError> {
-    let mut journals = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
-        let path = entry.map_err(failed("read", folder))?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        if let (Some(number), Some("jnl")) = (stem, path.extension().and_then(|e| e.to_str())) {
-            journals.push((number, path));
-        }
-    }
-    let Some((_, path)) = journals.into_iter().max() else { return Ok(None) };
+    let Some((_, path)) = journals(folder)?.pop() else { return Ok(None) };
     let open = OpenOptions::new().read(true).write(true).open(&path);
     let mut file = open.map_err(failed("open", &path))?;
     let last = last_batch(&mut BufReader::new(&file)).map_err(failed("read", &path))?;

@@ -1,6 +1,6 @@
 //! The tables of `state`: read in rows, changed in drafts.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use super::{Db, DbError, Row};
 
@@ -27,7 +27,7 @@ pub enum Table {
     Remotes = 8,
     /// Remote, device → how far that device was read there.
     Peers = 9,
-    /// Remote, event → nothing: what a remote has yet to be told.
+    /// Remote, event → the note that it changed, or nothing: what a remote has yet to be told.
     Unpushed = 10,
     /// Remote, image → how its upload stands.
     Outbox = 11,
@@ -125,7 +125,12 @@ pub struct Draft<'a> {
     pub(super) writes: BTreeMap<Vec<u8>, Written>,
     /// What each key was to hold before, since the last savepoint.
     pub(super) undo: Vec<(Vec<u8>, Option<Written>)>,
+    /// Small tables as the database has them. Nobody else writes while there is a draft.
+    pub(super) small: RefCell<BTreeMap<Table, Vec<Row>>>,
 }
+
+/// How many rows a small table has.
+const SMALL: usize = 16;
 
 impl Draft<'_> {
     /// Puts a row.
@@ -149,9 +154,18 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Takes a row away.
+    /// Takes a row away. One that this draft put, and the database does not hold, leaves no trace: what
+    /// scans a table that is mostly empty would step over the traces of all that was ever in it.
     pub fn delete(&mut self, table: Table, key: &[u8]) {
-        self.write(table.key(key), None);
+        let key = table.key(key);
+        let is_new = matches!(self.writes.get(&key), Some(Some(_)))
+            && self.db.state.contains_key(&key).is_ok_and(|there| !there);
+        if is_new {
+            let before = self.writes.remove(&key);
+            self.undo.push((key, before));
+        } else {
+            self.write(key, None);
+        }
     }
 
     /// Notes how far it has come, so that [`Draft::rollback`] can take back what comes after.
@@ -193,6 +207,23 @@ impl Changes {
     }
 }
 
+impl Draft<'_> {
+    /// The rows that the database has.
+    fn beneath(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
+        if !prefix.is_empty() {
+            return self.db.scan(table, prefix);
+        }
+        if let Some(rows) = self.small.borrow().get(&table) {
+            return Ok(rows.clone());
+        }
+        let rows = self.db.scan(table, prefix)?;
+        if rows.len() <= SMALL {
+            self.small.borrow_mut().insert(table, rows.clone());
+        }
+        Ok(rows)
+    }
+}
+
 impl Read for Draft<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         match self.writes.get(&table.key(key)) {
@@ -204,7 +235,7 @@ impl Read for Draft<'_> {
     fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
         let start = table.key(prefix);
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
-            self.db.scan(table, prefix)?.into_iter().collect();
+            self.beneath(table, prefix)?.into_iter().collect();
         let written = self.writes.range(start.clone()..);
         for (key, value) in written.take_while(|(key, _)| key.starts_with(&start)) {
             let key = key.get(1..).unwrap_or_default().to_vec();

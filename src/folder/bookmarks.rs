@@ -19,7 +19,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Skipped, write};
+use super::{Skipped, announced, write};
 use crate::{
     id::{ImageId, NoteId, VaultId},
     note::Heads,
@@ -30,7 +30,7 @@ use crate::{
 pub(super) const EXPORT_FILE: &str = ".everleaf-export";
 const FORMAT: u32 = 1;
 /// Room for some hundred thousand notes.
-const LIMIT: u64 = 256 << 20;
+pub(super) const LIMIT: u64 = 256 << 20;
 
 /// All bookmarks of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +174,7 @@ impl Bookmarks {
             next: Next::default(),
             taken: BTreeMap::new(),
         });
+        bookmarks.taken.extend(announced::read(&announcements(vault, folder)));
         bookmarks.settle(folder);
         Ok(Loaded { bookmarks, found, problem })
     }
@@ -218,6 +219,12 @@ impl Bookmarks {
         made: impl Fn(&str, &Taken) -> Result<Option<(NoteId, Heads)>, VaultError>,
     ) -> Result<(), VaultError> {
         for (path, taken) in std::mem::take(&mut self.taken) {
+            // What was seen since, another run wrote down.
+            let base = taken.base.as_ref();
+            let is_since = |seen: &Seen| base != Some(&(seen.note, seen.heads.clone()));
+            if self.notes.get(&path).is_some_and(is_since) {
+                continue;
+            }
             if let Some((note, heads)) = made(&path, &taken)? {
                 let Taken { blake3, images, .. } = taken;
                 self.notes.insert(path, Seen { note, heads, blake3, images });
@@ -245,15 +252,31 @@ impl Bookmarks {
         if exported {
             write::replace(&folder.join(EXPORT_FILE), &bytes, write::SHARED)?;
         }
-        let path = in_vault(vault, folder);
-        let folders = vault.folder().join("folders");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folders)
-            .map_err(io("create", &folders))?;
-        write::replace(&path, &bytes, write::PRIVATE)
+        make_folders(vault)?;
+        write::replace(&in_vault(vault, folder), &bytes, write::PRIVATE)?;
+        announced::clear(&announcements(vault, folder))
     }
+
+    /// Says in the vault what an import is about to take in, until it is saved.
+    pub(super) fn announce(
+        vault: &Vault,
+        folder: &Path,
+        taken: &BTreeMap<String, Taken>,
+    ) -> Result<(), VaultError> {
+        make_folders(vault)?;
+        announced::add(&announcements(vault, folder), taken)
+    }
+}
+
+/// Makes the place in the vault for what is remembered of folders.
+fn make_folders(vault: &Vault) -> Result<(), VaultError> {
+    let folders = vault.folder().join("folders");
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders);
+    made.map_err(io("create", &folders))
+}
+
+fn announcements(vault: &Vault, folder: &Path) -> PathBuf {
+    in_vault(vault, folder).with_extension("taken")
 }
 
 fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {

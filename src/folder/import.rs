@@ -23,6 +23,8 @@ use crate::{
 
 /// How many notes are appended at once.
 const GROUP: usize = 256;
+/// How many notes are taken in before their bookmarks are written, or more, where there are more.
+const UNSAVED: usize = 2048;
 
 pub(super) fn run(
     vault: &Vault,
@@ -65,15 +67,21 @@ pub(super) fn run(
         contents: HashMap::new(),
         stored: Vec::new(),
         files: BTreeMap::new(),
+        unsaved: 0,
         report: Imported { skipped, ..Imported::default() },
     };
     progress(Progress::Notes(notes.len() as u64));
     for group in notes.chunks(GROUP) {
         import.group(group, progress)?;
-        // Once a group, so that a run that is cut off has little to compare again.
-        if import.bookmarks != before {
+        // Now and then, so that a run that is cut off has not much to compare again, and all of them
+        // together take no longer than one of all.
+        let many = UNSAVED.max(import.bookmarks.notes.len() / 2);
+        if import.unsaved > if import.exported { 0 } else { many } {
             import.save()?;
         }
+    }
+    if import.bookmarks != before {
+        import.save()?;
     }
     Ok(import.finish())
 }
@@ -134,6 +142,8 @@ pub(super) struct Import<'a> {
     contents: HashMap<String, Content>,
     /// What the group has taken in so far.
     stored: Vec<Stored>,
+    /// How many notes were taken in since the bookmarks were written.
+    unsaved: usize,
     /// Files that are images which notes show, and their sizes.
     files: BTreeMap<String, (ImageId, u64)>,
     pub(super) report: Imported,
@@ -186,11 +196,18 @@ impl<'a> Import<'a> {
             let (blake3, images) = (work.blake3.clone(), work.images.clone());
             (work.path.clone(), Taken { base, source, blake3, images })
         });
-        self.bookmarks.taken = taken.collect();
-        self.save()
+        let taken: BTreeMap<String, Taken> = taken.collect();
+        self.unsaved += taken.len();
+        // An exported folder has its bookmarks with it, wherever it is when they are needed.
+        if self.exported {
+            self.bookmarks.taken = taken;
+            return self.bookmarks.save(self.vault, self.folder, true);
+        }
+        Bookmarks::announce(self.vault, self.folder, &taken)
     }
 
-    fn save(&self) -> Result<(), VaultError> {
+    fn save(&mut self) -> Result<(), VaultError> {
+        self.unsaved = 0;
         self.bookmarks.save(self.vault, self.folder, self.exported)
     }
 

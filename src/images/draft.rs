@@ -83,11 +83,19 @@ pub(super) struct Draft {
     hashed: Hashed,
 }
 
-/// A draft that is whole, recognised and on disk.
+/// A draft that is whole and recognised, and never changes from here on.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) file: NamedTempFile,
     pub(super) stored: Stored,
+}
+
+impl Finished {
+    /// Has its bytes on disk.
+    pub(super) fn synced(self) -> Result<Self, ImageError> {
+        self.file.as_file().sync_all().map_err(ImageError::io("sync", self.file.path()))?;
+        Ok(self)
+    }
 }
 
 impl Draft {
@@ -99,27 +107,39 @@ impl Draft {
         Ok(Self { file, hashed: Hashed::new(limit) })
     }
 
+    /// A draft of all bytes of an image, of which it is known what they are.
+    pub(super) fn whole(tmp: &Path, bytes: &[u8], stored: Stored) -> Result<Finished, ImageError> {
+        let Self { file, .. } = Self::new(tmp, u64::MAX)?;
+        write(&file, bytes)?;
+        seal(file, stored)
+    }
+
     pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), ImageError> {
         self.hashed.update(chunk)?;
-        let written = chunk.chunks(CHUNK).try_for_each(|part| self.file.as_file().write_all(part));
-        written.map_err(ImageError::io("write", self.file.path()))
+        write(&self.file, chunk)
     }
 
     pub(super) fn image(&self) -> ImageId {
         self.hashed.image()
     }
 
-    /// Recognises the image, makes its file read-only and syncs it.
+    /// Recognises the image and makes its file read-only.
     pub(super) fn finish(self) -> Result<Finished, ImageError> {
         let Self { file, hashed } = self;
         let stored = hashed.describe(&mut BufReader::new(file.as_file()))?;
-        let seal = |file: &std::fs::File| {
-            file.set_permissions(Permissions::from_mode(0o400))?;
-            file.sync_all()
-        };
-        seal(file.as_file()).map_err(ImageError::io("sync", file.path()))?;
-        Ok(Finished { file, stored })
+        seal(file, stored)
     }
+}
+
+fn write(file: &NamedTempFile, bytes: &[u8]) -> Result<(), ImageError> {
+    let written = bytes.chunks(CHUNK).try_for_each(|part| file.as_file().write_all(part));
+    written.map_err(ImageError::io("write", file.path()))
+}
+
+fn seal(file: NamedTempFile, stored: Stored) -> Result<Finished, ImageError> {
+    let sealed = file.as_file().set_permissions(Permissions::from_mode(0o400));
+    sealed.map_err(ImageError::io("close to writers", file.path()))?;
+    Ok(Finished { file, stored })
 }
 
 /// An image that is being received. Dropped before [`finish`](Self::finish), it leaves nothing behind.
@@ -157,7 +177,7 @@ impl Incoming {
         if found != self.expect {
             return Err(ImageError::WrongHash { expected: self.expect, found });
         }
-        let finished = self.draft.finish()?;
+        let finished = self.draft.finish()?.synced()?;
         let already = self.images.holds(&finished.stored);
         let stored = self.images.publish_synced(finished)?;
         Ok(Stored { already, ..stored })

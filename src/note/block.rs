@@ -11,7 +11,7 @@ use super::{
     embed::{Body, Embed, FOREIGN, Piece},
 };
 
-const SRC: &str = "blake3:";
+pub(super) const SRC: &str = "blake3:";
 
 /// A document as it was at some heads, or as it is.
 ///

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use super::history::{COMPRESSED, LONGEST};
 
 /// The magic number, the checksum and the type of a chunk.
-const START: usize = 4 + 4 + 1;
+pub(super) const START: usize = 4 + 4 + 1;
 const HASH: u64 = 32;
 
 /// The types of columns whose values are plain integers: actors, and the integers themselves.
@@ -80,7 +80,7 @@ fn unfolded(mut column: &[u8]) -> Option<u64> {
     Some(total)
 }
 
-fn take<'a>(data: &mut &'a [u8], length: u64) -> Option<&'a [u8]> {
+pub(super) fn take<'a>(data: &mut &'a [u8], length: u64) -> Option<&'a [u8]> {
     let (taken, rest) = data.split_at_checked(usize::try_from(length).ok()?)?;
     *data = rest;
     Some(taken)
@@ -111,7 +111,7 @@ fn bits(data: &mut &[u8]) -> Option<(u64, u32, u8)> {
     }
 }
 
-fn unsigned(data: &mut &[u8]) -> Option<u64> {
+pub(super) fn unsigned(data: &mut &[u8]) -> Option<u64> {
     bits(data).map(|(value, ..)| value)
 }
 

@@ -53,7 +53,7 @@ pub(super) fn splices(base: &Body, new: &Body) -> Vec<Splice> {
 }
 
 /// `body` after `splices`.
-fn spliced(body: &Body, splices: &[Splice]) -> Body {
+pub(super) fn spliced(body: &Body, splices: &[Splice]) -> Body {
     let mut known = Known::default();
     let units = known.units(body);
     let (mut result, mut at) = (Body::default(), 0);

@@ -29,7 +29,7 @@ pub struct Document {
 
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     let Event::NoteChanged { note, change } = &event.event else { return Ok(()) };
-    let info = note::inspect(&change.0)
+    let info = note::outline(&change.0)
         .map_err(|error| FoldError::Change { seq: event.seq, reason: error.to_string() })?;
     if seq_of(draft, info.hash)?.is_some() {
         return Ok(());
@@ -84,25 +84,26 @@ pub fn seq_of(read: &impl Read, change: ChangeHash) -> Result<Option<Seq>, DbErr
 ///
 /// What the database said.
 pub fn tail(read: &impl Read, note: NoteId, after: Seq) -> Result<Vec<Seq>, DbError> {
-    let mut seqs = tails(read, note.as_bytes())?;
-    seqs.retain(|seq| *seq > after);
-    Ok(seqs)
+    let tail = tails(read, note.as_bytes())?.into_iter();
+    Ok(tail.map(|(_, seq)| seq).filter(|seq| *seq > after).collect())
 }
 
-/// Every event that brought a change of any note: note by note, so not in the order of the log.
+/// Every event that brought a change of any note, with that note: note by note, so not in the order of
+/// the log.
 ///
 /// # Errors
 ///
 /// What the database said.
-pub(super) fn all(read: &impl Read) -> Result<Vec<Seq>, DbError> {
+pub(super) fn all(read: &impl Read) -> Result<Vec<(NoteId, Seq)>, DbError> {
     tails(read, &[])
 }
 
-fn tails(read: &impl Read, prefix: &[u8]) -> Result<Vec<Seq>, DbError> {
+fn tails(read: &impl Read, prefix: &[u8]) -> Result<Vec<(NoteId, Seq)>, DbError> {
     let rows = read.scan(Table::Tails, prefix)?;
     let seqs = rows.iter().filter_map(|(key, _)| {
-        let seq = key.get(NoteId::LEN..)?.try_into().ok()?;
-        Some(Seq(u64::from_be_bytes(seq)))
+        let (note, seq) = key.split_at_checked(NoteId::LEN)?;
+        let seq = u64::from_be_bytes(seq.try_into().ok()?);
+        Some((NoteId::from_slice(note)?, Seq(seq)))
     });
     Ok(seqs.collect())
 }

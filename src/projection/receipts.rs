@@ -1,12 +1,14 @@
 //! What each remote holds: our receipts, how far the others were read, and what is yet to be pushed.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{after_remote, catalog, devices, documents, outbox, remote_key};
 use crate::{
     db::{DbError, Draft, Read, Table, decode_row},
     event::{Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
-    id::{DeviceId, SegmentHash, Seq},
+    id::{DeviceId, NoteId, SegmentHash, Seq},
     log::FoldError,
 };
 
@@ -49,16 +51,16 @@ impl Chain {
 
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
-        Event::NoteChanged { .. } => {
+        Event::NoteChanged { note, .. } => {
             for (remote, _) in list(draft)? {
                 if !is_told(draft, &remote, &event.origin)? {
-                    owe(draft, &remote, event.seq);
+                    owe(draft, &remote, event.seq, Some(*note));
                 }
             }
         }
         Event::ImageStored { .. } => {
             for (remote, _) in list(draft)? {
-                owe(draft, &remote, event.seq);
+                owe(draft, &remote, event.seq, None);
             }
         }
         Event::SegmentPushed { remote, seq, hash, through } => {
@@ -122,17 +124,19 @@ fn is_told(draft: &Draft<'_>, remote: &RemoteName, origin: &Origin) -> Result<bo
     }
 }
 
-fn owe(draft: &mut Draft<'_>, remote: &RemoteName, seq: Seq) {
-    draft.put(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()), Vec::new());
+/// Notes that a remote has yet to be told of an event, and of which note it is.
+fn owe(draft: &mut Draft<'_>, remote: &RemoteName, seq: Seq, note: Option<NoteId>) {
+    let note = note.map(|note| note.as_bytes().to_vec()).unwrap_or_default();
+    draft.put(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()), note);
 }
 
 fn owe_everything(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbError> {
-    for seq in documents::all(draft)? {
-        owe(draft, remote, seq);
+    for (note, seq) in documents::all(draft)? {
+        owe(draft, remote, seq, Some(note));
     }
     for (_, image) in catalog::image_records(draft)? {
         if let Some(seq) = image.stored {
-            owe(draft, remote, seq);
+            owe(draft, remote, seq, None);
         }
     }
     Ok(())
@@ -257,4 +261,14 @@ pub fn unpushed(read: &impl Read, remote: &RemoteName) -> Result<Vec<Seq>, DbErr
         Some(Seq(u64::from_be_bytes(seq)))
     });
     Ok(seqs.collect())
+}
+
+/// The notes of which a remote lacks a change.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn notes_behind(read: &impl Read, remote: &RemoteName) -> Result<BTreeSet<NoteId>, DbError> {
+    let rows = read.scan(Table::Unpushed, &remote_key(remote, &[]))?;
+    Ok(rows.iter().filter_map(|(_, note)| NoteId::from_slice(note)).collect())
 }

@@ -1,8 +1,11 @@
 //! What an import and an export ask of a vault: many notes at once, and versions to compare with.
 
-use super::{Vault, VaultError, cache::put_row};
+use super::{
+    Vault, VaultError,
+    cache::{Begun, begin, changed},
+};
 use crate::{
-    event::{ChangeBytes, Event, Origin},
+    event::Origin,
     id::{ImageId, NoteId},
     images::{ImageError, Stored, Verified},
     note::{Body, Heads, Note, NoteError},
@@ -31,16 +34,10 @@ impl Vault {
         let (mut made, mut rows) = (Vec::new(), Vec::new());
         for (path, body) in new {
             let id = NoteId::new(at.millis(), self.random());
-            let mut note = Note::new(id, self.0.actor);
-            let content = note
-                .create(Some(path), body, at)
-                .map_err(|source| VaultError::Note { note: id, source })?;
-            let changes = std::iter::once(Note::genesis(id)).chain(content);
-            events.extend(changes.map(|change| {
-                here(Event::NoteChanged { note: id, change: ChangeBytes(change.bytes) })
-            }));
-            rows.push(put_row(id, &note));
-            made.push((id, note.heads()));
+            let Begun { changes, heads, row } = begin(id, self.0.actor, Some(path), body, at)?;
+            events.extend(changed(id, changes).map(here));
+            rows.push(row);
+            made.push((id, heads));
         }
         if !events.is_empty() {
             let put_rows = move |draft: &mut crate::db::Draft<'_>| {

@@ -1,25 +1,28 @@
-//! Loaded notes, a bounded number of them, each behind a lock of its own.
+//! Loaded notes, a bounded number of bytes of them, each behind a lock of its own.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
 
 use super::{Vault, VaultError, lock};
 use crate::{
-    db::Durability,
+    clock::Timestamp,
     event::{ChangeBytes, Event, Origin},
-    id::{NoteId, Seq},
+    id::{ImageId, NoteId, Seq},
     log::Then,
-    note::{Change, Note, NoteError},
+    note::{Body, Change, Heads, Note, NoteError},
     projection::{
         catalog::{self, Digest},
         documents,
     },
 };
 
-/// How many loaded notes are kept.
-const KEPT: usize = 32;
+/// How many bytes loaded notes may take, beside the last that was used.
+const KEPT: usize = 24 << 20;
+/// What a loaded note takes, about: so much, and so many times what was read to load it.
+const EACH: usize = 64 << 10;
+const TIMES: usize = 8;
 /// How many changes since the last snapshot make a new one worth its bytes.
 const LONG_TAIL: usize = 64;
 /// How many rows of the catalog are put together.
@@ -28,31 +31,54 @@ const ROWS: usize = 256;
 /// Loaded notes. A note is taken out of here to be used and found again by whoever comes next.
 #[derive(Default)]
 pub(super) struct Cache {
-    notes: HashMap<NoteId, (u64, Arc<Mutex<Slot>>)>,
+    notes: HashMap<NoteId, Kept>,
     uses: u64,
+    bytes: usize,
 }
 
-/// A note, if it is loaded, and the last event that it holds.
+struct Kept {
+    last_use: u64,
+    bytes: usize,
+    slot: Arc<Mutex<Slot>>,
+}
+
+/// A note, if it is loaded, the last event that it holds, and how many bytes were read for it.
 #[derive(Default)]
 pub(super) struct Slot {
     loaded: Option<Note>,
     through: Seq,
+    read: usize,
+}
+
+impl Slot {
+    /// What it takes, about.
+    fn bytes(&self) -> usize {
+        if self.loaded.is_some() { EACH + TIMES * self.read } else { 0 }
+    }
 }
 
 impl Cache {
     fn slot(&mut self, note: NoteId) -> Arc<Mutex<Slot>> {
         self.uses += 1;
-        let uses = self.uses;
-        if !self.notes.contains_key(&note) && self.notes.len() >= KEPT {
-            // One that somebody uses now must stay: a second slot would be a second truth.
-            let idle = self.notes.iter().filter(|(_, (_, slot))| Arc::strong_count(slot) == 1);
-            if let Some(oldest) = idle.min_by_key(|(_, (used, _))| *used).map(|(note, _)| *note) {
-                self.notes.remove(&oldest);
-            }
+        let new = || Kept { last_use: 0, bytes: 0, slot: Arc::default() };
+        let kept = self.notes.entry(note).or_insert_with(new);
+        kept.last_use = self.uses;
+        Arc::clone(&kept.slot)
+    }
+
+    /// Notes what a note takes, and forgets others where that is too much.
+    fn weigh(&mut self, note: NoteId, bytes: usize) {
+        if let Some(kept) = self.notes.get_mut(&note) {
+            self.bytes = self.bytes + bytes - std::mem::replace(&mut kept.bytes, bytes);
         }
-        let (last_use, slot) = self.notes.entry(note).or_default();
-        *last_use = uses;
-        Arc::clone(slot)
+        while self.bytes > KEPT {
+            // One that somebody uses now must stay: a second slot would be a second truth.
+            let idle = self.notes.iter().filter(|(_, kept)| Arc::strong_count(&kept.slot) == 1);
+            let others = idle.filter(|(other, _)| **other != note);
+            let oldest = others.min_by_key(|(_, kept)| kept.last_use).map(|(other, _)| *other);
+            let Some(gone) = oldest.and_then(|oldest| self.notes.remove(&oldest)) else { return };
+            self.bytes -= gone.bytes;
+        }
     }
 }
 
@@ -63,10 +89,21 @@ impl Vault {
         id: NoteId,
         work: impl FnOnce(&mut Note) -> Result<T, NoteError>,
     ) -> Result<T, VaultError> {
+        self.in_slot(id, |slot| {
+            let note = self.current(id, slot)?;
+            work(note).map_err(|source| VaultError::Note { note: id, source })
+        })
+    }
+
+    /// Does something with the slot of a note, which nobody else does meanwhile.
+    fn in_slot<T>(&self, id: NoteId, work: impl FnOnce(&mut Slot) -> T) -> T {
         let slot = lock(&self.0.notes).slot(id);
-        let mut slot = lock(&slot);
-        let note = self.current(id, &mut slot)?;
-        work(note).map_err(|source| VaultError::Note { note: id, source })
+        let mut held = lock(&slot);
+        let result = work(&mut held);
+        let bytes = held.bytes();
+        drop(held);
+        lock(&self.0.notes).weigh(id, bytes);
+        result
     }
 
     /// Has `work` change the note, then appends `before`, and the changes as this device's or the
@@ -80,26 +117,31 @@ impl Vault {
         before: Vec<Event>,
         work: impl FnOnce(&mut Note) -> Result<Vec<Change>, NoteError>,
     ) -> Result<bool, VaultError> {
-        let slot = lock(&self.0.notes).slot(id);
-        let mut slot = lock(&slot);
-        let note = self.current(id, &mut slot)?;
-        let changes = match work(note) {
-            Ok(changes) => changes,
-            Err(source) => {
+        self.in_slot(id, |slot| {
+            let changed = self.change_in(slot, id, origin, before, work);
+            if changed.is_err() {
                 *slot = Slot::default();
-                return Err(VaultError::Note { note: id, source });
             }
-        };
+            changed
+        })
+    }
+
+    fn change_in(
+        &self,
+        slot: &mut Slot,
+        id: NoteId,
+        origin: &Origin,
+        before: Vec<Event>,
+        work: impl FnOnce(&mut Note) -> Result<Vec<Change>, NoteError>,
+    ) -> Result<bool, VaultError> {
+        let note = self.current(id, slot)?;
+        let changes = work(note).map_err(|source| VaultError::Note { note: id, source })?;
         if changes.is_empty() && before.is_empty() {
             return Ok(false);
         }
-        let appended = match self.append_changes(id, note, origin, before, changes) {
-            Ok(appended) => appended,
-            Err(error) => {
-                *slot = Slot::default();
-                return Err(error);
-            }
-        };
+        let bytes = changes.iter().map(|change| change.bytes.len()).sum::<usize>();
+        let appended = self.append_changes(id, note, origin, before, changes)?;
+        slot.read += bytes;
         // A sync may have appended changes of others before ours: then the note is behind, and what
         // it has of ours is applied once more with theirs.
         if let Some(last) = appended.last()
@@ -120,46 +162,37 @@ impl Vault {
     ) -> Result<Vec<Seq>, VaultError> {
         let then = (!changes.is_empty()).then(|| put_row(id, note));
         let before = before.into_iter().map(|event| (Origin::Here, event));
-        let changes = changes.into_iter().map(|change| {
-            let event = Event::NoteChanged { note: id, change: ChangeBytes(change.bytes) };
-            (origin.clone(), event)
-        });
+        let changes = changed(id, changes).map(|event| (origin.clone(), event));
         let recorded = self.append(before.chain(changes), then)?;
         let of_note = recorded.iter().filter(|r| matches!(r.event, Event::NoteChanged { .. }));
         Ok(of_note.map(|recorded| recorded.seq).collect())
     }
 
-    /// Puts a note that was just made here, so that it need not be loaded.
-    pub(super) fn append_new(
-        &self,
-        id: NoteId,
-        note: &Note,
-        before: Vec<Event>,
-        changes: Vec<Change>,
-    ) -> Result<(), VaultError> {
-        self.append_changes(id, note, &Origin::Here, before, changes).map(drop)
-    }
-
     fn current<'a>(&self, id: NoteId, slot: &'a mut Slot) -> Result<&'a mut Note, VaultError> {
-        let error = |source| VaultError::Note { note: id, source };
         let document = documents::get(self.db(), id)?
             .ok_or_else(|| VaultError::UnknownNote(id.to_string()))?;
-        let Slot { loaded, through } = slot;
+        let Slot { loaded, through, read } = slot;
         let note = match loaded.take() {
             Some(note) if *through == document.last => note,
             Some(mut note) => {
                 let changes = self.changes(&documents::tail(self.db(), id, *through)?)?;
                 let changes: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
-                note.apply(&changes).map_err(error)?;
+                note.apply(&changes).map_err(|source| VaultError::Note { note: id, source })?;
+                *read += length(&changes);
                 note
             }
-            None => self.load(id, document.last)?,
+            None => {
+                let (note, bytes) = self.load(id, document.last)?;
+                *read = bytes;
+                note
+            }
         };
         *through = document.last;
         Ok(loaded.insert(note))
     }
 
-    fn load(&self, id: NoteId, last: Seq) -> Result<Note, VaultError> {
+    /// Loads a note; gives how many bytes were read for it as well.
+    fn load(&self, id: NoteId, last: Seq) -> Result<(Note, usize), VaultError> {
         let error = |source| VaultError::Note { note: id, source };
         let snapshot = self.db().cached(id.as_bytes())?;
         let snapshot = snapshot.as_deref().and_then(|row| {
@@ -181,14 +214,9 @@ impl Vault {
         };
         if slices.len() >= LONG_TAIL {
             let row = [last.0.to_be_bytes().as_slice(), &note.save()].concat();
-            let mut batch = self.db().batch();
-            batch.cache(id.as_bytes().to_vec(), Some(row));
-            // The next load makes it again; that it can't be kept is no reason not to read.
-            if let Err(error) = batch.commit(Durability::Buffered) {
-                tracing::warn!(%error, "a snapshot could not be kept");
-            }
+            self.0.log.keep(id.as_bytes().to_vec(), row);
         }
-        Ok(note)
+        Ok((note, bytes.map_or(0, <[u8]>::len) + length(&slices)))
     }
 
     fn changes(&self, seqs: &[Seq]) -> Result<Vec<Vec<u8>>, VaultError> {
@@ -225,9 +253,22 @@ impl Vault {
     }
 }
 
+fn length(changes: &[&[u8]]) -> usize {
+    changes.iter().map(|change| change.len()).sum()
+}
+
+/// The events that say that a note got changes.
+pub(super) fn changed(note: NoteId, changes: Vec<Change>) -> impl Iterator<Item = Event> {
+    let changes = changes.into_iter().map(|change| ChangeBytes(change.bytes));
+    changes.map(move |change| Event::NoteChanged { note, change })
+}
+
 /// Puts the row of a note as it is now, unless something else arrives for it first.
 pub(super) fn put_row(id: NoteId, note: &Note) -> Then {
-    let (heads, digest) = (note.heads(), digest(note));
+    put_digest(id, note.heads(), digest(note))
+}
+
+fn put_digest(id: NoteId, heads: Heads, digest: Digest) -> Then {
     Box::new(move |draft| {
         catalog::put(draft, id, heads.as_slice(), digest)?;
         Ok(())
@@ -236,14 +277,47 @@ pub(super) fn put_row(id: NoteId, note: &Note) -> Then {
 
 /// What the catalog shows of a note.
 pub(super) fn digest(note: &Note) -> Digest {
-    let body = note.body();
-    let urls = note.urls();
+    digest_of(&note.body(), note.path(), note.trashed(), &note.urls())
+}
+
+fn digest_of(
+    body: &Body,
+    path: Option<String>,
+    trashed: bool,
+    urls: &BTreeMap<ImageId, String>,
+) -> Digest {
     let images = body.images().into_iter();
     Digest {
         title: body.title().unwrap_or_default(),
-        path: note.path(),
-        trashed: note.trashed(),
+        path,
+        trashed,
         characters: body.characters() as u64,
         images: images.map(|image| (image, urls.get(&image).cloned())).collect(),
     }
+}
+
+/// A note that was made, and is in no log yet.
+pub(super) struct Begun {
+    /// Its changes.
+    pub(super) changes: Vec<Change>,
+    /// The version that they make.
+    pub(super) heads: Heads,
+    /// Puts its row.
+    pub(super) row: Then,
+}
+
+/// Makes a note without loading one.
+pub(super) fn begin(
+    id: NoteId,
+    actor: [u8; 8],
+    path: Option<&str>,
+    body: &Body,
+    at: Timestamp,
+) -> Result<Begun, VaultError> {
+    let begun = Note::begin(id, actor, path, body, at);
+    let (changes, body) = begun.map_err(|source| VaultError::Note { note: id, source })?;
+    let heads =
+        Heads::from(changes.last().map(|change| change.hash).into_iter().collect::<Vec<_>>());
+    let digest = digest_of(&body, path.map(str::to_owned), false, &BTreeMap::new());
+    Ok(Begun { changes, row: put_digest(id, heads.clone(), digest), heads })
 }

@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::{
     Vault, VaultError,
+    cache::{Begun, begin, changed},
     open::io,
     spelling::{Known, Spellings},
     status::Listed,
@@ -19,7 +20,7 @@ use crate::{
     id::{ImageId, NoteId},
     images::{ImageError, Stored},
     note::{
-        Body, Embed, Heads, Note, Piece, Target,
+        Body, Embed, Heads, Piece, Target,
         markdown::{Destination, Syntax},
     },
     projection::{catalog, documents},
@@ -85,11 +86,10 @@ impl Vault {
     ) -> Result<NoteId, VaultError> {
         let at = self.0.clock.now();
         let id = NoteId::new(at.millis(), self.random());
-        let mut note = Note::new(id, self.0.actor);
-        let content = note.create(path, body, at);
-        let content = content.map_err(|source| VaultError::Note { note: id, source })?;
-        let changes = std::iter::once(Note::genesis(id)).chain(content).collect();
-        self.append_new(id, &note, self.stored_events(stored)?, changes)?;
+        let Begun { changes, row, .. } = begin(id, self.0.actor, path, body, at)?;
+        let stored = self.stored_events(stored)?.into_iter();
+        let events = stored.chain(changed(id, changes)).map(|event| (Origin::Here, event));
+        self.append(events, Some(row))?;
         Ok(id)
     }
 

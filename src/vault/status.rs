@@ -351,7 +351,10 @@ impl Vault {
         remote: &RemoteName,
         uploads: Vec<(ImageId, Upload)>,
     ) -> Result<Vec<Candidate>, VaultError> {
-        let behind = self.notes_behind(remote)?;
+        if uploads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let behind = receipts::notes_behind(self.db(), remote)?;
         let in_flight = lock(&self.0.in_flight).clone();
         let mut candidates = Vec::with_capacity(uploads.len());
         for (image, upload) in uploads {
@@ -366,19 +369,6 @@ impl Vault {
         Ok(candidates)
     }
 
-    /// Notes of which a remote lacks a change.
-    pub(super) fn notes_behind(&self, remote: &RemoteName) -> Result<BTreeSet<NoteId>, VaultError> {
-        let mut notes = BTreeSet::new();
-        for seq in receipts::unpushed(self.db(), remote)? {
-            if let Some(recorded) = self.0.log.event(seq)?
-                && let Event::NoteChanged { note, .. } = recorded.event
-            {
-                notes.insert(note);
-            }
-        }
-        Ok(notes)
-    }
-
     /// Notes of which some remote lacks a change; all of them where there is no remote.
     ///
     /// # Errors
@@ -391,7 +381,7 @@ impl Vault {
         }
         let mut notes = BTreeSet::new();
         for (remote, _) in remotes {
-            notes.extend(self.notes_behind(&remote)?);
+            notes.extend(receipts::notes_behind(self.db(), &remote)?);
         }
         Ok(notes)
     }

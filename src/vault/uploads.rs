@@ -232,29 +232,40 @@ impl Vault {
                 due.entry(note).or_default().push((image, url));
             }
         }
-        let at = self.0.clock.now();
+        let due: Vec<(NoteId, Vec<(ImageId, String)>)> = due.into_iter().collect();
+        let former = &known.former_public_urls;
         let mut linked = 0;
-        for (note, wanted) in due {
-            let result = self.change_note(note, &Origin::Projector, Vec::new(), |loaded| {
-                let urls = loaded.urls();
-                let former = &known.former_public_urls;
-                let put: Vec<(ImageId, String)> = wanted
-                    .into_iter()
-                    .filter(|(image, url)| {
-                        is_to_be_put(urls.get(image).map(String::as_str), url, former)
-                    })
-                    .collect();
-                linked += put.len() as u64;
-                Ok(loaded.put_urls(&put, at)?.into_iter().collect())
-            });
+        for result in self.side_by_side(&due, |(note, wanted)| self.put_urls(*note, wanted, former))
+        {
             match result {
-                Ok(_) => {}
+                Ok(put) => linked += put,
                 // One note that can't be read must not keep the others from their URLs.
                 Err(error @ VaultError::Note { .. }) => unreadable.push(error),
                 Err(error) => return Err(error),
             }
         }
         Ok((linked, unreadable))
+    }
+
+    /// Puts the URLs of images into a note, where they are to be put; gives how many were.
+    fn put_urls(
+        &self,
+        note: NoteId,
+        wanted: &[(ImageId, String)],
+        former: &[String],
+    ) -> Result<u64, VaultError> {
+        let (at, mut count) = (self.0.clock.now(), 0);
+        self.change_note(note, &Origin::Projector, Vec::new(), |loaded| {
+            let urls = loaded.urls();
+            let is_due = |image: &ImageId, url: &str| {
+                is_to_be_put(urls.get(image).map(String::as_str), url, former)
+            };
+            let put: Vec<(ImageId, String)> =
+                wanted.iter().filter(|(image, url)| is_due(image, url)).cloned().collect();
+            count = put.len() as u64;
+            Ok(loaded.put_urls(&put, at)?.into_iter().collect())
+        })?;
+        Ok(count)
     }
 
     /// The URL that an image has on a remote with a public base.

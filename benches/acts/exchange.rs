@@ -1,0 +1,184 @@
+//! Joining a vault, and uploading images.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use everleaf::{
+    clock::SystemClock,
+    event::Event,
+    id::{NoteId, Seq},
+    loopback::Loopback,
+    note::Note,
+    vault::Vault,
+};
+
+use crate::{
+    measure::{Bench, Figure, Pair, Target, median, millis, number, timed},
+    process::{everleaf, run as finish},
+    vault::{self, Generated, runtime},
+};
+
+const JOIN: &str = "`join`, whole process";
+const JOIN_BYTES: &str = "bytes that a `join` reads";
+const JOIN_MEMORY: &str = "memory of a `join`, at its peak";
+const FIRST_LIST: &str = "first `list` after a `join`";
+const UPLOAD: &str = "upload of 1,000 images of 100 KB";
+const UPLOAD_MEMORY: &str = "memory of an upload, at its peak";
+/// How many notes are loaded to know the size of all.
+const SAMPLE: usize = 1_000;
+
+pub fn run(bench: &mut Bench) {
+    for notes in bench.sizes.clone() {
+        if bench.wants(&[JOIN, JOIN_BYTES, JOIN_MEMORY, FIRST_LIST]) {
+            join(bench, notes);
+        }
+    }
+    if bench.wants(&[UPLOAD, UPLOAD_MEMORY]) {
+        upload(bench);
+    }
+}
+
+fn size_of(folder: &std::path::Path) -> f64 {
+    let files = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap);
+    files
+        .map(|file| file.metadata().unwrap())
+        .filter(fs::Metadata::is_file)
+        .map(|file| file.len())
+        .map(|bytes| number(usize::try_from(bytes).unwrap()))
+        .sum()
+}
+
+fn join(bench: &mut Bench, notes: usize) {
+    let generated = Generated::of(notes);
+    let folder = tempfile::tempdir_in(crate::measure::out()).unwrap();
+    let folder = folder.path();
+    let opened = generated.open();
+    let key = opened.key().to_bech32().to_string();
+    drop(opened);
+    let key_file = folder.join("key");
+    fs::write(&key_file, &key).unwrap();
+    let url = format!("dir:{}", generated.remote.display());
+    let (mut peak, mut first) = (Vec::new(), Vec::new());
+    let floor = "cp -r of the remote and sync";
+    let rounds = if notes > 10_000 { 1 } else { 3 };
+    let size = Some(notes);
+    let pair = Pair { act: JOIN, floor, size, target: Target::Ratio(2.0), rounds };
+    bench.pair(
+        pair,
+        |round| {
+            let vault = folder.join(format!("vault-{round}"));
+            let mut command = everleaf(&vault);
+            command.args(["join", &url, "--key", "-", "--name", "other"]);
+            let used = finish(command.stdin(fs::File::open(&key_file).unwrap()));
+            peak.push(used.memory);
+            first.push(millis(finish(everleaf(&vault).arg("list")).time));
+            used.time
+        },
+        |round| {
+            timed(|| {
+                let copy = folder.join(format!("copy-{round}"));
+                let done = Command::new("cp").arg("-r").arg(&generated.remote).arg(copy).status();
+                assert!(done.unwrap().success());
+                assert!(Command::new("sync").arg(folder).status().unwrap().success());
+            })
+        },
+    );
+    let floor = Some(("sum of save() of the notes", saved(&generated.open(), notes)));
+    let measured = size_of(&generated.remote);
+    let (unit, target) = ("B", Target::Ratio(1.3));
+    bench.figure(Figure { act: JOIN_BYTES, size, unit, measured, floor, target });
+    let figure =
+        |act, unit, measured, target| Figure { act, size, unit, measured, floor: None, target };
+    bench.figure(figure(JOIN_MEMORY, "MB", median(peak), Target::AtMost(128.0)));
+    bench.figure(figure(FIRST_LIST, "ms", median(first), Target::Shown));
+}
+
+/// The bytes of all notes as Automerge saves them; where there are many, by some of them.
+fn saved(vault: &Vault, notes: usize) -> f64 {
+    let each = notes.div_ceil(SAMPLE);
+    let sample: HashSet<NoteId> =
+        vault.list().unwrap().iter().step_by(each).map(|row| row.note).collect();
+    let mut changes: HashMap<NoteId, Vec<Vec<u8>>> = HashMap::new();
+    for recorded in vault.events(Seq(1)) {
+        if let Event::NoteChanged { note, change } = recorded.unwrap().event
+            && sample.contains(&note)
+        {
+            changes.entry(note).or_default().push(change.0);
+        }
+    }
+    let saved = changes.into_iter().map(|(note, changes)| {
+        let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+        number(Note::load(note, [0; 8], None, &slices).unwrap().save().len())
+    });
+    saved.sum::<f64>() * number(notes) / number(sample.len())
+}
+
+fn upload(bench: &mut Bench) {
+    let folder = tempfile::tempdir_in(crate::measure::out()).unwrap();
+    let folder = folder.path();
+    let source = folder.join("source");
+    vault::folder(&source, 100, 1_000, 1_000, 100 << 10);
+    let runtime = runtime();
+    let server = || runtime.block_on(Loopback::start(Arc::new(SystemClock))).unwrap();
+    let mut peak = Vec::new();
+    if Command::new("rclone").arg("version").stdout(Stdio::null()).status().is_err() {
+        println!("left out, since there is no rclone: {UPLOAD}");
+        return;
+    }
+    let floor = "rclone copy --transfers 32";
+    let pair = Pair { act: UPLOAD, floor, size: None, target: Target::Ratio(0.7), rounds: 3 };
+    bench.pair(
+        pair,
+        |round| {
+            let (server, vault) = (server(), folder.join(format!("vault-{round}")));
+            finish(everleaf(&vault).args(["init", "--name", "bench"]));
+            finish(everleaf(&vault).arg("import").arg(&source));
+            let (url, endpoint) = (format!("s3://{}", Loopback::bucket()), server.endpoint());
+            finish(everleaf(&vault).args([
+                "remote",
+                "add",
+                "origin",
+                &url,
+                "--endpoint",
+                &endpoint,
+            ]));
+            let used = finish(everleaf(&vault).arg("sync"));
+            peak.push(used.memory);
+            used.time
+        },
+        |_| {
+            let server = server();
+            let to = format!(
+                ":s3,provider=Other,access_key_id={},secret_access_key={},endpoint='{}':{}",
+                Loopback::access_key(),
+                Loopback::secret_key(),
+                server.endpoint(),
+                Loopback::bucket()
+            );
+            let mut command = Command::new("rclone");
+            command.env_remove("AWS_CA_BUNDLE").args([
+                "copy",
+                "--transfers",
+                "32",
+                "--s3-no-check-bucket",
+                "--s3-list-version",
+                "2",
+            ]);
+            command.arg(source.join("images")).arg(to);
+            timed(|| assert!(command.status().unwrap().success()))
+        },
+    );
+    let (measured, target) = (median(peak), Target::AtMost(128.0));
+    bench.figure(Figure {
+        act: UPLOAD_MEMORY,
+        size: None,
+        unit: "MB",
+        measured,
+        floor: None,
+        target,
+    });
+}

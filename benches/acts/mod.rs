@@ -1,0 +1,8 @@
+//! The acts, a file for each part of the house.
+
+pub mod durable;
+pub mod exchange;
+pub mod folder;
+pub mod images;
+pub mod merge;
+pub mod scale;

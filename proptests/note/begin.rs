@@ -1,0 +1,104 @@
+//! What a note begins with, encoded by us, against what Automerge makes of the same.
+
+use automerge::{ActorId, TextEncoding, transaction::CommitOptions};
+use everleaf::note::outline;
+
+use super::*;
+
+/// Genesis as Automerge makes it.
+fn genesis(id: NoteId) -> Vec<u8> {
+    let actor = ActorId::from(id.as_bytes().as_slice());
+    let encoding = TextEncoding::UnicodeCodePoint;
+    let mut document = Automerge::new_with_encoding(encoding).with_actor(actor);
+    let mut transaction = document.transaction();
+    transaction.put(ROOT, "format", 1_i64).unwrap();
+    transaction.put_object(ROOT, "body", ObjType::Text).unwrap();
+    transaction.put_object(ROOT, "images", ObjType::Map).unwrap();
+    let (hash, _) = transaction.commit_with(CommitOptions::default().with_time(0));
+    document.get_change_by_hash(&hash.unwrap()).unwrap().raw_bytes().to_vec()
+}
+
+#[track_caller]
+fn is_as_automerge_makes_it(path: Option<&str>, body: &Body, at: Timestamp) {
+    let (begun, shown) = Note::begin(id(), [3; 8], path, body, at).unwrap();
+    let mut note = Note::new(id(), [3; 8]);
+    let content = note.create(path, body, at).unwrap();
+    let bytes = |changes: &[Change]| changes.iter().map(|c| c.bytes.clone()).collect::<Vec<_>>();
+    let made: Vec<Change> = std::iter::once(Note::genesis(id())).chain(content).collect();
+    assert_eq!(bytes(&begun), bytes(&made));
+    assert_eq!(begun, made);
+    assert_eq!(shown, note.body());
+    for change in &begun {
+        let info = inspect(&change.bytes).unwrap();
+        assert_eq!((info.hash, &info.deps), (change.hash, &change.deps));
+    }
+}
+
+#[test]
+fn a_genesis_is_as_automerge_makes_it() {
+    for random in [[0; 10], [7; 10], [255; 10]] {
+        let id = NoteId::new(1_700_000_000_000, random);
+        assert_eq!(Note::genesis(id).bytes, genesis(id));
+    }
+}
+
+#[test]
+fn a_note_begins_as_automerge_makes_it() {
+    for path in [None, Some(""), Some("Folder/Ünïcode 🌿.md")] {
+        for source in [
+            "",
+            "x",
+            "aab",
+            "# Bread\n\n![a](a.png) and ![b](b.png)\n",
+            "![a](a.png)",
+            "\u{feff}\r\n\u{fffc}👨‍👩‍👧 \0 end",
+        ] {
+            is_as_automerge_makes_it(path, &body(source), AT);
+        }
+        let long = "word über ".repeat(30_000);
+        is_as_automerge_makes_it(path, &body(&long), Timestamp(-1));
+    }
+    // Side by side, so that the second gets markup of its own.
+    let pair = Body::new([text("![x]("), embed("a.png"), embed("b.png"), text(")")]);
+    is_as_automerge_makes_it(None, &pair, Timestamp(0));
+    is_as_automerge_makes_it(None, &Body::new([Piece::Foreign, text("x")]), Timestamp(0));
+}
+
+proptest! {
+    #[test]
+    fn any_note_begins_as_automerge_makes_it(
+        source in markdown(),
+        other in merged(),
+        path in proptest::option::of(".{0,20}"),
+        at in any::<i32>(),
+    ) {
+        let at = Timestamp(i64::from(at) * 100_000);
+        is_as_automerge_makes_it(path.as_deref(), &body(&source), at);
+        is_as_automerge_makes_it(path.as_deref(), &other, at);
+    }
+
+    #[test]
+    fn an_outline_says_what_an_inspection_does_or_nothing(
+        source in markdown(),
+        flip in proptest::option::of((any::<Index>(), 1..=255_u8)),
+        cut in proptest::option::of(any::<Index>()),
+    ) {
+        let (_, change) = note(&source, 1);
+        let mut bytes = change.bytes.clone();
+        if let Some((at, with)) = flip {
+            let at = at.index(bytes.len());
+            bytes[at] ^= with;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        match outline(&bytes) {
+            Ok(outline) => {
+                prop_assert_eq!(&bytes, &change.bytes);
+                let info = inspect(&bytes).unwrap();
+                prop_assert_eq!((outline.hash, outline.deps), (info.hash, info.deps));
+            }
+            Err(_) => prop_assert_ne!(&bytes, &change.bytes),
+        }
+    }
+}
