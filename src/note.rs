@@ -14,6 +14,7 @@
 mod bare;
 mod block;
 mod bounds;
+mod chunk;
 mod construct;
 mod diff;
 mod document;
@@ -22,9 +23,12 @@ mod embed;
 mod history;
 mod layout;
 pub mod markdown;
+mod numbers;
 mod parse;
+mod strip;
 
 pub use diff::{Splice, splices};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
+pub use strip::{Known, Stripped};
