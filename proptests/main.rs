@@ -48,6 +48,7 @@ mod sim;
 mod socket;
 mod stores;
 mod tidy;
+mod traces;
 mod twins;
 mod vault;
 mod vaults;

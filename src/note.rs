@@ -14,6 +14,7 @@
 mod bare;
 mod block;
 mod bounds;
+mod chunk;
 mod construct;
 mod diff;
 mod document;
@@ -23,11 +24,14 @@ mod first;
 mod history;
 mod layout;
 pub mod markdown;
+mod numbers;
 mod outline;
 mod parse;
+mod strip;
 
 pub use diff::{Splice, splices};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
 pub use outline::{Outline, outline};
+pub use strip::{Known, Stripped};

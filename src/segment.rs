@@ -1,27 +1,32 @@
 //! What devices exchange: segments, heads, and the file that says whose they are.
 //!
-//! A segment on a remote; a head is the same without the compression:
+//! A segment on a remote, format 2; a head is format 1, and not compressed:
 //!
 //! ```text
 //! ┌────────────────────────────────────────────────────┐
 //! │ sealed for (vault, device, seq); see `seal`        │  named by the blake3 hash of these bytes
 //! │ ┌────────────────────────────────────────────────┐ │
 //! │ │ zstd                                           │ │  at most 64 MiB before compression
-//! │ │ ┌──────────┬─────────────────────────────────┐ │ │
-//! │ │ │ format 1 │ postcard of (previous, items)   │ │ │  head: (seq, hash, name)
-//! │ │ │ 1 byte   │ the rest                        │ │ │
-//! │ │ └──────────┴─────────────────────────────────┘ │ │
+//! │ │ ┌────────┬──────────┬───────┬───────┬────────┐ │ │
+//! │ │ │ format │ previous │ check │ items │ typed  │ │ │  head: format · postcard of
+//! │ │ │ 1 byte │          │ 16    │       │ text   │ │ │        (seq, hash, name)
+//! │ │ └────────┴──────────┴───────┴───────┴────────┘ │ │
 //! │ └────────────────────────────────────────────────┘ │
 //! └────────────────────────────────────────────────────┘
 //! ```
 //!
 //! Device and number are not repeated inside: they are authenticated, so bytes that open are those of
-//! the device and number they were opened for. Items are written in the order in which they
-//! happened; to group them by note, or to write the changes apart from the rest, was tried and saves
-//! 2 %, since what fills a segment are hashes, which do not compress.
+//! the device and number they were opened for.
+//!
+//! Items are written in the order in which they happened, and changes without what can be recomputed (see
+//! the module `items`). The check is a hash of all changes as they were: whoever reads them has computed
+//! most of their bytes, and knows by it that they are the same. Format 1, which had the changes whole, is
+//! read as well.
 //!
 //! Sealing the same segment again gives the same bytes, unless a new release of zstd compresses in
 //! another way; that looks like a twin, and loses nothing.
+
+mod items;
 
 use std::io::{self, Read as _};
 
@@ -51,9 +56,11 @@ const CONTENTS: usize = 64 * MIB;
 /// The base-2 logarithm of [`CONTENTS`]: how far back compressed data may point.
 const WINDOW_LOG: u32 = 26;
 
-const FORMAT: u8 = 1;
-/// Higher levels take longer and save nothing on changes.
-const LEVEL: i32 = 3;
+const FORMAT: u8 = 2;
+/// The format of heads, and of segments whose changes are whole.
+const WHOLE: u8 = 1;
+/// Higher levels take longer and save no more than one byte in fifty.
+const LEVEL: i32 = 6;
 
 /// One thing that a device tells the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,7 +161,7 @@ pub enum SegmentError {
         source: OpenError,
     },
     /// It was written by a newer everleaf.
-    #[error("{of} has format {format}, and this everleaf reads format {FORMAT}; use a newer one")]
+    #[error("{of} has format {format}, and this everleaf reads up to {FORMAT}; use a newer one")]
     Version {
         /// What.
         of: Context,
@@ -187,9 +194,10 @@ impl Segment {
     /// [`SegmentError::TooLarge`], where an item is larger than any remote would give back.
     pub fn seal(&self, sealer: &Sealer) -> Result<SealedSegment, SegmentError> {
         let of = Context::Segment { device: self.device, seq: self.seq };
-        let plain = encode(of, &(&self.previous, &self.items))?;
-        if plain.len() > CONTENTS {
-            return Err(SegmentError::TooLarge { of, limit: CONTENTS });
+        let too_large = SegmentError::TooLarge { of, limit: CONTENTS };
+        let mut plain = encode(of, FORMAT, &self.previous)?;
+        if items::encode(&self.items, &mut plain).is_none() || plain.len() > CONTENTS {
+            return Err(too_large);
         }
         let compressed = zstd::bulk::compress(&plain, LEVEL)
             .map_err(|source| SegmentError::Encode { of, source })?;
@@ -219,7 +227,14 @@ impl Segment {
         }
         let compressed =
             sealer.open(of, bytes).map_err(|source| SegmentError::Sealed { of, source })?;
-        let (previous, items) = decode(of, &decompress(of, &compressed)?)?;
+        let plain = decompress(of, &compressed)?;
+        if plain.first() == Some(&WHOLE) {
+            let (previous, items) = decode(of, &plain)?;
+            return Ok(Self { device, seq, previous, items });
+        }
+        let (previous, rest) = decode_first(of, FORMAT, &plain)?;
+        let damaged = || SegmentError::Damaged { of, source: io::ErrorKind::InvalidData.into() };
+        let items = items::decode(rest).ok_or_else(damaged)?;
         Ok(Self { device, seq, previous, items })
     }
 }
@@ -232,7 +247,7 @@ impl Head {
     /// [`SegmentError::TooLarge`], where the name is longer than any name should be.
     pub fn seal(&self, sealer: &Sealer, device: DeviceId) -> Result<Vec<u8>, SegmentError> {
         let of = Context::Head { device };
-        let bytes = sealer.seal(of, &encode(of, self)?);
+        let bytes = sealer.seal(of, &encode(of, WHOLE, self)?);
         if bytes.len() > HEAD_LIMIT {
             return Err(SegmentError::TooLarge { of, limit: HEAD_LIMIT });
         }
@@ -258,21 +273,33 @@ fn hash(bytes: &[u8]) -> SegmentHash {
     SegmentHash::from_bytes(*blake3::hash(bytes).as_bytes())
 }
 
-fn encode(of: Context, value: &impl Serialize) -> Result<Vec<u8>, SegmentError> {
-    postcard::to_extend(value, vec![FORMAT])
+fn encode(of: Context, format: u8, value: &impl Serialize) -> Result<Vec<u8>, SegmentError> {
+    postcard::to_extend(value, vec![format])
         .map_err(|error| SegmentError::Encode { of, source: io::Error::other(error) })
 }
 
+/// Decodes what is all there is.
 fn decode<T: DeserializeOwned>(of: Context, plain: &[u8]) -> Result<T, SegmentError> {
+    let (value, rest) = decode_first(of, WHOLE, plain)?;
+    if rest.is_empty() {
+        return Ok(value);
+    }
+    Err(SegmentError::Damaged { of, source: io::ErrorKind::InvalidData.into() })
+}
+
+/// Decodes what stands behind the format, and gives what is behind that.
+fn decode_first<T: DeserializeOwned>(
+    of: Context,
+    expected: u8,
+    plain: &[u8],
+) -> Result<(T, &[u8]), SegmentError> {
     let damaged = |source| SegmentError::Damaged { of, source };
     let (format, payload) =
         plain.split_first().ok_or_else(|| damaged(io::ErrorKind::UnexpectedEof.into()))?;
-    if *format != FORMAT {
+    if *format != expected {
         return Err(SegmentError::Version { of, format: *format });
     }
-    let (value, rest) =
-        postcard::take_from_bytes(payload).map_err(|error| damaged(io::Error::other(error)))?;
-    if rest.is_empty() { Ok(value) } else { Err(damaged(io::ErrorKind::InvalidData.into())) }
+    postcard::take_from_bytes(payload).map_err(|error| damaged(io::Error::other(error)))
 }
 
 fn decompress(of: Context, compressed: &[u8]) -> Result<Vec<u8>, SegmentError> {

@@ -91,16 +91,18 @@ fn segments() -> Vec<Vec<u8>> {
     let (image, media_type) = (ImageId::from_bytes([2; 32]), MediaType::Webp);
     let note = NoteId::from_bytes([1; 16]);
     let change = |bytes, projector| Item::Change { note, change: ChangeBytes(bytes), projector };
-    let items = vec![
+    let mut items = vec![
         change(vec![7; 20], false),
         change(vec![], true),
         Item::Image { image, bytes: 70_000, media_type, dimensions },
         Item::Image { image, bytes: 1, media_type, dimensions: None },
     ];
+    // Real ones, of which a segment holds no more than it must.
+    items.extend(notes().into_iter().map(|bytes| change(bytes, false)));
     let segment = Segment { device, seq, previous: hash, items };
     let segment = segment.seal(&sealer).unwrap();
     let compressed = sealer.open(Context::Segment { device, seq }, &segment.bytes).unwrap();
-    let plain = zstd::bulk::decompress(&compressed, 4096).unwrap();
+    let plain = zstd::bulk::decompress(&compressed, 65536).unwrap();
     let head = Head { seq, hash, name: "Lärche 🌲".into() }.seal(&sealer, device).unwrap();
     vec![plain, compressed, sealer.open(Context::Head { device }, &head).unwrap()]
 }

@@ -7,7 +7,10 @@
 
 use std::io::Read as _;
 
-use super::history::{COMPRESSED, LONGEST};
+use super::{
+    history::{COMPRESSED, LONGEST},
+    numbers::{signed, skip, take, text, unsigned},
+};
 
 /// The magic number, the checksum and the type of a chunk.
 pub(super) const START: usize = 4 + 4 + 1;
@@ -57,7 +60,7 @@ fn longest(mut data: &[u8]) -> Option<u64> {
 }
 
 /// How many integers a column stands for.
-fn unfolded(mut column: &[u8]) -> Option<u64> {
+pub(super) fn unfolded(mut column: &[u8]) -> Option<u64> {
     let column = &mut column;
     let mut total = 0_u64;
     while !column.is_empty() {
@@ -78,45 +81,4 @@ fn unfolded(mut column: &[u8]) -> Option<u64> {
         total = total.saturating_add(length);
     }
     Some(total)
-}
-
-pub(super) fn take<'a>(data: &mut &'a [u8], length: u64) -> Option<&'a [u8]> {
-    let (taken, rest) = data.split_at_checked(usize::try_from(length).ok()?)?;
-    *data = rest;
-    Some(taken)
-}
-
-fn text(data: &mut &[u8]) -> Option<()> {
-    let length = unsigned(data)?;
-    take(data, length).map(drop)
-}
-
-fn skip(data: &mut &[u8]) -> Option<()> {
-    let end = data.iter().position(|byte| byte & 0x80 == 0)?;
-    *data = data.get(end + 1..)?;
-    Some(())
-}
-
-/// The bits of a LEB128 number, how many they are, and the last byte.
-fn bits(data: &mut &[u8]) -> Option<(u64, u32, u8)> {
-    let (mut value, mut width) = (0_u64, 0);
-    loop {
-        let (byte, rest) = data.split_first()?;
-        *data = rest;
-        value |= u64::from(byte & 0x7f).checked_shl(width)?;
-        width += 7;
-        if byte & 0x80 == 0 {
-            return Some((value, width, *byte));
-        }
-    }
-}
-
-pub(super) fn unsigned(data: &mut &[u8]) -> Option<u64> {
-    bits(data).map(|(value, ..)| value)
-}
-
-fn signed(data: &mut &[u8]) -> Option<i64> {
-    let (value, width, last) = bits(data)?;
-    let negative = last & 0x40 != 0 && width < u64::BITS;
-    Some((if negative { value | u64::MAX << width } else { value }).cast_signed())
 }

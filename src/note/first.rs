@@ -13,8 +13,7 @@ use super::{
     block::SRC,
     document::{BODY, FORMAT},
     embed::{Body, Embed, Piece},
-    history::Change,
-    outline::{CHANGE, MAGIC},
+    history::{CHANGE, Change, MAGIC},
 };
 use crate::{
     clock::Timestamp,

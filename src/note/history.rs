@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     bounds::longest_column,
     document::{IMAGES, NoteError, actor_of},
-    outline::MAGIC,
 };
 use crate::{
     clock::Timestamp,
@@ -22,6 +21,8 @@ use crate::{
 pub(super) const LONGEST: usize = 64 << 20;
 /// The longest compressed change that is read, in bytes: it may unfold to a thousand times as much.
 const LONGEST_COMPRESSED: usize = 64 << 10;
+pub(super) const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+pub(super) const CHANGE: u8 = 1;
 pub(super) const COMPRESSED: u8 = 2;
 /// The most operations that a change may have: enough to replace all of the largest note.
 const MOST_OPERATIONS: u64 = 1 << 25;

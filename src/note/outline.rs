@@ -3,9 +3,10 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bounds::{START, take, unsigned},
+    bounds::START,
     document::NoteError,
-    history::{COMPRESSED, inspect},
+    history::{CHANGE, COMPRESSED, MAGIC, inspect},
+    numbers::{take, unsigned},
 };
 use crate::id::ChangeHash;
 
@@ -51,8 +52,3 @@ fn read(bytes: &[u8]) -> Option<Outline> {
     let deps = deps.chunks_exact(ChangeHash::LEN).map(ChangeHash::from_slice);
     Some(Outline { hash: ChangeHash::from_bytes(hash), deps: deps.collect::<Option<_>>()? })
 }
-
-/// What every chunk begins with.
-pub(super) const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
-/// The type of a chunk that is a change, not compressed.
-pub(super) const CHANGE: u8 = 1;
