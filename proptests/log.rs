@@ -92,23 +92,20 @@ fn a_journal_that_grew_is_empty_after_a_clean_stop_and_nothing_is_lost() {
         let event = Event::DeviceSeen { device, name: n.to_string().repeat(20_000) };
         New { at: Timestamp(0), origin: Origin::Here, event }
     };
-    let journal = folder.path().join("db/0.jnl");
+    let active = folder.path().join("db/0.jnl");
     for round in 0..3 {
-        let log = open(folder.path());
-        assert_eq!(log.last().unwrap(), Seq(u64::from(round) * 61));
+        let opened = open(folder.path());
+        assert_eq!(opened.last().unwrap(), Seq(u64::from(round) * 61));
         for n in 0..60 {
-            log.append(vec![long(round * 60 + n)], None).unwrap();
+            opened.append(vec![long(round * 60 + n)], None).unwrap();
         }
-        drop(log);
-        assert_eq!(fs::metadata(&journal).unwrap().len(), 0);
+        drop(opened);
+        assert_eq!(fs::metadata(&active).unwrap().len(), 0);
         // What is little stays in it.
-        let log = open(folder.path());
-        log.append(vec![seen(round)], None).unwrap();
-        drop(log);
-        assert_ne!(fs::metadata(&journal).unwrap().len(), 0);
+        open(folder.path()).append(vec![seen(round)], None).unwrap();
+        assert_ne!(fs::metadata(&active).unwrap().len(), 0);
     }
-    let log = open(folder.path());
-    let events = log.read(Seq(1)).map(|event| event.unwrap().event);
+    let events = open(folder.path()).read(Seq(1)).map(|event| event.unwrap().event);
     let names = events.map(|event| match event {
         Event::DeviceSeen { name, .. } => name,
         other => panic!("{other:?}"),

@@ -39,7 +39,7 @@ use crate::{
 
 /// How many bytes a journal may keep when the database is closed. The engine reads all of it whenever it
 /// is opened, with a system call for each row.
-const JOURNAL_KEPT: u64 = 1 << 20;
+const JOURNAL_KEPT: u64 = 256 << 10;
 /// What a row takes in the journal beside its key and its value.
 const ROW: usize = 24;
 /// Values above this are never left unsynced.

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
-    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -25,16 +25,21 @@ use crate::{
 
 /// Adds what is about to be taken in to the file at `path`. It is on disk when this returns.
 pub(super) fn add(path: &Path, taken: &BTreeMap<String, Taken>) -> Result<(), VaultError> {
-    let mut line = serde_json::to_vec(taken).map_err(|error| io("write", path)(error.into()))?;
-    line.push(b'\n');
+    let json = serde_json::to_vec(taken).map_err(|error| io("write", path)(error.into()))?;
+    // What was cut off before is a line of its own then, and no beginning of this one.
+    let line = [b"\n", json.as_slice(), b"\n"].concat();
     let is_new = !path.exists();
     let mut file = OpenOptions::new()
-        .append(true)
+        .write(true)
         .create(true)
+        .truncate(false)
         .mode(write::PRIVATE)
         .open(path)
         .map_err(io("create", path))?;
-    file.write_all(&line).and_then(|()| file.sync_data()).map_err(io("write", path))?;
+    file.seek(SeekFrom::End(0))
+        .and_then(|_| file.write_all(&line))
+        .and_then(|()| file.sync_data())
+        .map_err(io("write", path))?;
     crash::point();
     if let Some(folder) = path.parent().filter(|_| is_new) {
         sync_folder(folder)?;

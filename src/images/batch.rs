@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{ImageError, Images, Stored, draft::Finished, shard};
+use super::{ImageError, Images, Stored, at, draft::Finished, shard};
 
 /// How many files are synced at once: a disk takes little longer for them than for one.
 const AT_ONCE: usize = 8;
@@ -70,11 +70,11 @@ impl<'a> Batch<'a> {
     ///
     /// As [`Images::ingest_file`]; the batch goes on without it.
     pub fn ingest_file(&mut self, path: &Path) -> Result<Stored, ImageError> {
-        let looked = self.images.look(path)?;
-        if self.holds(&looked.stored) {
-            return Ok(self.touch(Stored { already: true, ..looked.stored }));
+        let (mut file, known) = self.images.look(path)?;
+        if self.holds(&known) {
+            return Ok(self.touch(Stored { already: true, ..known }));
         }
-        let finished = self.images.draft_of(looked, path)?;
+        let finished = self.images.draft(&mut file).map_err(at("read", path))?;
         self.take(finished)
     }
 

@@ -107,16 +107,10 @@ impl Draft {
         Ok(Self { file, hashed: Hashed::new(limit) })
     }
 
-    /// A draft of all bytes of an image, of which it is known what they are.
-    pub(super) fn whole(tmp: &Path, bytes: &[u8], stored: Stored) -> Result<Finished, ImageError> {
-        let Self { file, .. } = Self::new(tmp, u64::MAX)?;
-        write(&file, bytes)?;
-        seal(file, stored)
-    }
-
     pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), ImageError> {
         self.hashed.update(chunk)?;
-        write(&self.file, chunk)
+        let written = chunk.chunks(CHUNK).try_for_each(|part| self.file.as_file().write_all(part));
+        written.map_err(ImageError::io("write", self.file.path()))
     }
 
     pub(super) fn image(&self) -> ImageId {
@@ -127,19 +121,10 @@ impl Draft {
     pub(super) fn finish(self) -> Result<Finished, ImageError> {
         let Self { file, hashed } = self;
         let stored = hashed.describe(&mut BufReader::new(file.as_file()))?;
-        seal(file, stored)
+        let sealed = file.as_file().set_permissions(Permissions::from_mode(0o400));
+        sealed.map_err(ImageError::io("close to writers", file.path()))?;
+        Ok(Finished { file, stored })
     }
-}
-
-fn write(file: &NamedTempFile, bytes: &[u8]) -> Result<(), ImageError> {
-    let written = bytes.chunks(CHUNK).try_for_each(|part| file.as_file().write_all(part));
-    written.map_err(ImageError::io("write", file.path()))
-}
-
-fn seal(file: NamedTempFile, stored: Stored) -> Result<Finished, ImageError> {
-    let sealed = file.as_file().set_permissions(Permissions::from_mode(0o400));
-    sealed.map_err(ImageError::io("close to writers", file.path()))?;
-    Ok(Finished { file, stored })
 }
 
 /// An image that is being received. Dropped before [`finish`](Self::finish), it leaves nothing behind.

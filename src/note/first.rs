@@ -229,7 +229,9 @@ impl Columns {
         ];
         let mut data = Vec::new();
         unsigned(deps.len() as u64, &mut data);
-        deps.iter().for_each(|dep| data.extend_from_slice(dep.as_bytes()));
+        for dep in &deps {
+            data.extend_from_slice(dep.as_bytes());
+        }
         prefixed(author.actor, &mut data);
         unsigned(1, &mut data);
         unsigned(author.first_op, &mut data);

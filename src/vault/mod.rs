@@ -39,6 +39,7 @@ use std::{
     panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread::ScopedJoinHandle,
 };
 
 pub(crate) use self::open::io;
@@ -218,7 +219,7 @@ impl Vault {
         let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
             let shares: Vec<_> = (0..threads).map(|first| scope.spawn(share(first))).collect();
             // One that panicked says so here as it would have without threads.
-            let shares = shares.into_iter().map(|share| share.join());
+            let shares = shares.into_iter().map(ScopedJoinHandle::join);
             shares.flat_map(|share| share.unwrap_or_else(|cause| resume_unwind(cause))).collect()
         });
         results.sort_unstable_by_key(|(place, _)| *place);
