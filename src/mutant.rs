@@ -18,8 +18,10 @@ pub enum Mutant {
     ImportMakesCopies,
     /// 2: an export does not remember what it is about to write.
     ExportsUnannounced,
-    /// 2: a head that was not put when its segments were is never put.
-    LeavesHead,
+    /// 2: the first segments of a device are put before there is a head that leads to them.
+    PutsUnannounced,
+    /// 2: what was put and not told of, since the device was cut off, is never told of.
+    LeavesPulse,
     /// 2: a segment is read without asking whether it follows the one before it.
     PreviousUnchecked,
     /// 3: the URL of an image is written into the text.
@@ -58,6 +60,8 @@ pub enum Mutant {
     PassesDiverged,
     /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
+    /// 12: what is gone from the remote is looked for in every sync.
+    LooksForEver,
     /// 12: every sync tells the others that there is news.
     BeatsAlways,
     /// 12: every sync lists what is there.
@@ -66,13 +70,14 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by the promises that they break.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::AcknowledgesUnwritten,
         Self::EditOverwrites,
         Self::ImportsUnannounced,
         Self::ImportMakesCopies,
         Self::ExportsUnannounced,
-        Self::LeavesHead,
+        Self::PutsUnannounced,
+        Self::LeavesPulse,
         Self::PreviousUnchecked,
         Self::UrlAsText,
         Self::PutsWithoutAsking,
@@ -92,6 +97,7 @@ impl Mutant {
         Self::ForgetsTwins,
         Self::PassesDiverged,
         Self::ForgetsLoss,
+        Self::LooksForEver,
         Self::BeatsAlways,
         Self::ListsAlways,
     ];
@@ -103,7 +109,8 @@ impl Mutant {
             Self::AcknowledgesUnwritten | Self::EditOverwrites | Self::ImportsUnannounced => 1,
             Self::ImportMakesCopies
             | Self::ExportsUnannounced
-            | Self::LeavesHead
+            | Self::PutsUnannounced
+            | Self::LeavesPulse
             | Self::PreviousUnchecked => 2,
             Self::UrlAsText => 3,
             Self::PutsWithoutAsking | Self::KeyByWrittenName => 4,
@@ -114,7 +121,7 @@ impl Mutant {
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
             Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
             Self::ForgetsLoss => 11,
-            Self::BeatsAlways | Self::ListsAlways => 12,
+            Self::LooksForEver | Self::BeatsAlways | Self::ListsAlways => 12,
         }
     }
 }
