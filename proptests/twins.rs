@@ -442,3 +442,48 @@ async fn a_segment_that_is_gone_for_ever_does_not_keep_others_looking() {
         assert_eq!(idle, Requests { head: 1, ..Requests::default() });
     }
 }
+
+#[tokio::test]
+async fn what_was_told_again_under_a_new_name_is_not_missed_under_the_old() {
+    use everleaf::remote::{Call, Failure, Fault, Faulty};
+    let scene = Scene::new();
+    let mut laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    laptop.note("one\n");
+    laptop.sync(&scene.remote).await;
+    let copy = laptop.copy(50);
+    // Both push a second segment, and neither sees the other's.
+    let before = scene.memory.snapshot();
+    laptop.note("from the laptop\n");
+    laptop.sync(&scene.remote).await;
+    let mut all = scene.memory.snapshot();
+    scene.memory.restore(before.clone());
+    copy.note("from the copy\n");
+    copy.sync(&scene.remote).await;
+    all.extend(scene.memory.snapshot());
+    scene.memory.restore(all.clone());
+    // The laptop notices, tells all of it again, and has no time to read what the copy put.
+    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
+    let fault = Fault::next(Call::Head, u64::MAX, Failure::Offline);
+    faulty.fail(Fault { prefix: "pulse".into(), skip: 1, ..fault });
+    let remote: Arc<dyn Remote> = faulty;
+    laptop.try_sync(&remote).await.unwrap_err();
+    assert_eq!(renewals(&laptop), [RenewReason::Diverged]);
+    // Then the remote loses what both had put.
+    let mut left = scene.memory.snapshot();
+    left.retain(|name, _| {
+        !name.starts_with("log/") || before.contains_key(name) || !all.contains_key(name)
+    });
+    scene.memory.restore(left);
+    laptop.try_sync(&scene.remote).await.unwrap();
+    assert_eq!(resets(&laptop), []);
+    let mut found = laptop.vault().verify().unwrap();
+    let name = crate::world::origin();
+    laptop.vault().verify_remote(&name, &*scene.remote, false, &mut found).await.unwrap();
+    let missed: Vec<_> = found.findings.iter().filter(|f| f.what.starts_with("log/")).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    phone.try_sync(&scene.remote).await.unwrap();
+    assert_eq!(phone.sources(), laptop.sources());
+}
