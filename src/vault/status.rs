@@ -351,6 +351,9 @@ impl Vault {
         remote: &RemoteName,
         uploads: Vec<(ImageId, Upload)>,
     ) -> Result<Vec<Candidate>, VaultError> {
+        if uploads.is_empty() {
+            return Ok(Vec::new());
+        }
         let behind = self.notes_behind(remote)?;
         let in_flight = lock(&self.0.in_flight).clone();
         let mut candidates = Vec::with_capacity(uploads.len());
