@@ -109,6 +109,7 @@ pub(super) fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         let target = to.join(below);
         if entry.file_type().is_dir() {
             std::fs::create_dir_all(&target)?;
+            std::fs::set_permissions(&target, entry.path().metadata()?.permissions())?;
         } else {
             match std::fs::copy(entry.path(), &target) {
                 // A thread of the database cleared it away meanwhile.

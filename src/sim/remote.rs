@@ -66,6 +66,10 @@ struct State {
     /// Calls so far, and from which on an object is listed.
     calls: u64,
     hidden: BTreeMap<String, u64>,
+    /// Calls until it loses something in the midst of a sync.
+    looming: Option<u64>,
+    /// Whether it did, and nobody has heard of it.
+    struck: bool,
     replicas: BTreeMap<usize, Replica>,
     versions: BTreeMap<String, u64>,
     seen: Seen,
@@ -103,6 +107,8 @@ impl Hostile {
             old: Vec::new(),
             calls: 0,
             hidden: BTreeMap::new(),
+            looming: None,
+            struck: false,
             replicas: BTreeMap::new(),
             versions: BTreeMap::new(),
             seen: Seen::default(),
@@ -153,6 +159,21 @@ impl Hostile {
         self.0.state().seen.needless.clone()
     }
 
+    /// Everybody has a network again, and the weather is fine.
+    pub(super) fn clear_up(&self) {
+        let mut state = self.0.state();
+        state.weather = Weather::default();
+        state.cut_off.clear();
+        state.looming = None;
+    }
+
+    /// Copies the folder of a device, where devices have one each, for another.
+    pub(super) fn copy(&self, from: usize, to: usize) {
+        let mut state = self.0.state();
+        let copy = state.replicas.get(&from).map(|replica| replica.copy(PAGE));
+        state.replicas.extend(copy.map(|copy| (to, copy)));
+    }
+
     /// No more malice from now on.
     pub(super) fn heal(&self) {
         self.0.state().calm = true;
@@ -200,6 +221,17 @@ impl Hostile {
         arrive(&memory, files.unwrap_or_default()).await;
     }
 
+    /// Has it lose something soon, between two calls of a sync.
+    pub(super) fn loom(&self) {
+        let mut state = self.0.state();
+        state.looming = Some(state.dice.below(16));
+    }
+
+    /// Whether it lost something in the midst of a sync since this was last asked.
+    pub(super) fn was_struck(&self) -> bool {
+        std::mem::take(&mut self.0.state().struck)
+    }
+
     pub(super) fn wipe(&self) {
         self.0.restore(&BTreeMap::new());
     }
@@ -215,6 +247,25 @@ impl Hostile {
 }
 
 impl Shared {
+    /// Loses something, if it is time for that.
+    fn strike(&self) {
+        let lost = {
+            let mut state = self.state();
+            let State { dice, old, looming, struck, .. } = &mut *state;
+            match looming {
+                None => return,
+                Some(0) => {}
+                Some(calls) => {
+                    *calls -= 1;
+                    return;
+                }
+            }
+            (*looming, *struck) = (None, true);
+            if dice.percent(30) { None } else { dice.pick(old).cloned() }
+        };
+        self.restore(&lost.unwrap_or_default());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -232,14 +283,14 @@ impl Shared {
             return None;
         }
         let mut state = self.state();
-        let State { replicas, versions, .. } = &mut *state;
+        let State { replicas, versions, dice, .. } = &mut *state;
         let replica = replicas.entry(device).or_insert_with(|| {
             let objects = self.memory.snapshot().into_iter();
             let files = objects.map(|(name, bytes)| {
                 let version = versions.get(&name).copied().unwrap_or(1);
                 File { name, version, bytes }
             });
-            Replica::new(files.collect(), PAGE)
+            Replica::new(files.collect(), PAGE, dice)
         });
         Some(replica.memory.clone())
     }
@@ -271,6 +322,7 @@ impl Handle {
             clock.advance(time);
             (fate, pauses)
         };
+        self.shared.strike();
         // Others come in between.
         for _ in 0..pauses {
             tokio::task::yield_now().await;
