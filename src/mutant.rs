@@ -22,6 +22,8 @@ pub enum Mutant {
     PutsUnannounced,
     /// 2: what was put and not told of, since the device was cut off, is never told of.
     LeavesPulse,
+    /// 2: a push does not look whether what it continues is still there.
+    PutsBlindly,
     /// 2: a segment is read without asking whether it follows the one before it.
     PreviousUnchecked,
     /// 3: the URL of an image is written into the text.
@@ -40,14 +42,12 @@ pub enum Mutant {
     ReceiptBeforePut,
     /// 7: an image counts as uploaded once somebody means to upload it.
     StatusFromIntention,
+    /// 7: segments are read from the one after the last that was read, so that nobody sees that it is gone.
+    ReadsPastLast,
     /// 7: how far the log is folded is committed apart from what was folded.
     CursorApart,
     /// 8: an upload that failed is not tried again.
     NeverRetries,
-    /// 8: segments are read from the one after the last that was read, so that nobody sees that it is gone.
-    ReadsPastLast,
-    /// 8: a push does not look whether what it continues is still there.
-    PutsBlindly,
     /// 9: changes that seem to come from the future are passed over.
     SkipsFuture,
     /// 9: the time of the next attempt is believed, whatever the clock was.
@@ -78,6 +78,7 @@ impl Mutant {
         Self::ExportsUnannounced,
         Self::PutsUnannounced,
         Self::LeavesPulse,
+        Self::PutsBlindly,
         Self::PreviousUnchecked,
         Self::UrlAsText,
         Self::PutsWithoutAsking,
@@ -87,10 +88,9 @@ impl Mutant {
         Self::EventBeforeBytes,
         Self::ReceiptBeforePut,
         Self::StatusFromIntention,
+        Self::ReadsPastLast,
         Self::CursorApart,
         Self::NeverRetries,
-        Self::ReadsPastLast,
-        Self::PutsBlindly,
         Self::SkipsFuture,
         Self::TrustsRetryTime,
         Self::ActorReused,
@@ -111,13 +111,17 @@ impl Mutant {
             | Self::ExportsUnannounced
             | Self::PutsUnannounced
             | Self::LeavesPulse
+            | Self::PutsBlindly
             | Self::PreviousUnchecked => 2,
             Self::UrlAsText => 3,
             Self::PutsWithoutAsking | Self::KeyByWrittenName => 4,
             Self::SwapBeforeReceipt => 5,
             Self::EvictsUnproved | Self::EventBeforeBytes => 6,
-            Self::ReceiptBeforePut | Self::StatusFromIntention | Self::CursorApart => 7,
-            Self::NeverRetries | Self::ReadsPastLast | Self::PutsBlindly => 8,
+            Self::ReceiptBeforePut
+            | Self::StatusFromIntention
+            | Self::ReadsPastLast
+            | Self::CursorApart => 7,
+            Self::NeverRetries => 8,
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
             Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
             Self::ForgetsLoss => 11,

@@ -173,11 +173,13 @@ impl Device {
         dice: &mut Dice,
     ) -> Check<TempDir> {
         let grave = folder()?;
-        let most = if dice.percent(50) { 12 } else { 60 };
-        let (steps, calls) = (dice.below(most), dice.below(40));
+        // Between two puts there is most to be lost.
+        let puts = dice.percent(50);
+        let most = if puts || dice.percent(50) { 60 } else { 12 };
+        let (steps, calls) = (dice.below(most), dice.below(if puts { 5 } else { 40 }));
         let death = Death::after(steps, self.home(), grave.path());
         let over = Arc::new(Notify::new());
-        let severed = Arc::new(Severed::new(remote, calls, Arc::clone(&over)));
+        let severed = Arc::new(Severed::new(remote, calls, puts, Arc::clone(&over)));
         let came = tokio::select! {
             result = self.sync(severed) => result.map(drop),
             () = over.notified() => Ok(()),
@@ -199,7 +201,7 @@ impl Device {
     ) -> Check<(TempDir, Done)> {
         let grave = folder()?;
         let (acknowledged, edits) = (self.acknowledged.clone(), model.len());
-        let most = if dice.percent(60) { 12 } else { 30 };
+        let most = dice.pick(&[8, 12, 30]).copied().unwrap_or(12);
         let death = Death::after(dice.below(most), self.home(), grave.path());
         let done = work(self, dice, model);
         let died = death.came()?;

@@ -78,13 +78,26 @@ impl World {
     /// leaves behind no later edit mends.
     async fn last_blows(&mut self) -> Check {
         for n in self.here() {
+            if self.dice.percent(40) {
+                self.crash_in_work(n)?;
+            }
+        }
+        if self.dice.percent(50) {
+            self.remote.spoil();
+            self.sync_together().await?;
+        }
+        for n in self.here() {
             if self.dice.percent(50) {
                 self.set_right(n)?;
             }
         }
         self.remote.clear_up();
+        if self.dice.percent(40) {
+            self.join().await?;
+        }
         for n in self.here() {
             if self.dice.percent(30) {
+                self.work(n, Device::edit)?;
                 self.crash_in_sync(n).await?;
             }
         }

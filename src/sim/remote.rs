@@ -68,6 +68,8 @@ struct State {
     hidden: BTreeMap<String, u64>,
     /// Calls until it loses something in the midst of a sync.
     looming: Option<u64>,
+    /// Whether only the puts of segments count as such calls.
+    looming_puts: bool,
     /// Whether it did, and nobody has heard of it.
     struck: bool,
     replicas: BTreeMap<usize, Replica>,
@@ -108,6 +110,7 @@ impl Hostile {
             calls: 0,
             hidden: BTreeMap::new(),
             looming: None,
+            looming_puts: false,
             struck: false,
             replicas: BTreeMap::new(),
             versions: BTreeMap::new(),
@@ -157,6 +160,12 @@ impl Hostile {
     /// An image that was put in calm weather though it was there.
     pub(super) fn needless(&self) -> Option<String> {
         self.0.state().seen.needless.clone()
+    }
+
+    /// From now on it takes no images, and all else.
+    pub(super) fn spoil(&self) {
+        self.clear_up();
+        self.0.state().weather = Weather::NO_IMAGES;
     }
 
     /// Everybody has a network again, and the weather is fine.
@@ -224,7 +233,8 @@ impl Hostile {
     /// Has it lose something soon, between two calls of a sync.
     pub(super) fn loom(&self) {
         let mut state = self.0.state();
-        state.looming = Some(state.dice.below(16));
+        state.looming_puts = state.dice.percent(60);
+        state.looming = Some(if state.looming_puts { 0 } else { state.dice.below(16) });
     }
 
     /// Whether it lost something in the midst of a sync since this was last asked.
@@ -248,10 +258,13 @@ impl Hostile {
 
 impl Shared {
     /// Loses something, if it is time for that.
-    fn strike(&self) {
+    fn strike(&self, is_segment: bool) {
         let lost = {
             let mut state = self.state();
-            let State { dice, old, looming, struck, .. } = &mut *state;
+            let State { dice, old, looming, looming_puts, struck, .. } = &mut *state;
+            if *looming_puts && !is_segment {
+                return;
+            }
             match looming {
                 None => return,
                 Some(0) => {}
@@ -306,11 +319,12 @@ struct Handle {
 
 impl Handle {
     async fn fate(&self) -> Fate {
-        self.fate_of(false).await
+        self.fate_of(None).await
     }
 
-    /// What a call meets that may put an image.
-    async fn fate_of(&self, is_image: bool) -> Fate {
+    /// What a call meets that may put something.
+    async fn fate_of(&self, put: Option<&Key>) -> Fate {
+        let is_image = matches!(put, Some(Key::Image { .. }));
         let (fate, pauses) = {
             let mut state = self.shared.state();
             state.calls += 1;
@@ -322,7 +336,7 @@ impl Handle {
             clock.advance(time);
             (fate, pauses)
         };
-        self.shared.strike();
+        self.shared.strike(matches!(put, Some(Key::Segment { .. })));
         // Others come in between.
         for _ in 0..pauses {
             tokio::task::yield_now().await;
@@ -408,7 +422,7 @@ impl Remote for Handle {
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        match self.fate_of(matches!(key, Key::Image { .. })).await {
+        match self.fate_of(Some(key)).await {
             Fate::Fails(error) => Err(error),
             Fate::Lost(error) => {
                 // What is lost may arrive twice.

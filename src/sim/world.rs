@@ -136,7 +136,7 @@ impl World {
         Ok(())
     }
 
-    async fn join(&mut self) -> Check {
+    pub(super) async fn join(&mut self) -> Check {
         let (n, seed) = (self.devices.len(), self.seed());
         if n >= MOST {
             return Ok(());
@@ -221,7 +221,7 @@ impl World {
     }
 
     /// Something that a device does by itself.
-    fn work(
+    pub(super) fn work(
         &mut self,
         n: usize,
         work: impl FnOnce(&mut Device, &mut Dice, &mut Model) -> Check<Done>,
@@ -270,7 +270,7 @@ impl World {
         self.check_claims(n)
     }
 
-    async fn sync_together(&mut self) -> Check {
+    pub(super) async fn sync_together(&mut self) -> Check {
         let here = self.here();
         let remotes = here.iter().map(|n| self.remote_of(*n)).collect::<Check<Vec<_>>>()?;
         let devices = here.iter().map(|n| self.device(*n)).collect::<Check<Vec<_>>>()?;
@@ -313,13 +313,13 @@ impl World {
         self.came_back(n)
     }
 
-    fn crash_in_work(&mut self, n: usize) -> Check {
+    pub(super) fn crash_in_work(&mut self, n: usize) -> Check {
         let Self { devices, dice, model, .. } = self;
         let device = devices.get_mut(n).ok_or_else(|| nobody(n))?;
         let work = match dice.below(10) {
-            0..5 => Device::edit,
-            5..7 => |device: &mut Device, _: &mut Dice, _: &mut Model| device.export(),
-            7..9 => Device::import,
+            0..4 => Device::edit,
+            4..6 => |device: &mut Device, _: &mut Dice, _: &mut Model| device.export(),
+            6..9 => Device::import,
             _ => |device: &mut Device, dice: &mut Dice, _: &mut Model| {
                 let evicted = device.evict(dice)?;
                 Ok(evicted.map(|image| ("evict", format!("drops its copy of {}", image.short()))))
@@ -331,7 +331,9 @@ impl World {
         self.device_mut(n)?.come_back(grave, seed)?;
         self.note("crash in work", format_args!("d{n} {what}; it is killed, and comes back"));
         self.lost();
-        self.came_back(n)
+        self.came_back(n)?;
+        // What it did to a folder it may do again at once.
+        if self.dice.percent(50) { self.work(n, Device::import) } else { Ok(()) }
     }
 
     /// What was acknowledged must be there when a device comes back.
@@ -361,9 +363,12 @@ impl World {
         self.remote.copy(n, number);
         self.note("copy", format_args!("d{n} is copied: the copy is d{number}"));
         // Perhaps both go on before either hears of the other.
-        if self.dice.percent(50) {
+        if self.dice.percent(60) {
+            if self.dice.percent(70) {
+                self.remote.clear_up();
+            }
             for twin in [n, number] {
-                for _ in 0..=self.dice.below(2) {
+                for _ in 0..=self.dice.below(3) {
                     self.work(twin, Device::edit)?;
                     self.sync(twin).await?;
                 }
