@@ -101,6 +101,30 @@ fn an_image_that_is_not_here_is_not_taken_for_another_of_its_name() {
 }
 
 #[test]
+fn a_hash_names_no_image_that_took_the_place_of_its_own() {
+    let desk = Desk::new();
+    let (old, new) = (png(2, 2, b"old"), png(3, 3, b"new"));
+    desk.device.file("old.png", &old);
+    desk.device.note("![](old.png)\n");
+    let by_hash = format!("![](blake3:{})\n", id(&old));
+    let note = desk.device.note(&by_hash);
+    let (folder, _) = desk.export("export");
+    let exported = desk.device.source(note);
+    assert_eq!(exported, by_hash);
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "png") {
+            fs::write(path, &new).unwrap();
+        }
+    }
+    desk.try_import(&folder);
+    let images = || desk.device.vault().read(note, None).unwrap().body.images();
+    assert_eq!(images(), [id(&new)]);
+    desk.device.edit(note, |text| text + &by_hash);
+    assert_eq!(images(), [id(&new), id(&old)]);
+}
+
+#[test]
 fn damaged_bookmarks_lose_nothing() {
     let desk = Desk::new();
     desk.write("a.md", "a\n");

@@ -18,8 +18,12 @@ pub enum Mutant {
     ImportMakesCopies,
     /// 2: an export does not remember what it is about to write.
     ExportsUnannounced,
-    /// 2: a head that was not put when its segments were is never put.
-    LeavesHead,
+    /// 2: the first segments of a device are put before there is a head that leads to them.
+    PutsUnannounced,
+    /// 2: what was put and not told of, since the device was cut off, is never told of.
+    LeavesPulse,
+    /// 2: a push does not look whether what it continues is still there.
+    PutsBlindly,
     /// 2: a segment is read without asking whether it follows the one before it.
     PreviousUnchecked,
     /// 3: the URL of an image is written into the text.
@@ -38,14 +42,12 @@ pub enum Mutant {
     ReceiptBeforePut,
     /// 7: an image counts as uploaded once somebody means to upload it.
     StatusFromIntention,
+    /// 7: segments are read from the one after the last that was read, so that nobody sees that it is gone.
+    ReadsPastLast,
     /// 7: how far the log is folded is committed apart from what was folded.
     CursorApart,
     /// 8: an upload that failed is not tried again.
     NeverRetries,
-    /// 8: segments are read from the one after the last that was read, so that nobody sees that it is gone.
-    ReadsPastLast,
-    /// 8: a push does not look whether what it continues is still there.
-    PutsBlindly,
     /// 9: changes that seem to come from the future are passed over.
     SkipsFuture,
     /// 9: the time of the next attempt is believed, whatever the clock was.
@@ -58,6 +60,8 @@ pub enum Mutant {
     PassesDiverged,
     /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
+    /// 12: what is gone from the remote is looked for in every sync.
+    LooksForEver,
     /// 12: every sync tells the others that there is news.
     BeatsAlways,
     /// 12: every sync lists what is there.
@@ -66,13 +70,15 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by the promises that they break.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::AcknowledgesUnwritten,
         Self::EditOverwrites,
         Self::ImportsUnannounced,
         Self::ImportMakesCopies,
         Self::ExportsUnannounced,
-        Self::LeavesHead,
+        Self::PutsUnannounced,
+        Self::LeavesPulse,
+        Self::PutsBlindly,
         Self::PreviousUnchecked,
         Self::UrlAsText,
         Self::PutsWithoutAsking,
@@ -82,16 +88,16 @@ impl Mutant {
         Self::EventBeforeBytes,
         Self::ReceiptBeforePut,
         Self::StatusFromIntention,
+        Self::ReadsPastLast,
         Self::CursorApart,
         Self::NeverRetries,
-        Self::ReadsPastLast,
-        Self::PutsBlindly,
         Self::SkipsFuture,
         Self::TrustsRetryTime,
         Self::ActorReused,
         Self::ForgetsTwins,
         Self::PassesDiverged,
         Self::ForgetsLoss,
+        Self::LooksForEver,
         Self::BeatsAlways,
         Self::ListsAlways,
     ];
@@ -103,18 +109,23 @@ impl Mutant {
             Self::AcknowledgesUnwritten | Self::EditOverwrites | Self::ImportsUnannounced => 1,
             Self::ImportMakesCopies
             | Self::ExportsUnannounced
-            | Self::LeavesHead
+            | Self::PutsUnannounced
+            | Self::LeavesPulse
+            | Self::PutsBlindly
             | Self::PreviousUnchecked => 2,
             Self::UrlAsText => 3,
             Self::PutsWithoutAsking | Self::KeyByWrittenName => 4,
             Self::SwapBeforeReceipt => 5,
             Self::EvictsUnproved | Self::EventBeforeBytes => 6,
-            Self::ReceiptBeforePut | Self::StatusFromIntention | Self::CursorApart => 7,
-            Self::NeverRetries | Self::ReadsPastLast | Self::PutsBlindly => 8,
+            Self::ReceiptBeforePut
+            | Self::StatusFromIntention
+            | Self::ReadsPastLast
+            | Self::CursorApart => 7,
+            Self::NeverRetries => 8,
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
             Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
             Self::ForgetsLoss => 11,
-            Self::BeatsAlways | Self::ListsAlways => 12,
+            Self::LooksForEver | Self::BeatsAlways | Self::ListsAlways => 12,
         }
     }
 }

@@ -83,8 +83,10 @@ impl Sim {
         let mut failures = Vec::new();
         for seed in seeds {
             let of_seed = Settings::of(seed);
-            let settings =
-                Settings { steps: self.steps, mutant: self.mutant, hub: self.hub, ..of_seed };
+            // Whether clocks or copies are the cause is asked where they may be.
+            let explain = self.mutant.is_none_or(|mutant| matches!(mutant.promise(), 9 | 10));
+            let Self { steps, mutant, hub, .. } = self;
+            let settings = Settings { steps, mutant, hub, explain, ..of_seed };
             let settings =
                 Settings { devices: self.devices.unwrap_or(settings.devices), ..settings };
             let outcome = match sim::run(&settings) {
@@ -125,7 +127,7 @@ impl Sim {
             let histories = match (report.histories, report.broken.len()) {
                 (1, 0) => "Every promise held".to_owned(),
                 (some, 0) => format!("Every promise held in {some} histories"),
-                (some, broken) => format!("{broken} of {} broke a promise", count(some, "history")),
+                (some, broken) => format!("{broken} of {some} histories broke a promise"),
             };
             let (steps, rate) = (count(report.steps as u64, "step"), report.steps_per_second);
             writeln!(out, "{histories}: {steps}, {rate:.0} a second.")

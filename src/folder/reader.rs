@@ -77,10 +77,11 @@ impl Reader<'_> {
                     // The file may have gone to another place, where the same name finds it.
                     Some(Shown { name, .. }) if remembered != place => {
                         let path = place.filter(|_| !derived).map(str::to_owned);
-                        Target { image, path, name: name.clone() }
+                        Target { image, path, name: kept(name.as_ref(), image) }
                     }
                     Some(Shown { path, name, .. }) => {
-                        Target { image, path: path.clone(), name: name.clone() }
+                        let name = kept(name.as_ref(), image);
+                        Target { image, path: path.clone(), name }
                     }
                     None => self.named(written, Some(image)).unwrap_or_else(|| Target {
                         image,
@@ -146,6 +147,14 @@ impl Reader<'_> {
         let (note, destination) = (self.path.to_owned(), destination.target.clone());
         import.report.missing.push(Missing { note, destination, hint });
     }
+}
+
+/// The name that an embed had, for the image that stands in its place now; none where it is the hash of
+/// another: whoever wrote that hash again would get this one.
+fn kept(name: Option<&String>, image: ImageId) -> Option<String> {
+    let is_of_another =
+        |name: &str| name.strip_prefix("blake3:").is_some_and(|hash| hash != image.to_string());
+    name.filter(|name| !is_of_another(name)).cloned()
 }
 
 /// Whether a wiki name is that of an image, by its extension.

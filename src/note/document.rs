@@ -396,11 +396,16 @@ impl Note {
     }
 
     fn known(&self, heads: &Heads) -> Result<Vec<automerge::ChangeHash>, NoteError> {
-        let native = heads.native();
-        if native.iter().all(|hash| self.document.get_change_meta_by_hash(hash).is_some()) {
-            return Ok(native);
+        if self.has(heads) {
+            return Ok(heads.native());
         }
         Err(NoteError::UnknownHeads { heads: heads.clone() })
+    }
+
+    /// Whether a version is here, with all that it stands on.
+    pub(crate) fn has(&self, heads: &Heads) -> bool {
+        let mut all = heads.native().into_iter();
+        all.all(|hash| self.document.get_change_meta_by_hash(&hash).is_some())
     }
 
     /// A text, however its author's Automerge wrote it.

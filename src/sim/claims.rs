@@ -11,6 +11,7 @@ use crate::{
     note,
     remote::Key,
     segment::{Item, Segment},
+    vault::Listed,
 };
 
 impl World {
@@ -19,8 +20,8 @@ impl World {
         self.listen()?;
         self.check_keys()?;
         let vault = self.device(n)?.vault()?;
-        let behind = vault.status()?.unsynced_notes > 0;
-        let acknowledged = self.device(n)?.acknowledged().filter(|_| !behind);
+        let unsynced = vault.unsynced_notes()?;
+        let acknowledged = self.device(n)?.acknowledged().filter(|_| unsynced.is_empty());
         for (note, heads) in acknowledged {
             if let Some(change) = heads.as_slice().iter().find(|change| !self.told.contains(change))
             {
@@ -32,8 +33,17 @@ impl World {
                 return Err(Wrong::promise(7, what));
             }
         }
-        for row in vault.list()?.into_iter().filter(|row| row.images > 0) {
-            let status = vault.note_status(row.note)?;
+        let mut rows = vault.list()?;
+        rows.retain(|row| row.images > 0);
+        let has_unsynced = |row: &Listed| row.pending_images > 0 || unsynced.contains(&row.note);
+        // Asking for each costs more than all else together.
+        if let Some(row) = rows.get(self.outcome.steps % rows.len().max(1))
+            && vault.note_status(row.note)?.has_unsynced_images != has_unsynced(row)
+        {
+            let what = format!("d{n} says two things of the images of note {}", row.note.short());
+            return Err(Wrong::promise(7, what));
+        }
+        for row in rows {
             for (image, url) in vault.image_urls(row.note)? {
                 if let Some(name) = url.as_deref().and_then(named)
                     && !self.remote.ever_held(name)
@@ -44,7 +54,7 @@ impl World {
                     );
                     return Err(Wrong::promise(5, what));
                 }
-                if !status.has_unsynced_images
+                if !has_unsynced(&row)
                     && !self.ever_held(image)
                     && vault.local_file(image)?.is_some()
                 {

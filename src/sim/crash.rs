@@ -23,15 +23,20 @@ use crate::{
 pub(super) struct Severed {
     inner: Arc<dyn Remote>,
     calls: AtomicU64,
+    /// Whether only what puts something counts.
+    puts: bool,
     over: Arc<Notify>,
 }
 
 impl Severed {
-    pub(super) fn new(inner: Arc<dyn Remote>, calls: u64, over: Arc<Notify>) -> Self {
-        Self { inner, calls: AtomicU64::new(calls), over }
+    pub(super) fn new(inner: Arc<dyn Remote>, calls: u64, puts: bool, over: Arc<Notify>) -> Self {
+        Self { inner, calls: AtomicU64::new(calls), puts, over }
     }
 
-    async fn pass(&self) {
+    async fn pass(&self, puts: bool) {
+        if self.puts && !puts && !crash::is_spent() {
+            return;
+        }
         let left =
             self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         if left.is_err() || crash::is_spent() {
@@ -44,27 +49,27 @@ impl Severed {
 #[async_trait]
 impl Remote for Severed {
     async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.pass().await;
+        self.pass(false).await;
         self.inner.get(key).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.pass().await;
+        self.pass(false).await;
         self.inner.head(key).await
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.pass().await;
+        self.pass(true).await;
         self.inner.put(key, body).await
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.pass().await;
+        self.pass(false).await;
         self.inner.list(prefix, after).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.pass().await;
+        self.pass(false).await;
         self.inner.delete(key).await
     }
 }
@@ -109,6 +114,7 @@ pub(super) fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         let target = to.join(below);
         if entry.file_type().is_dir() {
             std::fs::create_dir_all(&target)?;
+            std::fs::set_permissions(&target, entry.path().metadata()?.permissions())?;
         } else {
             match std::fs::copy(entry.path(), &target) {
                 // A thread of the database cleared it away meanwhile.

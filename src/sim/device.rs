@@ -122,9 +122,16 @@ impl Device {
         by
     }
 
+    /// Sets its clock right.
+    pub(super) fn set_right(&mut self) {
+        let now = self.time();
+        self.skew = 0;
+        self.wake(now);
+    }
+
     /// Whether it is there and knows the note at these heads.
     pub(super) fn knows(&self, note: NoteId, heads: &Heads) -> bool {
-        self.vault.as_ref().is_some_and(|vault| vault.read(note, Some(heads)).is_ok())
+        self.vault.as_ref().is_some_and(|vault| vault.has_version(note, heads).unwrap_or(false))
     }
 
     /// Whether it holds the bytes of an image.
@@ -161,16 +168,18 @@ impl Device {
 
     /// Kills the process while it syncs, between two calls or at some step of its own.
     pub(super) async fn crash_in_sync(
-        &mut self,
+        &self,
         remote: Arc<dyn Remote>,
         dice: &mut Dice,
     ) -> Check<TempDir> {
         let grave = folder()?;
-        let most = if dice.percent(50) { 12 } else { 60 };
-        let (steps, calls) = (dice.below(most), dice.below(40));
+        // Between two puts there is most to be lost.
+        let puts = dice.percent(50);
+        let most = if puts || dice.percent(50) { 60 } else { 12 };
+        let (steps, calls) = (dice.below(most), dice.below(if puts { 5 } else { 40 }));
         let death = Death::after(steps, self.home(), grave.path());
         let over = Arc::new(Notify::new());
-        let severed = Arc::new(Severed::new(remote, calls, Arc::clone(&over)));
+        let severed = Arc::new(Severed::new(remote, calls, puts, Arc::clone(&over)));
         let came = tokio::select! {
             result = self.sync(severed) => result.map(drop),
             () = over.notified() => Ok(()),
@@ -192,7 +201,8 @@ impl Device {
     ) -> Check<(TempDir, Done)> {
         let grave = folder()?;
         let (acknowledged, edits) = (self.acknowledged.clone(), model.len());
-        let death = Death::after(dice.below(12), self.home(), grave.path());
+        let most = dice.pick(&[8, 12, 30]).copied().unwrap_or(12);
+        let death = Death::after(dice.below(most), self.home(), grave.path());
         let done = work(self, dice, model);
         let died = death.came()?;
         let done = done?;

@@ -22,6 +22,8 @@ use crate::{
 #[derive(Default)]
 struct Meddling {
     what: String,
+    /// The name of a file that was a note before, and whose text was changed.
+    file: String,
     inserts: Vec<char>,
     deletes: Vec<char>,
     /// A picture that took the place of another.
@@ -64,6 +66,17 @@ impl Device {
         fs::write(&mark, "")?;
         let report = export(self.vault()?, &self.folder(), &options, &|_| ())?;
         fs::remove_file(&mark)?;
+        // What somebody changed and did not import stays.
+        let is_nobodys = !self.home().join(MARK).exists();
+        if let Some(skipped) = report.skipped.first().filter(|_| is_nobodys) {
+            let what = format!(
+                "d{} leaves {} out of an export, which nobody edited: {}",
+                self.number(),
+                skipped.path,
+                skipped.reason
+            );
+            return Err(Wrong::promise(2, what));
+        }
         Ok(Some(("export", format!("exports {} notes", report.notes))))
     }
 
@@ -77,12 +90,14 @@ impl Device {
             // Whoever sees that an export was cut off has it done again before anything else.
             return self.export();
         }
-        let Some(meddling) = meddle(&self.folder(), dice, model)? else { return Ok(None) };
+        let mark = self.home().join(MARK);
+        let begun = fs::read_to_string(&mark).ok();
+        let meddling = meddle(&self.folder(), begun.as_deref(), dice, model)?;
+        let Some(meddling) = meddling else { return Ok(None) };
         let before = self.looks()?;
         // Whoever died while it imported left changes behind that are nobody's now.
-        let mark = self.home().join(MARK);
-        let leftovers = mark.exists();
-        fs::write(&mark, "")?;
+        let leftovers = begun.is_some();
+        fs::write(&mark, &meddling.file)?;
         let options = ImportOptions::default();
         let report = import(self.vault()?, &self.folder(), &options, &|_| ())?;
         fs::remove_file(&mark)?;
@@ -175,9 +190,19 @@ fn check(
     Ok(())
 }
 
-/// Does something to a folder that was exported.
-fn meddle(folder: &Path, dice: &mut Dice, model: &mut Model) -> Check<Option<Meddling>> {
+/// Does something to a folder that was exported; perhaps to the file of which an import was cut off.
+fn meddle(
+    folder: &Path,
+    begun: Option<&str>,
+    dice: &mut Dice,
+    model: &mut Model,
+) -> Check<Option<Meddling>> {
     let (notes, images) = files(folder)?;
+    if let Some(note) = notes.iter().find(|note| begun == Some(&*name_of(note)))
+        && dice.percent(70)
+    {
+        return rewrite(note, dice, model).map(Some);
+    }
     let note = dice.pick(&notes).cloned();
     let image = dice.pick(&images).cloned();
     Ok(match (dice.below(100), note, image) {
@@ -226,8 +251,9 @@ fn rewrite(note: &Path, dice: &mut Dice, model: &mut Model) -> Check<Meddling> {
     };
     let (source, Draft { inserts, deletes, .. }) = (desk.source(), desk.draft);
     fs::write(note, source)?;
-    let what = format!("{kind}s in the file {}", name_of(note));
-    Ok(Meddling { what, inserts, deletes, ..Meddling::default() })
+    let file = name_of(note);
+    let what = format!("{kind}s in the file {file}");
+    Ok(Meddling { what, file, inserts, deletes, ..Meddling::default() })
 }
 
 /// The notes and the other files of a folder, in the order of their names.

@@ -66,6 +66,12 @@ struct State {
     /// Calls so far, and from which on an object is listed.
     calls: u64,
     hidden: BTreeMap<String, u64>,
+    /// Calls until it loses something in the midst of a sync.
+    looming: Option<u64>,
+    /// Whether only the puts of segments count as such calls.
+    looming_puts: bool,
+    /// Whether it did, and nobody has heard of it.
+    struck: bool,
     replicas: BTreeMap<usize, Replica>,
     versions: BTreeMap<String, u64>,
     seen: Seen,
@@ -103,6 +109,9 @@ impl Hostile {
             old: Vec::new(),
             calls: 0,
             hidden: BTreeMap::new(),
+            looming: None,
+            looming_puts: false,
+            struck: false,
             replicas: BTreeMap::new(),
             versions: BTreeMap::new(),
             seen: Seen::default(),
@@ -153,6 +162,27 @@ impl Hostile {
         self.0.state().seen.needless.clone()
     }
 
+    /// From now on it takes no images, and all else.
+    pub(super) fn spoil(&self) {
+        self.clear_up();
+        self.0.state().weather = Weather::NO_IMAGES;
+    }
+
+    /// Everybody has a network again, and the weather is fine.
+    pub(super) fn clear_up(&self) {
+        let mut state = self.0.state();
+        state.weather = Weather::default();
+        state.cut_off.clear();
+        state.looming = None;
+    }
+
+    /// Copies the folder of a device, where devices have one each, for another.
+    pub(super) fn copy(&self, from: usize, to: usize) {
+        let mut state = self.0.state();
+        let copy = state.replicas.get(&from).map(|replica| replica.copy(PAGE));
+        state.replicas.extend(copy.map(|copy| (to, copy)));
+    }
+
     /// No more malice from now on.
     pub(super) fn heal(&self) {
         self.0.state().calm = true;
@@ -200,6 +230,18 @@ impl Hostile {
         arrive(&memory, files.unwrap_or_default()).await;
     }
 
+    /// Has it lose something soon, between two calls of a sync.
+    pub(super) fn loom(&self) {
+        let mut state = self.0.state();
+        state.looming_puts = state.dice.percent(60);
+        state.looming = Some(if state.looming_puts { 0 } else { state.dice.below(16) });
+    }
+
+    /// Whether it lost something in the midst of a sync since this was last asked.
+    pub(super) fn was_struck(&self) -> bool {
+        std::mem::take(&mut self.0.state().struck)
+    }
+
     pub(super) fn wipe(&self) {
         self.0.restore(&BTreeMap::new());
     }
@@ -215,6 +257,28 @@ impl Hostile {
 }
 
 impl Shared {
+    /// Loses something, if it is time for that.
+    fn strike(&self, is_segment: bool) {
+        let lost = {
+            let mut state = self.state();
+            let State { dice, old, looming, looming_puts, struck, .. } = &mut *state;
+            if *looming_puts && !is_segment {
+                return;
+            }
+            match looming {
+                None => return,
+                Some(0) => {}
+                Some(calls) => {
+                    *calls -= 1;
+                    return;
+                }
+            }
+            (*looming, *struck) = (None, true);
+            if dice.percent(30) { None } else { dice.pick(old).cloned() }
+        };
+        self.restore(&lost.unwrap_or_default());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -232,14 +296,14 @@ impl Shared {
             return None;
         }
         let mut state = self.state();
-        let State { replicas, versions, .. } = &mut *state;
+        let State { replicas, versions, dice, .. } = &mut *state;
         let replica = replicas.entry(device).or_insert_with(|| {
             let objects = self.memory.snapshot().into_iter();
             let files = objects.map(|(name, bytes)| {
                 let version = versions.get(&name).copied().unwrap_or(1);
                 File { name, version, bytes }
             });
-            Replica::new(files.collect(), PAGE)
+            Replica::new(files.collect(), PAGE, dice)
         });
         Some(replica.memory.clone())
     }
@@ -255,11 +319,12 @@ struct Handle {
 
 impl Handle {
     async fn fate(&self) -> Fate {
-        self.fate_of(false).await
+        self.fate_of(None).await
     }
 
-    /// What a call meets that may put an image.
-    async fn fate_of(&self, is_image: bool) -> Fate {
+    /// What a call meets that may put something.
+    async fn fate_of(&self, put: Option<&Key>) -> Fate {
+        let is_image = matches!(put, Some(Key::Image { .. }));
         let (fate, pauses) = {
             let mut state = self.shared.state();
             state.calls += 1;
@@ -271,6 +336,7 @@ impl Handle {
             clock.advance(time);
             (fate, pauses)
         };
+        self.shared.strike(matches!(put, Some(Key::Segment { .. })));
         // Others come in between.
         for _ in 0..pauses {
             tokio::task::yield_now().await;
@@ -356,7 +422,7 @@ impl Remote for Handle {
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        match self.fate_of(matches!(key, Key::Image { .. })).await {
+        match self.fate_of(Some(key)).await {
             Fate::Fails(error) => Err(error),
             Fate::Lost(error) => {
                 // What is lost may arrive twice.

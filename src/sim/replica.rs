@@ -18,6 +18,8 @@ pub(super) struct Replica {
     waiting: Vec<File>,
     /// How often anything came or went: the times of its folders tell that.
     pub(super) stirred: u64,
+    /// It gets fewer files than this at a time.
+    pace: u64,
 }
 
 /// A version of a file.
@@ -30,13 +32,23 @@ pub(super) struct File {
 
 impl Replica {
     /// An empty one, to which all of `files` are on their way.
-    pub(super) fn new(files: Vec<File>, page: usize) -> Self {
+    pub(super) fn new(files: Vec<File>, page: usize, dice: &mut Dice) -> Self {
         Self {
             memory: Memory::with_page(page),
             versions: BTreeMap::new(),
             waiting: files,
             stirred: 0,
+            // One that is slow has much that overtakes other files on its way.
+            pace: if dice.percent(40) { 3 } else { 12 },
         }
+    }
+
+    /// The same on a disk that was copied: from now on each goes its own way.
+    pub(super) fn copy(&self, page: usize) -> Self {
+        let memory = Memory::with_page(page);
+        memory.restore(self.memory.snapshot());
+        let (versions, waiting) = (self.versions.clone(), self.waiting.clone());
+        Self { memory, versions, waiting, ..*self }
     }
 
     /// Notes that its own device put a file.
@@ -53,7 +65,7 @@ impl Replica {
     /// Some of what is on its way, in any order; an older version never takes the place of a newer.
     pub(super) fn arriving(&mut self, dice: &mut Dice) -> Vec<File> {
         let mut files = Vec::new();
-        for _ in 0..dice.below(12) {
+        for _ in 0..dice.below(self.pace) {
             if self.waiting.is_empty() {
                 break;
             }

@@ -51,6 +51,8 @@ impl Weather {
         images: 0,
     };
 
+    pub(super) const NO_IMAGES: Self = Self { offline: 0, images: 100, ..Self::OFFLINE };
+
     pub(super) fn any(dice: &mut Dice) -> Self {
         let calm = Self::default();
         match dice.below(10) {

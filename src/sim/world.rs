@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{
     Check, Dice, Outcome, Settings, Wrong,
@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) told: BTreeSet<ChangeHash>,
     /// Whether everything healed, and all synced until quiet.
     pub(super) is_calm: bool,
+    /// Whether the remote ever lost something in the midst of a sync, between a segment and its head.
+    pub(super) is_torn: bool,
     next_seed: u64,
 }
 
@@ -59,6 +61,7 @@ impl World {
             key,
             told: BTreeSet::new(),
             is_calm: false,
+            is_torn: false,
             next_seed: 1,
         }
     }
@@ -99,6 +102,11 @@ impl World {
         self.devices.get_mut(n).ok_or_else(|| nobody(n))
     }
 
+    /// A device with its id, as the keys on the remote begin.
+    pub(super) fn named(&self, n: usize) -> Check<String> {
+        Ok(format!("d{n} ({})", self.device(n)?.vault()?.device()?.short()))
+    }
+
     /// The devices that are still there.
     pub(super) fn here(&self) -> Vec<usize> {
         let here = self.devices.iter().filter(|device| !device.is_gone());
@@ -128,7 +136,7 @@ impl World {
         Ok(())
     }
 
-    async fn join(&mut self) -> Check {
+    pub(super) async fn join(&mut self) -> Check {
         let (n, seed) = (self.devices.len(), self.seed());
         if n >= MOST {
             return Ok(());
@@ -158,10 +166,14 @@ impl World {
 
     async fn happen(&mut self, n: usize) -> Check {
         match self.dice.below(1000) {
-            0..630 => self.work(n, Device::edit),
-            630..648 => self.work(n, |device, _, _| device.export()),
-            648..675 => self.work(n, Device::import),
-            675..685 => self.evict(n),
+            0..617 => self.work(n, Device::edit),
+            617..637 => self.work(n, |device, _, _| device.export()),
+            637..667 => self.work(n, Device::import),
+            667..677 => self.evict(n),
+            677..685 => {
+                self.remote.loom();
+                Ok(())
+            }
             685..845 => self.sync(n).await,
             845..880 => self.sync_together().await,
             880..910 => self.crash_in_sync(n).await,
@@ -183,7 +195,7 @@ impl World {
                 Ok(())
             }
             976..981 => self.restore_backup(n),
-            981..986 => self.copy(n),
+            981..986 => self.copy(n).await,
             986..990 => self.join().await,
             990..993 => {
                 self.leave(n);
@@ -209,7 +221,7 @@ impl World {
     }
 
     /// Something that a device does by itself.
-    fn work(
+    pub(super) fn work(
         &mut self,
         n: usize,
         work: impl FnOnce(&mut Device, &mut Dice, &mut Model) -> Check<Done>,
@@ -230,6 +242,12 @@ impl World {
         Ok(())
     }
 
+    pub(super) fn set_right(&mut self, n: usize) -> Check {
+        self.device_mut(n)?.set_right();
+        self.note("clock", format_args!("d{n}'s clock is set right"));
+        Ok(())
+    }
+
     fn evict(&mut self, n: usize) -> Check {
         let Self { devices, dice, .. } = self;
         let device = devices.get_mut(n).ok_or_else(|| nobody(n))?;
@@ -243,50 +261,65 @@ impl World {
 
     pub(super) async fn sync(&mut self, n: usize) -> Check {
         let came = self.device(n)?.sync(self.remote_of(n)?).await?;
-        if came.is_complete() {
+        // What was put before it was struck may be gone.
+        if !self.was_struck() && came.is_complete() {
             let Self { model, devices, .. } = self;
             model.is_on_remote(devices.get(n).ok_or_else(|| nobody(n))?);
         }
-        self.note("sync", format_args!("d{n} syncs: {came}"));
+        self.note("sync", format_args!("{} syncs: {came}", self.named(n)?));
         self.check_claims(n)
     }
 
-    async fn sync_together(&mut self) -> Check {
+    pub(super) async fn sync_together(&mut self) -> Check {
         let here = self.here();
         let remotes = here.iter().map(|n| self.remote_of(*n)).collect::<Check<Vec<_>>>()?;
         let devices = here.iter().map(|n| self.device(*n)).collect::<Check<Vec<_>>>()?;
         let syncs = devices.into_iter().zip(remotes).map(|(device, remote)| device.sync(remote));
         let came = join_all(syncs).await;
+        self.was_struck();
         for (n, came) in here.into_iter().zip(came) {
             let came = came?;
-            self.note("sync together", format_args!("d{n} syncs beside others: {came}"));
+            let what = format!("{} syncs beside others: {came}", self.named(n)?);
+            self.note("sync together", what);
             self.check_claims(n)?;
         }
         Ok(())
     }
 
-    async fn crash_in_sync(&mut self, n: usize) -> Check {
+    pub(super) async fn crash_in_sync(&mut self, n: usize) -> Check {
         // What is not here is fetched in that sync.
         for _ in 0..self.dice.below(4) {
             self.evict(n)?;
         }
-        let remote = self.remote_of(n)?;
-        let Self { devices, dice, .. } = self;
-        let device = devices.get_mut(n).ok_or_else(|| nobody(n))?;
-        let grave = device.crash_in_sync(remote, dice).await?;
+        // The others may look at what it does meanwhile.
+        let mut others = if self.dice.percent(30) { self.here() } else { Vec::new() };
+        others.retain(|other| *other != n);
+        let mut dice = self.dice.fork();
+        let mut beside = Vec::new();
+        for other in &others {
+            beside.push(self.device(*other)?.sync(self.remote_of(*other)?));
+        }
+        let crash = self.device(n)?.crash_in_sync(self.remote_of(n)?, &mut dice);
+        let (grave, came) = join(crash, join_all(beside)).await;
+        let grave = grave?;
+        came.into_iter().collect::<Check<Vec<_>>>()?;
         let seed = self.seed();
         self.device_mut(n)?.come_back(grave, seed)?;
-        self.note("crash in sync", format_args!("d{n} is killed while it syncs, and comes back"));
+        self.was_struck();
+        let beside = if others.is_empty() { "" } else { " beside the others" };
+        let name = self.named(n)?;
+        let what = format!("{name} is killed while it syncs{beside}, and comes back");
+        self.note("crash in sync", what);
         self.came_back(n)
     }
 
-    fn crash_in_work(&mut self, n: usize) -> Check {
+    pub(super) fn crash_in_work(&mut self, n: usize) -> Check {
         let Self { devices, dice, model, .. } = self;
         let device = devices.get_mut(n).ok_or_else(|| nobody(n))?;
         let work = match dice.below(10) {
-            0..6 => Device::edit,
-            6..7 => |device: &mut Device, _: &mut Dice, _: &mut Model| device.export(),
-            7..9 => Device::import,
+            0..4 => Device::edit,
+            4..6 => |device: &mut Device, _: &mut Dice, _: &mut Model| device.export(),
+            6..9 => Device::import,
             _ => |device: &mut Device, dice: &mut Dice, _: &mut Model| {
                 let evicted = device.evict(dice)?;
                 Ok(evicted.map(|image| ("evict", format!("drops its copy of {}", image.short()))))
@@ -298,7 +331,9 @@ impl World {
         self.device_mut(n)?.come_back(grave, seed)?;
         self.note("crash in work", format_args!("d{n} {what}; it is killed, and comes back"));
         self.lost();
-        self.came_back(n)
+        self.came_back(n)?;
+        // What it did to a folder it may do again at once.
+        if self.dice.percent(50) { self.work(n, Device::import) } else { Ok(()) }
     }
 
     /// What was acknowledged must be there when a device comes back.
@@ -317,7 +352,7 @@ impl World {
     }
 
     /// A twin: a copy of the vault that goes on as a device of its own.
-    fn copy(&mut self, n: usize) -> Check {
+    async fn copy(&mut self, n: usize) -> Check {
         let (seed, number) = (self.seed(), self.devices.len());
         if number >= MOST || self.settings.no_twins {
             return Ok(());
@@ -325,7 +360,20 @@ impl World {
         let mut twin = self.device(n)?.copy(number, seed)?;
         twin.jump(&mut self.dice, &self.settings);
         self.devices.push(twin);
+        self.remote.copy(n, number);
         self.note("copy", format_args!("d{n} is copied: the copy is d{number}"));
+        // Perhaps both go on before either hears of the other.
+        if self.dice.percent(60) {
+            if self.dice.percent(70) {
+                self.remote.clear_up();
+            }
+            for twin in [n, number] {
+                for _ in 0..=self.dice.below(3) {
+                    self.work(twin, Device::edit)?;
+                    self.sync(twin).await?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -339,7 +387,17 @@ impl World {
         }
     }
 
-    fn remote_lost(&mut self, kind: &'static str, what: &str) {
+    /// Whether the remote lost something in the midst of what was just done.
+    fn was_struck(&mut self) -> bool {
+        let struck = self.remote.was_struck();
+        if struck {
+            self.is_torn = true;
+            self.remote_lost("struck", "meanwhile the remote is emptied, or an old copy put back");
+        }
+        struck
+    }
+
+    pub(super) fn remote_lost(&mut self, kind: &'static str, what: &str) {
         self.model.remote_lost();
         self.lost();
         self.note(kind, what);

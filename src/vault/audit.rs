@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::{Vault, VaultError, Verification, error::chain};
+use super::{Vault, VaultError, Verification, error::chain, exchange::Session};
 use crate::{
     event::{Event, RemoteName},
     id::{DeviceId, ImageId},
@@ -137,6 +137,47 @@ impl Vault {
         }
         self.blocking(move |vault| vault.record(events)).await
     }
+}
+
+impl Session<'_> {
+    /// Notices heads that went back, or are gone, though what they had named is there.
+    pub(super) fn compare_heads(
+        &mut self,
+        heads: &BTreeMap<DeviceId, Head>,
+        unreadable: impl Fn(&DeviceId) -> bool,
+    ) -> Result<(), VaultError> {
+        let known = self.known_chains()?;
+        let before = std::mem::take(&mut self.memory.heads);
+        for (device, before) in &before {
+            let now = heads.get(device).map(|head| head.seq);
+            if now < Some(*before) && !unreadable(device) {
+                let (device, before) = (*device, *before);
+                self.problem(&HeadWentBack { device, before, now });
+            }
+        }
+        self.memory.heads = before.into_iter().filter(|(device, _)| unreadable(device)).collect();
+        for (device, head) in heads {
+            let read = known.get(device).map_or(0, |chain| chain.seq);
+            let seq = head.seq.min(read);
+            if seq > 0 {
+                self.memory.heads.insert(*device, seq);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A head that names less than it did: nobody takes back what they pushed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the head of device {} named segment {before}, and {}: the remote shows an old one in its place, or has lost it",
+    device.short(),
+    now.map_or_else(|| "is gone now".to_owned(), |now| format!("names segment {now} now"))
+)]
+struct HeadWentBack {
+    device: DeviceId,
+    before: u64,
+    now: Option<u64>,
 }
 
 /// Whether what a remote gives for an image is that image; `None` where it gives nothing.

@@ -120,11 +120,7 @@ impl Vault {
         if documents::get(self.db(), note)?.is_none() {
             return Ok(false);
         }
-        match self.read(note, Some(heads)) {
-            Ok(_) => Ok(true),
-            Err(VaultError::Note { source: NoteError::UnknownHeads { .. }, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.with_note(note, |loaded| Ok(loaded.has(heads)))
     }
 
     /// The bytes of an image, just found to be what it is named by; `None` where they are not here.

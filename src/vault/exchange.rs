@@ -137,6 +137,8 @@ pub(super) struct Memory {
     /// The last segment of each device that its head named and that was read: it never names an earlier
     /// one again.
     pub(super) heads: BTreeMap<DeviceId, u64>,
+    /// A pulse at which segments were missing, and how often they were looked for.
+    pub(super) looked: Option<(String, u8)>,
 }
 
 /// One sync with one remote.
@@ -348,6 +350,12 @@ impl Session<'_> {
         self.remote.put(&Key::Pulse, body.into()).await.map_err(self.error())?;
         self.memory.pulse_owed = false;
         self.changed_remote()
+    }
+
+    /// Has the others be told, by a later sync where this one is cut off.
+    pub(super) fn owe_pulse(&mut self) -> Result<(), VaultError> {
+        self.memory.pulse_owed = true;
+        self.remember()
     }
 
     /// What we put there is not part of what the remembered pulse stands for: were an old copy of the

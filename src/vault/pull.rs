@@ -22,6 +22,8 @@ use crate::{
 
 /// How many segments are on their way at once.
 const AHEAD: usize = 4;
+/// How often a segment that is not there is looked for before the pulse changes.
+const LOOKS: u8 = 8;
 
 /// What came of reading the segments of a device.
 enum Read {
@@ -29,8 +31,23 @@ enum Read {
     All,
     /// Some were, and the rest is to be tried again.
     Part,
+    /// Some were, and the rest follows a segment that is not listed.
+    Without(u64, SegmentHash),
+    /// Some were, and the head names more.
+    Short,
     /// The last that was read is gone: the remote lost it.
     Lost,
+}
+
+/// What came of reading the segments of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Looked {
+    /// All were read.
+    All,
+    /// All that are there, but for those that follow one that is not.
+    Gaps,
+    /// Some could not be read, or are not listed yet.
+    Part,
 }
 
 /// What came of reading a segment.
@@ -50,7 +67,11 @@ impl Session<'_> {
             return Ok(());
         }
         self.begin().await?;
-        let complete = self.read_heads().await?;
+        let complete = match self.read_heads().await? {
+            Looked::All => true,
+            Looked::Part => false,
+            Looked::Gaps => self.looked_enough(tag.as_deref()),
+        };
         if let Err(error) = self.vault.blocking(Vault::refresh_catalog).await {
             self.problem(&error);
         }
@@ -59,6 +80,16 @@ impl Session<'_> {
         self.memory.pulse = tag.filter(|_| complete);
         self.memory.fetch_owed = true;
         self.remember()
+    }
+
+    /// Whether what is not there was looked for often enough at this pulse: files that somebody carries
+    /// may come after it, and what was lost never does.
+    fn looked_enough(&mut self, tag: Option<&str>) -> bool {
+        let Some(tag) = tag else { return false };
+        let before = self.memory.looked.take().filter(|(at, _)| at == tag);
+        let times = before.map_or(1, |(_, times)| times.saturating_add(1));
+        self.memory.looked = Some((tag.to_owned(), times));
+        times >= LOOKS && !mutant::is(Mutant::LooksForEver)
     }
 
     /// Makes an empty remote ours, notices one that was emptied, and refuses one of another vault:
@@ -97,11 +128,10 @@ impl Session<'_> {
         self.vault.blocking(work).await
     }
 
-    /// Reads what the heads point to. Gives whether all of it could be read.
-    async fn read_heads(&mut self) -> Result<bool, VaultError> {
-        let mut complete = true;
+    /// Reads what the heads point to.
+    async fn read_heads(&mut self) -> Result<Looked, VaultError> {
         let (heads, unreadable) = self.heads().await?;
-        complete &= unreadable.is_empty();
+        let mut looked = if unreadable.is_empty() { Looked::All } else { Looked::Part };
         let mut known = self.known_chains()?;
         if known.values().all(|chain| chain.seq == 0) {
             // Whoever joins knows nobody: a device whose head is gone must not be passed over.
@@ -112,20 +142,28 @@ impl Session<'_> {
         // One whose head can't be read is read all the same: its segments stand for themselves.
         self.report.awaited.clear();
         for reading in sync::readings(&heads, &known) {
-            match self.read_device(reading).await? {
-                Read::All => {}
-                Read::Part => complete = false,
+            let device = reading.device;
+            let gap = match self.read_device(reading).await? {
+                Read::All => continue,
+                Read::Part => None,
+                Read::Without(seq, hash) => Some((seq, hash)),
+                Read::Short => heads.get(&device).and_then(|head| Some((head.seq, head.hash?))),
                 Read::Lost => {
                     // What was read before does not count any more: the next pass reads it all.
                     self.reset(ResetReason::SegmentGone).await?;
-                    return Ok(false);
+                    return Ok(Looked::Part);
                 }
-            }
+            };
+            // A listing may lag behind what is there.
+            let is_gone = match gap {
+                Some((seq, hash)) => !self.is_there(device, seq, hash).await?,
+                None => false,
+            };
+            looked = looked.max(if is_gone { Looked::Gaps } else { Looked::Part });
         }
         let unreadable = |device: &DeviceId| unreadable.contains(device);
         self.compare_heads(&heads, unreadable)?;
-        self.mend_head(&heads).await?;
-        Ok(complete)
+        Ok(looked)
     }
 
     /// The devices of which the remote holds segments, as their names say.
@@ -136,49 +174,6 @@ impl Session<'_> {
             _ => None,
         });
         Ok(devices.collect())
-    }
-
-    /// Notices heads that went back, or are gone, though what they had named is there.
-    fn compare_heads(
-        &mut self,
-        heads: &BTreeMap<DeviceId, Head>,
-        unreadable: impl Fn(&DeviceId) -> bool,
-    ) -> Result<(), VaultError> {
-        let known = self.known_chains()?;
-        let before = std::mem::take(&mut self.memory.heads);
-        for (device, before) in &before {
-            let now = heads.get(device).map(|head| head.seq);
-            if now < Some(*before) && !unreadable(device) {
-                let (device, before) = (*device, *before);
-                self.problem(&HeadWentBack { device, before, now });
-            }
-        }
-        self.memory.heads = before.into_iter().filter(|(device, _)| unreadable(device)).collect();
-        for (device, head) in heads {
-            let read = known.get(device).map_or(0, |chain| chain.seq);
-            let seq = head.seq.min(read);
-            if seq > 0 {
-                self.memory.heads.insert(*device, seq);
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the head of our segments again where it lags behind them: whoever put them was cut off
-    /// before. Nobody looks for a device that has no head.
-    async fn mend_head(&mut self, heads: &BTreeMap<DeviceId, Head>) -> Result<(), VaultError> {
-        let device = self.vault.device()?;
-        let Some(own) = receipts::get(self.vault.db(), &self.name)?.map(|known| known.own) else {
-            return Ok(());
-        };
-        if let Some(hash) = own.hashes.last()
-            && !mutant::is(Mutant::LeavesHead)
-            && heads.get(&device).is_none_or(|head| head.seq < own.seq)
-        {
-            self.put_head(device, own.seq, *hash).await?;
-            self.memory.pulse_owed = true;
-        }
-        Ok(())
     }
 
     /// The heads on the remote, and whose could not be read.
@@ -228,7 +223,7 @@ impl Session<'_> {
     }
 
     /// How far every device was read here, this one included.
-    fn known_chains(&self) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
+    pub(super) fn known_chains(&self) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
         let db = self.vault.db();
         let mut known: BTreeMap<_, _> = receipts::peers(db, &self.name)?.into_iter().collect();
         if let Some(remote) = receipts::get(db, &self.name)? {
@@ -273,8 +268,8 @@ impl Session<'_> {
                 }
                 Err(error) => return Err(self.error()(error)),
             };
-            if !self.take(device, seq, hash, bytes, &mut chain).await? {
-                return Ok(Read::Part);
+            if let Some(stopped) = self.take(device, seq, hash, bytes, &mut chain).await? {
+                return Ok(stopped);
             }
             (self.progress)(Progress::Pulled);
         }
@@ -288,7 +283,7 @@ impl Session<'_> {
             device.short(),
             chain.seq,
         ));
-        Ok(Read::Part)
+        Ok(Read::Short)
     }
 
     /// Whether a remote holds a segment that it does not list: a listing may lag behind.
@@ -317,7 +312,8 @@ impl Session<'_> {
         Ok(segments.collect())
     }
 
-    /// Takes in one segment. Gives whether it could be read and follows the one before it.
+    /// Takes in one segment. Gives what stops the reading: that it can't be read, or does not follow the
+    /// one before it.
     async fn take(
         &mut self,
         device: DeviceId,
@@ -325,7 +321,7 @@ impl Session<'_> {
         hash: SegmentHash,
         bytes: Bytes,
         chain: &mut Chain,
-    ) -> Result<bool, VaultError> {
+    ) -> Result<Option<Read>, VaultError> {
         let size = bytes.len() as u64;
         let sealer = self.vault.0.sealer.clone();
         let open = move |_: &Vault| Ok(Segment::open(&sealer, device, seq, hash, &bytes));
@@ -333,12 +329,17 @@ impl Session<'_> {
             Ok(segment) => segment,
             Err(error) => {
                 self.problem(&error);
-                return Ok(false);
+                return Ok(Some(Read::Part));
             }
         };
         if let Err(error) = follows(&segment, chain) {
             self.problem(&error);
-            return Ok(false);
+            let before = segment.previous.map(|hash| Read::Without(seq.saturating_sub(1), hash));
+            return Ok(Some(before.unwrap_or(Read::Part)));
+        }
+        if device == self.vault.device()? && !mutant::is(Mutant::LeavesPulse) {
+            // Whoever put it was cut off before the pulse, and others may have looked before that.
+            self.owe_pulse()?;
         }
         let name = self.name.clone();
         let applied = self.vault.blocking(move |vault| vault.take_in_segment(&name, segment, hash));
@@ -346,7 +347,7 @@ impl Session<'_> {
             Ok(applied) => applied,
             Err(error @ VaultError::Note { .. }) => {
                 self.problem(&error);
-                return Ok(false);
+                return Ok(Some(Read::Part));
             }
             Err(error) => return Err(error),
         };
@@ -356,30 +357,17 @@ impl Session<'_> {
                 self.report.pulled.changes += changes;
                 self.report.pulled.bytes += size;
                 chain.note(seq, hash);
-                Ok(true)
+                Ok(None)
             }
             Applied::Twin(reason) => {
                 // Under a new id this prefix is somebody else's, and the next pass reads it so.
                 self.again = true;
                 let renew = move |vault: &Vault| vault.renew(reason);
                 self.vault.blocking(renew).await?;
-                Ok(false)
+                Ok(Some(Read::Part))
             }
         }
     }
-}
-
-/// A head that names less than it did: nobody takes back what they pushed.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the head of device {} named segment {before}, and {}: the remote shows an old one in its place, or has lost it",
-    device.short(),
-    now.map_or_else(|| "is gone now".to_owned(), |now| format!("names segment {now} now"))
-)]
-struct HeadWentBack {
-    device: DeviceId,
-    before: u64,
-    now: Option<u64>,
 }
 
 /// A segment that does not follow those that were read: the remote lost, reordered or made up one.

@@ -53,6 +53,9 @@ impl Session<'_> {
             if mutant::is(Mutant::ReceiptBeforePut) {
                 self.receipts(&ready).await?;
             }
+            if before.seq == 0 && !mutant::is(Mutant::PutsUnannounced) {
+                self.announce(device).await?;
+            }
             self.put(device, &ready).await?;
             match self.look(device, &before, &ready).await? {
                 Found::Ours => {}
@@ -67,20 +70,28 @@ impl Session<'_> {
                     return Ok(true);
                 }
             }
-            self.put_head(device, seq, hash).await?;
+            self.put_head(device, seq, Some(hash)).await?;
             self.beat().await?;
             self.receipts(&ready).await?;
         }
     }
 
+    /// Says that there will be segments of ours: nobody looks for those of a device without a head, and
+    /// whoever puts them may be gone for ever before the next head.
+    async fn announce(&mut self, device: DeviceId) -> Result<(), VaultError> {
+        // A twin may have got further.
+        let head = self.remote.head(&Key::Head(device)).await.map_err(self.error())?;
+        if head.is_some() { Ok(()) } else { self.put_head(device, 0, None).await }
+    }
+
     /// Says where our segments end.
-    pub(super) async fn put_head(
+    async fn put_head(
         &mut self,
         device: DeviceId,
         seq: u64,
-        hash: SegmentHash,
+        hash: Option<SegmentHash>,
     ) -> Result<(), VaultError> {
-        let head = Head { seq, hash: Some(hash), name: self.vault.device_name()? };
+        let head = Head { seq, hash, name: self.vault.device_name()? };
         let sealed = head
             .seal(&self.vault.0.sealer, device)
             .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;

@@ -326,8 +326,15 @@ impl Vault {
         let mut own = None;
         for recorded in self.events(Seq(1)) {
             match recorded?.event {
-                Event::LogBegun { device, .. } | Event::DeviceRenewed { to: device, .. } => {
-                    own = Some(device);
+                Event::LogBegun { device, .. } => own = Some(device),
+                Event::DeviceRenewed { from, to, reason } => {
+                    if reason == RenewReason::Diverged {
+                        // All of it is told again under the new id.
+                        keys.retain(
+                            |key| !matches!(key, Key::Segment { device, .. } if *device == from),
+                        );
+                    }
+                    own = Some(to);
                 }
                 Event::RemoteReset { remote, .. } | Event::RemoteRemoved { remote }
                     if remote == *name =>
