@@ -352,3 +352,19 @@ async fn an_old_copy_that_has_the_pulse_that_is_remembered_is_noticed() {
     phone.add(&scene.remote).await;
     scene.settle(&[&laptop, &phone]).await;
 }
+
+#[tokio::test]
+async fn a_remote_of_the_same_name_in_another_place_is_another() {
+    let (one, other) = (Scene::new(), Scene::new());
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&one.remote).await;
+    laptop.note("one\n");
+    laptop.sync(&one.remote).await;
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&one.remote).await;
+    phone.sync(&one.remote).await;
+    phone.vault().remove_remote(&crate::world::origin()).unwrap();
+    phone.add(&other.remote).await;
+    // Nobody's head is missed there.
+    assert_eq!(phone.sync(&other.remote).await.pushed.changes, 2);
+}

@@ -291,6 +291,11 @@ impl Vault {
         self.keep(name, &Memory { pulse: None, fetch_owed: true, ..self.memory(name)? })
     }
 
+    /// Has the next sync remember nothing.
+    pub(super) fn forget_remote(&self, name: &RemoteName) -> Result<(), VaultError> {
+        self.keep(name, &Memory::default())
+    }
+
     fn keep(&self, name: &RemoteName, memory: &Memory) -> Result<(), VaultError> {
         let row = postcard::to_allocvec(memory).unwrap_or_default();
         let mut batch = self.db().batch();
