@@ -26,9 +26,11 @@ pub mod markdown;
 mod numbers;
 mod parse;
 mod strip;
+mod whole;
 
 pub use diff::{Splice, splices};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
 pub use strip::{Known, Stripped};
+pub use whole::inspect_whole;

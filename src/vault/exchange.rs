@@ -45,11 +45,13 @@ pub struct SyncOptions {
     pub parallel: usize,
     /// Whether the public URL of an image is asked for before it counts as uploaded. Default: no.
     pub verify_public: bool,
+    /// How many bytes of segments a checkpoint stands for at least, for devices that join. Default: 1 MiB.
+    pub checkpoint: u64,
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        Self { images: Images::All, parallel: PARALLEL, verify_public: false }
+        Self { images: Images::All, parallel: PARALLEL, verify_public: false, checkpoint: 1 << 20 }
     }
 }
 
@@ -137,6 +139,10 @@ pub(super) struct Memory {
     /// The last segment of each device that its head named and that was read: it never names an earlier
     /// one again.
     pub(super) heads: BTreeMap<DeviceId, u64>,
+    /// Bytes of segments that went or came since they were last weighed, and how many have to before it
+    /// is worth while to weigh them again.
+    pub(super) grown: u64,
+    pub(super) enough: u64,
 }
 
 /// One sync with one remote.
@@ -184,6 +190,7 @@ impl Vault {
                 break;
             }
         }
+        session.write_checkpoint().await;
         session.memory.last_sync = Some(self.0.clock.now());
         session.remember()?;
         session.report.requests = session.remote.requests();

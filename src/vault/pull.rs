@@ -1,6 +1,6 @@
 //! Reading what other devices put on a remote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -12,7 +12,7 @@ use crate::{
     mutant::{self, Mutant},
     note,
     projection::{
-        catalog, devices, documents,
+        catalog, devices,
         receipts::{self, Chain},
     },
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
@@ -104,6 +104,8 @@ impl Session<'_> {
         complete &= unreadable.is_empty();
         let mut known = self.known_chains()?;
         if known.values().all(|chain| chain.seq == 0) {
+            self.read_checkpoint().await?;
+            known = self.known_chains()?;
             // Whoever joins knows nobody: a device whose head is gone must not be passed over.
             for device in self.devices_with_segments().await? {
                 known.entry(device).or_default();
@@ -228,7 +230,7 @@ impl Session<'_> {
     }
 
     /// How far every device was read here, this one included.
-    fn known_chains(&self) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
+    pub(super) fn known_chains(&self) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
         let db = self.vault.db();
         let mut known: BTreeMap<_, _> = receipts::peers(db, &self.name)?.into_iter().collect();
         if let Some(remote) = receipts::get(db, &self.name)? {
@@ -418,18 +420,23 @@ impl Vault {
         let own = self.device()? == device;
         let mut known: Vec<Seq> = Vec::new();
         let mut events = Vec::new();
+        let mut coming = HashSet::new();
         for item in items {
             match item {
                 Item::Change { note, change, projector } => {
                     let info = note::inspect(&change.0)
                         .map_err(|source| VaultError::Note { note, source })?;
-                    if let Some(seq) = documents::seq_of(self.db(), info.hash)? {
-                        known.push(seq);
+                    if let Some(seq) = self.known_change(note, &info, &coming)? {
+                        // A note that came whole is more than this change of it.
+                        if !self.is_received(note, seq)? {
+                            known.push(seq);
+                        }
                         continue;
                     }
                     if mutant::is(Mutant::SkipsFuture) && info.at > self.0.clock.now() {
                         continue;
                     }
+                    coming.insert(info.hash);
                     let remote = remote.clone();
                     let origin = Origin::Device { remote, device, seq, projector };
                     events.push((origin, Event::NoteChanged { note, change }));
@@ -472,7 +479,11 @@ impl Vault {
     }
 
     /// Whether a device is known to have said that it holds an image.
-    fn is_announced(&self, image: ImageId, device: DeviceId) -> Result<bool, VaultError> {
+    pub(super) fn is_announced(
+        &self,
+        image: ImageId,
+        device: DeviceId,
+    ) -> Result<bool, VaultError> {
         let record = catalog::image_record(self.db(), image)?;
         Ok(record.is_some_and(|record| record.holders.contains(&device)))
     }

@@ -371,7 +371,7 @@ impl Vault {
         let mut notes = BTreeSet::new();
         for seq in receipts::unpushed(self.db(), remote)? {
             if let Some(recorded) = self.0.log.event(seq)?
-                && let Event::NoteChanged { note, .. } = recorded.event
+                && let Some(note) = recorded.event.changed_note()
             {
                 notes.insert(note);
             }
