@@ -226,3 +226,31 @@ fn a_url_is_put_where_none_is_or_where_this_remote_had_another_base() {
     assert!(!is_to_be_put(Some("https://other.example/images/a.png"), wanted, &former));
     assert!(!is_to_be_put(Some("https://old.example.org/images/a.png"), wanted, &former));
 }
+
+/// A note that came whole is one event with many changes: no receipt speaks of it before all are put.
+#[test]
+fn a_receipt_covers_an_event_once_all_of_it_is_put() {
+    let change = |bytes: usize| Item::Change {
+        note: everleaf::id::NoteId::from_bytes([1; 16]),
+        change: everleaf::event::ChangeBytes(vec![0; bytes]),
+        projector: false,
+    };
+    let large = TARGET / 2;
+    let items = [(3, 9), (5, large), (5, large), (5, large), (5, 9), (8, 9)];
+    let cuts = sync::cut(items.map(|(seq, bytes)| (Seq(seq), change(bytes))));
+    let shape: Vec<_> = cuts.iter().map(|cut| (cut.items.len(), cut.through.0)).collect();
+    assert_eq!(shape, [(2, 4), (1, 4), (3, 8)]);
+}
+
+#[test]
+fn a_checkpoint_is_due_where_segments_outweigh_the_last() {
+    for (segments, last, minimum, left) in [
+        (0, 0, 100, 100),
+        (99, 0, 100, 1),
+        (100, 0, 100, 0),
+        (100, 101, 100, 1),
+        (500, 101, 100, 0),
+    ] {
+        assert_eq!(sync::until_checkpoint(segments, last, minimum), left);
+    }
+}

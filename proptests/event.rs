@@ -3,10 +3,10 @@
 use everleaf::{
     clock::Timestamp,
     event::{
-        ChangeBytes, DecodeError, Event, Origin, RemoteName, RemoteOptions, RenewReason,
-        ResetReason, decode, encode,
+        ChangeBytes, Covered, DecodeError, Digest, Event, Origin, RemoteName, RemoteOptions,
+        RenewReason, ResetReason, decode, encode,
     },
-    id::{DeviceId, EventHash, ImageId, NoteId, SegmentHash, Seq, VaultId},
+    id::{ChangeHash, DeviceId, EventHash, ImageId, NoteId, SegmentHash, Seq, VaultId},
     image::{Dimensions, MediaType},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -39,10 +39,13 @@ fn variant(event: &Event) -> (usize, &'static str) {
         Event::RemoteReset { .. } => (15, "RemoteReset"),
         Event::DeviceSeen { .. } => (16, "DeviceSeen"),
         Event::DeviceRenewed { .. } => (17, "DeviceRenewed"),
+        Event::NoteReceived { .. } => (18, "NoteReceived"),
+        Event::NoteIndexed { .. } => (19, "NoteIndexed"),
+        Event::CheckpointRead { .. } => (20, "CheckpointRead"),
     }
 }
 
-const VARIANTS: usize = 18;
+const VARIANTS: usize = 21;
 
 /// Every variant, with every variant of what it holds.
 fn samples() -> Vec<(Origin, Event)> {
@@ -70,6 +73,25 @@ fn samples() -> Vec<(Origin, Event)> {
         url: url.map(str::to_owned),
         already_there,
     };
+    let (head, title) = (ChangeHash::from_bytes([6; 32]), "Brot 🍞".into());
+    let url = Some("https://img.example.org/images/02.webp".into());
+    let images = vec![(image, url), (ImageId::from_bytes([8; 32]), None)];
+    let path = Some("Recipes/Bread.md".into());
+    let digest = Digest { title, path, trashed: true, characters: 300, images };
+    let document = ChangeBytes(vec![0x85, 0x6f, 0x4a, 0x83, 0, 0]);
+    let covered = |hashes| Covered { device, seq: 300, hashes };
+    let covers = vec![covered(vec![hash]), covered(vec![hash, SegmentHash::from_bytes([9; 32])])];
+    let of_checkpoints = vec![
+        (
+            elsewhere(false),
+            Event::NoteReceived { note, document, heads: vec![head], changes: 9, digest },
+        ),
+        (Origin::Here, Event::NoteIndexed { note, changes: vec![head] }),
+        (
+            Origin::Here,
+            Event::CheckpointRead { remote: remote.clone(), device, seq: 2, hash, covers },
+        ),
+    ];
     let of_others = vec![
         (elsewhere(false), Event::NoteChanged { note, change: change.clone() }),
         (elsewhere(true), Event::NoteChanged { note, change: change.clone() }),
@@ -114,7 +136,8 @@ fn samples() -> Vec<(Origin, Event)> {
         renewed(RenewReason::TailLost { lost: Seq(12) }),
         renewed(RenewReason::RemoteReset),
     ];
-    of_ours.into_iter().map(|event| (Origin::Here, event)).chain(of_others).collect()
+    let of_ours = of_ours.into_iter().map(|event| (Origin::Here, event));
+    of_ours.chain(of_others).chain(of_checkpoints).collect()
 }
 
 /// The samples as one log: each event with its number, the hash before it, and its bytes.

@@ -35,6 +35,14 @@ pub(crate) fn key() -> impl Strategy<Value = Key> {
             seq,
             hash: SegmentHash::from_bytes(hash)
         }),
+        (device(), any::<u64>(), any::<u16>(), any::<[u8; 32]>()).prop_map(
+            |(device, seq, part, hash)| Key::Checkpoint {
+                device,
+                seq,
+                part,
+                hash: SegmentHash::from_bytes(hash)
+            }
+        ),
         (any::<[u8; 32]>(), media_type).prop_map(|(image, media_type)| Key::Image {
             image: ImageId::from_bytes(image),
             media_type
@@ -68,7 +76,7 @@ proptest! {
     fn a_key_is_read_back_from_its_name(key in key()) {
         let name = key.to_string();
         prop_assert_eq!(name.parse::<Key>(), Ok(key));
-        prop_assert!(name.is_ascii() && name.len() <= 122 && !name.contains("//"));
+        prop_assert!(name.is_ascii() && name.len() <= 131 && !name.contains("//"));
     }
 
     #[test]
@@ -85,7 +93,7 @@ proptest! {
 
     #[test]
     fn a_prefix_begins_the_names_that_it_contains(key in key(), of in key()) {
-        let mut prefixes = vec![Prefix::Heads, Prefix::Logs, Prefix::Images];
+        let mut prefixes = vec![Prefix::Heads, Prefix::Logs, Prefix::Checkpoints, Prefix::Images];
         match of {
             Key::Segment { device, .. } | Key::Head(device) => prefixes.push(Prefix::Log(device)),
             Key::Image { image, .. } => prefixes.push(Prefix::Image(image)),
@@ -135,6 +143,10 @@ fn names_are_as_documented() {
         (Key::Pulse, "pulse".to_owned()),
         (Key::Head(device), format!("heads/{d}")),
         (Key::Segment { device, seq: 255, hash }, format!("log/{d}/00000000000000ff-{h}")),
+        (
+            Key::Checkpoint { device, seq: 255, part: 1, hash },
+            format!("checkpoints/{d}/00000000000000ff.0001-{h}"),
+        ),
         (Key::Image { image, media_type: MediaType::Jpeg }, format!("images/{i}.jpg")),
     ];
     for (key, name) in names {

@@ -10,6 +10,7 @@
 
 mod backends;
 mod browser;
+mod checkpoint;
 mod cli;
 mod crash;
 mod crashers;

@@ -5,11 +5,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 use everleaf::{
     clock::Timestamp,
     db::{Db, Draft, Durability, Read as _, Row, Table},
-    event::{ChangeBytes, Event, Origin, RemoteName, RemoteOptions, RenewReason, ResetReason},
+    event::{
+        ChangeBytes, Covered, Digest, Event, Origin, RemoteName, RemoteOptions, RenewReason,
+        ResetReason,
+    },
     id::{DeviceId, ImageId, NoteId, SegmentHash, Seq, VaultId},
     image::MediaType,
     log::{self, Fold as _, Log, New},
-    note::{Body, Note, Target},
+    note::{Body, Note, Target, inspect},
     projection::{Projections, catch_up, cursor, rebuild},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -72,6 +75,33 @@ fn options() -> impl Strategy<Value = RemoteOptions> {
     })
 }
 
+/// A note that came whole, at some version of it; its later changes may come, and earlier ones again.
+fn received() -> impl Strategy<Value = Event> {
+    let versions = (0..NOTES).flat_map(|number| {
+        let all = changes(number);
+        (2..=all.len()).map(move |count| {
+            let id = NoteId::from_bytes([number; 16]);
+            let slices: Vec<&[u8]> = all.iter().take(count).map(|c| c.1.0.as_slice()).collect();
+            let note = Note::load(id, [9; 8], None, &slices).unwrap();
+            let images = note.body().images().into_iter().map(|image| (image, None)).collect();
+            let digest = Digest { title: "t".into(), images, ..Digest::default() };
+            let document = ChangeBytes(note.save());
+            let (heads, changes) = (note.heads().as_slice().to_vec(), count as u64);
+            Event::NoteReceived { note: id, document, heads, changes, digest }
+        })
+    });
+    select(versions.collect::<Vec<_>>())
+}
+
+/// Earlier changes of a note that came whole are looked up.
+fn indexed() -> impl Strategy<Value = Event> {
+    (0..NOTES, 1..4_usize).prop_map(|(number, count)| {
+        let hash = |change: &ChangeBytes| inspect(&change.0).unwrap().hash;
+        let changes = changes(number).iter().take(count).map(|change| hash(&change.1)).collect();
+        Event::NoteIndexed { note: NoteId::from_bytes([number; 16]), changes }
+    })
+}
+
 /// What happens to notes, to images here, and to devices.
 fn of_this_device() -> impl Strategy<Value = Event> {
     let known: Vec<_> = (0..NOTES).flat_map(changes).collect();
@@ -84,6 +114,8 @@ fn of_this_device() -> impl Strategy<Value = Event> {
     ]);
     prop_oneof![
         6 => select(known).prop_map(|(note, change)| Event::NoteChanged { note, change }),
+        1 => received(),
+        1 => indexed(),
         2 => image().prop_map(move |image| {
             Event::ImageStored { image, bytes: 10, media_type, dimensions: None }
         }),
@@ -114,6 +146,13 @@ fn of_remotes() -> impl Strategy<Value = Event> {
             |(remote, device, seq, hash, known)| {
                 let known = known.into_iter().map(Seq).collect();
                 Event::SegmentPulled { remote, device, seq, hash, known }
+            }
+        ),
+        (remote(), device(), 1..5_u64, vec(hash(), 1..3)).prop_map(
+            |(remote, device, seq, hashes)| {
+                let hash = SegmentHash::from_bytes([0; 32]);
+                let covers = vec![Covered { device, seq, hashes }];
+                Event::CheckpointRead { remote, device, seq: 1, hash, covers }
             }
         ),
         (image(), remote(), 1..4_u32).prop_map(|(image, remote, attempt)| Event::UploadStarted {

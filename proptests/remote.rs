@@ -52,7 +52,9 @@ pub(crate) fn content(key: &Key) -> Bytes {
     let is_named = |n: &u8| {
         let hash = blake3::hash(&bytes(*n));
         match key {
-            Key::Segment { hash: named, .. } => named.as_bytes() == hash.as_bytes(),
+            Key::Segment { hash: named, .. } | Key::Checkpoint { hash: named, .. } => {
+                named.as_bytes() == hash.as_bytes()
+            }
             Key::Image { image, .. } => image.as_bytes() == hash.as_bytes(),
             Key::Vault | Key::Pulse | Key::Head(_) => false,
         }
@@ -208,7 +210,7 @@ async fn lists_in_order(remote: &dyn Remote) {
     for key in &all {
         remote.delete(key).await.unwrap();
     }
-    for prefix in [Prefix::Heads, Prefix::Logs, Prefix::Images] {
+    for prefix in [Prefix::Heads, Prefix::Logs, Prefix::Checkpoints, Prefix::Images] {
         assert_eq!(keys(remote, prefix, None).await, []);
     }
 }

@@ -13,9 +13,14 @@ pub(crate) fn key(seed: u64) -> VaultKey {
 }
 
 fn context() -> impl Strategy<Value = Context> {
-    (any::<[u8; 16]>(), any::<u64>(), any::<bool>()).prop_map(|(device, seq, head)| {
+    (any::<[u8; 16]>(), any::<u64>(), 0..4_u8).prop_map(|(device, seq, purpose)| {
         let device = DeviceId::from_bytes(device);
-        if head { Context::Head { device } } else { Context::Segment { device, seq } }
+        match purpose {
+            0 => Context::Head { device },
+            1 => Context::Segment { device, seq },
+            2 => Context::Checkpoint { device, seq },
+            _ => Context::Part { device, seq },
+        }
     })
 }
 
@@ -125,13 +130,21 @@ proptest! {
         let sealer = key(1).sealer();
         let sealed = sealer.seal(here, &plain);
         let beside = match here {
-            Context::Segment { device, seq } => [
+            Context::Segment { device, seq }
+            | Context::Checkpoint { device, seq }
+            | Context::Part { device, seq } => [
+                Context::Segment { device, seq },
                 Context::Segment { device, seq: seq.wrapping_add(1) },
+                Context::Checkpoint { device, seq },
+                Context::Part { device, seq },
                 Context::Head { device },
             ],
             Context::Head { device } => [
                 Context::Segment { device, seq: 0 },
                 Context::Segment { device, seq: 1 },
+                Context::Checkpoint { device, seq: 0 },
+                Context::Part { device, seq: 0 },
+                Context::Head { device },
             ],
         };
         for place in beside.into_iter().chain([there]).filter(|place| *place != here) {

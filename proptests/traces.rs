@@ -2,7 +2,7 @@
 //! in pieces of a second, pictures now and then, and syncs wherever somebody saw what somebody else wrote.
 //!
 //! The traces lie beside the crate, see `shared`. What is asked of each: the text that its authors ended
-//! with, on every device, from the log alone, and on a device that joins.
+//! with, on every device, from the log alone, and on devices that join, by segments and by a checkpoint.
 
 mod recorded;
 mod view;
@@ -10,8 +10,8 @@ mod view;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use everleaf::{
-    event::{RemoteName, RemoteOptions},
-    id::NoteId,
+    event::{Event, RemoteName, RemoteOptions},
+    id::{NoteId, Seq},
     remote::{Key, Memory, Prefix, Remote, RemoteExt as _},
     vault::{Pass, SyncOptions},
 };
@@ -20,7 +20,10 @@ use self::{
     recorded::{Recorded, apply},
     view::View,
 };
-use crate::{image::png, world::Device};
+use crate::{
+    image::png,
+    world::{Device, origin},
+};
 
 /// Where the text of the trace ends; behind it are the pictures.
 const END: &str = "⁂\n";
@@ -198,6 +201,25 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Has a checkpoint written, and looks at what a device that joins makes of it.
+    async fn summed_up(&mut self, seed: u64, text: &str) {
+        let remote: Arc<dyn Remote> = Arc::clone(&self.remote) as _;
+        let first = &self.authors[0].device;
+        first.note("so that there is something to put\n");
+        let options = SyncOptions { checkpoint: 1, ..SyncOptions::default() };
+        first.vault().sync(&origin(), Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+        let joined = Device::join("by checkpoint", seed, first);
+        joined.add_public(&remote, Some("https://img.example")).await;
+        joined.sync(&remote).await;
+        let mut events = joined.vault().events(Seq(1)).map(|recorded| recorded.unwrap().event);
+        assert!(events.any(|event| matches!(event, Event::CheckpointRead { .. })));
+        self.check(&joined, text);
+        joined.check();
+        let parts = remote.list_all(&Prefix::Checkpoints, None).await.unwrap();
+        let bytes: u64 = parts.into_iter().map(|part| part.size).sum();
+        eprintln!("in a checkpoint: {bytes} bytes");
+    }
+
     fn pictures(&self) -> usize {
         self.authors.iter().map(|author| author.pictures).sum()
     }
@@ -228,6 +250,7 @@ async fn holds(trace: &Recorded, text: &str, seed: u64) {
     joined.add_public(&remote, Some("https://img.example")).await;
     joined.sync(&remote).await;
     session.check(&joined, text);
+    session.summed_up(seed + 200, text).await;
     let bodies = session.authors.iter().map(|author| author.device.source(session.note));
     for body in bodies {
         assert!(body == joined.source(session.note), "two devices show different pictures");

@@ -487,3 +487,19 @@ async fn what_was_told_again_under_a_new_name_is_not_missed_under_the_old() {
     phone.try_sync(&scene.remote).await.unwrap();
     assert_eq!(phone.sources(), laptop.sources());
 }
+
+#[tokio::test]
+async fn a_remote_of_the_same_name_in_another_place_is_another() {
+    let (one, other) = (Scene::new(), Scene::new());
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&one.remote).await;
+    laptop.note("one\n");
+    laptop.sync(&one.remote).await;
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&one.remote).await;
+    phone.sync(&one.remote).await;
+    phone.vault().remove_remote(&crate::world::origin()).unwrap();
+    phone.add(&other.remote).await;
+    // Nobody's head is missed there.
+    assert_eq!(phone.sync(&other.remote).await.pushed.changes, 2);
+}

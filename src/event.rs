@@ -13,11 +13,16 @@
 //! Variants and fields are numbered by their place: new ones come at the end of an enum, and what an
 //! older version wrote stays readable (`fixtures/golden/` holds every version).
 
-use serde::{Deserialize, Serialize, de::Error as _};
+mod parts;
 
+use serde::{Deserialize, Serialize};
+
+pub use self::parts::{
+    ChangeBytes, Covered, Digest, ParseRemoteNameError, RemoteName, RemoteOptions,
+};
 use crate::{
     clock::Timestamp,
-    id::{DeviceId, EventHash, Hex, ImageId, NoteId, SegmentHash, Seq, VaultId, decode_hex},
+    id::{ChangeHash, DeviceId, EventHash, ImageId, NoteId, SegmentHash, Seq, VaultId},
     image::{Dimensions, MediaType},
 };
 
@@ -193,6 +198,51 @@ pub enum Event {
         /// What showed that it was needed.
         reason: RenewReason,
     },
+    /// A note came whole, in a checkpoint; nothing of it was here.
+    NoteReceived {
+        /// The note.
+        note: NoteId,
+        /// The Automerge document, with its history.
+        document: ChangeBytes,
+        /// Its version: the changes that no other builds on, sorted.
+        heads: Vec<ChangeHash>,
+        /// How many changes it is made of.
+        changes: u64,
+        /// What the catalog shows of it.
+        digest: Digest,
+    },
+    /// It was looked up what a note that came whole is made of, since something builds on an earlier
+    /// version of it.
+    NoteIndexed {
+        /// The note.
+        note: NoteId,
+        /// Its changes but its heads.
+        changes: Vec<ChangeHash>,
+    },
+    /// A checkpoint was read to its end: what its segments carry is here.
+    CheckpointRead {
+        /// The remote.
+        remote: RemoteName,
+        /// Whose checkpoint it is.
+        device: DeviceId,
+        /// Its number under that device.
+        seq: u64,
+        /// The hash that names its first part.
+        hash: SegmentHash,
+        /// The segments that it stands for.
+        covers: Vec<Covered>,
+    },
+}
+
+impl Event {
+    /// The note that is another by this event.
+    #[must_use]
+    pub const fn changed_note(&self) -> Option<NoteId> {
+        match self {
+            Self::NoteChanged { note, .. } | Self::NoteReceived { note, .. } => Some(*note),
+            _ => None,
+        }
+    }
 }
 
 /// What showed that a remote had lost something.
@@ -246,115 +296,6 @@ impl Origin {
     #[must_use]
     pub const fn is_projector(&self) -> bool {
         matches!(self, Self::Projector | Self::Device { projector: true, .. })
-    }
-}
-
-/// What a device calls a remote: 1 to 64 of `a-z 0-9 - _`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RemoteName(String);
-
-/// Why a text is no name for a remote.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no name for a remote: use 1 to 64 of the characters a-z, 0-9, `-` and `_`")]
-pub struct ParseRemoteNameError(String);
-
-impl RemoteName {
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for RemoteName {
-    type Error = ParseRemoteNameError;
-
-    fn try_from(name: String) -> Result<Self, ParseRemoteNameError> {
-        let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
-        if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
-            Ok(Self(name))
-        } else {
-            Err(ParseRemoteNameError(name.chars().take(80).collect()))
-        }
-    }
-}
-
-impl std::str::FromStr for RemoteName {
-    type Err = ParseRemoteNameError;
-
-    fn from_str(name: &str) -> Result<Self, ParseRemoteNameError> {
-        name.to_owned().try_into()
-    }
-}
-
-impl From<RemoteName> for String {
-    fn from(name: RemoteName) -> Self {
-        name.0
-    }
-}
-
-impl std::fmt::Display for RemoteName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// How to reach a remote. Holds no secret: credentials come from the environment.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct RemoteOptions {
-    /// `dir:PATH`, `s3://BUCKET[/PREFIX]`, or `https://HUB[/PATH]`; several hubs that serve the same
-    /// data have spaces between them.
-    pub url: String,
-    /// S3: where the server is, if not at AWS.
-    pub endpoint: Option<String>,
-    /// S3: `auto` where it is not given.
-    pub region: Option<String>,
-    /// Where anybody can read what is put; `None` for a private remote.
-    pub public_url: Option<String>,
-    /// S3: which profile of the AWS configuration to take credentials from.
-    pub profile: Option<String>,
-}
-
-/// The bytes of one Automerge change. `Debug` shows their number, not them; JSON has their hex digits.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ChangeBytes(pub Vec<u8>);
-
-impl std::fmt::Debug for ChangeBytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.0.len())
-    }
-}
-
-impl Serialize for ChangeBytes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(&Hex(&self.0))
-        } else {
-            serializer.serialize_bytes(&self.0)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ChangeBytes {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = ChangeBytes;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the bytes of a change")
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<ChangeBytes, E> {
-                Ok(ChangeBytes(bytes.to_vec()))
-            }
-        }
-        if deserializer.is_human_readable() {
-            let text = String::deserialize(deserializer)?;
-            let mut bytes = vec![0; text.len() / 2];
-            decode_hex(&text, &mut bytes).ok_or_else(|| D::Error::custom("no hex digits"))?;
-            return Ok(Self(bytes));
-        }
-        deserializer.deserialize_bytes(Visitor)
     }
 }
 

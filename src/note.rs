@@ -28,6 +28,7 @@ mod numbers;
 mod outline;
 mod parse;
 mod strip;
+mod whole;
 
 pub use diff::{Splice, splices};
 pub use document::{Note, NoteError};
@@ -35,3 +36,4 @@ pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
 pub use outline::{Outline, outline};
 pub use strip::{Known, Stripped};
+pub use whole::inspect_whole;

@@ -209,6 +209,20 @@ pub enum Context {
         /// Its number under that device.
         seq: u64,
     },
+    /// The part of a checkpoint that names the others.
+    Checkpoint {
+        /// The device.
+        device: DeviceId,
+        /// Its number under that device.
+        seq: u64,
+    },
+    /// Another part of a checkpoint; which one, its name says, and so does the first.
+    Part {
+        /// The device.
+        device: DeviceId,
+        /// The number of the checkpoint.
+        seq: u64,
+    },
     /// What a device says of its last segment. Without a number: it is overwritten in its place.
     Head {
         /// The device.
@@ -222,6 +236,8 @@ impl Context {
         let (purpose, device, seq) = match self {
             Self::Segment { device, seq } => (1, device, seq),
             Self::Head { device } => (2, device, 0),
+            Self::Checkpoint { device, seq } => (3, device, seq),
+            Self::Part { device, seq } => (4, device, seq),
         };
         let mut bytes = [0; 58];
         let parts: [&[u8]; 5] =
@@ -237,6 +253,10 @@ impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Segment { device, seq } => write!(f, "segment {seq} of device {device}"),
+            Self::Checkpoint { device, seq } => write!(f, "checkpoint {seq} of device {device}"),
+            Self::Part { device, seq } => {
+                write!(f, "a part of checkpoint {seq} of device {device}")
+            }
             Self::Head { device } => write!(f, "the head of device {device}"),
         }
     }

@@ -26,6 +26,7 @@
 //! Sealing the same segment again gives the same bytes, unless a new release of zstd compresses in
 //! another way; that looks like a twin, and loses nothing.
 
+pub mod checkpoint;
 mod items;
 
 use std::io::{self, Read as _};
@@ -218,15 +219,7 @@ impl Segment {
         bytes: &[u8],
     ) -> Result<Self, SegmentError> {
         let of = Context::Segment { device, seq };
-        if bytes.len() > LIMIT {
-            return Err(SegmentError::TooLarge { of, limit: LIMIT });
-        }
-        let found = hash(bytes);
-        if found != expected {
-            return Err(SegmentError::Hash { of, expected, found });
-        }
-        let compressed =
-            sealer.open(of, bytes).map_err(|source| SegmentError::Sealed { of, source })?;
+        let compressed = unsealed(sealer, of, LIMIT, expected, bytes)?;
         let plain = decompress(of, &compressed)?;
         if plain.first() == Some(&WHOLE) {
             let (previous, items) = decode(of, &plain)?;
@@ -267,6 +260,24 @@ impl Head {
         let plain = sealer.open(of, bytes).map_err(|source| SegmentError::Sealed { of, source })?;
         decode(of, &plain)
     }
+}
+
+/// Opens what is named by the hash of its bytes.
+fn unsealed(
+    sealer: &Sealer,
+    of: Context,
+    limit: usize,
+    expected: SegmentHash,
+    bytes: &[u8],
+) -> Result<Vec<u8>, SegmentError> {
+    if bytes.len() > limit {
+        return Err(SegmentError::TooLarge { of, limit });
+    }
+    let found = hash(bytes);
+    if found != expected {
+        return Err(SegmentError::Hash { of, expected, found });
+    }
+    sealer.open(of, bytes).map_err(|source| SegmentError::Sealed { of, source })
 }
 
 fn hash(bytes: &[u8]) -> SegmentHash {

@@ -44,12 +44,20 @@ pub fn readings(
     readings
 }
 
+/// How many bytes of segments there have to be beside those that the last checkpoint stands for before
+/// another is worth it; 0 where it is now. It is where they outweigh the last, so that all checkpoints
+/// together weigh no more than all segments, and where they weigh `minimum`.
+#[must_use]
+pub fn until_checkpoint(segments: u64, last: u64, minimum: u64) -> u64 {
+    last.max(minimum).saturating_sub(segments)
+}
+
 /// The items of one segment to push.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cut {
     /// What it carries.
     pub items: Vec<Item>,
-    /// The last event of this log that it carries.
+    /// The last event of this log that is carried whole, up to and with it.
     pub through: Seq,
 }
 
@@ -68,7 +76,11 @@ pub fn cut(items: impl IntoIterator<Item = (Seq, Item)>) -> Vec<Cut> {
                 last.items.push(item);
                 last.through = seq;
             }
-            _ => {
+            last => {
+                // A note that came whole is one event, and may be more than one segment holds.
+                if let Some(last) = last.filter(|last| last.through == seq) {
+                    last.through = Seq(seq.0.saturating_sub(1));
+                }
                 size = bytes;
                 cuts.push(Cut { items: vec![item], through: seq });
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use everleaf::{
     clock::Timestamp,
     event::{Event, Origin, Recorded},
-    id::{NoteId, Seq},
+    id::Seq,
     socket::{Door, calls},
 };
 use serde::Serialize;
@@ -87,7 +87,7 @@ impl Log {
             }
             for recorded in events {
                 *next = recorded.seq.next();
-                if note.is_some_and(|note| changed(&recorded.event) != Some(note)) {
+                if note.is_some_and(|note| recorded.event.changed_note() != Some(note)) {
                     continue;
                 }
                 context.show(&Flat::new(&recorded), |out| writeln!(out, "{}", line(&recorded)))?;
@@ -99,13 +99,6 @@ impl Log {
 /// Whether another process has the vault, or had it until now.
 const fn is_taken(error: &CliError) -> bool {
     matches!(error, CliError::Ask(error) if error.is_taken())
-}
-
-const fn changed(event: &Event) -> Option<NoteId> {
-    match event {
-        Event::NoteChanged { note, .. } => Some(*note),
-        _ => None,
-    }
 }
 
 /// An event as one flat object.
@@ -138,6 +131,7 @@ impl Flat {
                     "retry_at" => ("retry_at", as_time(value)),
                     // What a change holds is a note, not its bytes.
                     "change" => ("change", json!(format!("{} bytes", hex_bytes(value)))),
+                    "document" => ("document", json!(format!("{} bytes", hex_bytes(value)))),
                     field => (field, value.clone()),
                 };
                 flat.fields.insert(field.to_owned(), value);
@@ -190,6 +184,15 @@ fn describe(event: &Event) -> String {
         }
         Event::NoteChanged { note, change } => {
             format!("note {note} changed, {} bytes", change.0.len())
+        }
+        Event::NoteReceived { note, document, .. } => {
+            format!("note {note} received whole, {} bytes", document.0.len())
+        }
+        Event::NoteIndexed { note, changes } => {
+            format!("{} earlier changes of note {note} looked up", changes.len())
+        }
+        Event::CheckpointRead { remote, device, seq, .. } => {
+            format!("checkpoint {seq} of device {} read from {remote}", device.short())
         }
         Event::ImageStored { image, bytes, media_type, .. } => {
             format!("image {} stored, {bytes} bytes of {}", image.short(), media_type.mime())

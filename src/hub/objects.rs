@@ -35,7 +35,7 @@ const SMALL: u64 = 1 << 20;
 pub(super) fn tag(key: &Key, meta: &ObjectMeta) -> Option<String> {
     let hash = match (key, &meta.tag) {
         (Key::Image { image, .. }, _) => *image.as_bytes(),
-        (Key::Segment { hash, .. }, _) => *hash.as_bytes(),
+        (Key::Segment { hash, .. } | Key::Checkpoint { hash, .. }, _) => *hash.as_bytes(),
         (_, Some(tag)) => *blake3::hash(tag.as_bytes()).as_bytes(),
         (_, None) => return None,
     };
@@ -169,12 +169,12 @@ impl Hub {
         let key = parse_key(key)?;
         let Proof::Signed(signed) = proof else { return Err(Reason::Unsigned.into()) };
         let limit = match key {
-            Key::Segment { .. } => segment::LIMIT as u64,
+            Key::Segment { .. } | Key::Checkpoint { .. } => segment::LIMIT as u64,
             Key::Image { .. } => self.options.image_limit,
             Key::Vault | Key::Pulse | Key::Head(_) => SMALL,
         };
         let named = match &key {
-            Key::Segment { hash, .. } => Some(*hash.as_bytes()),
+            Key::Segment { hash, .. } | Key::Checkpoint { hash, .. } => Some(*hash.as_bytes()),
             Key::Image { image, .. } => Some(*image.as_bytes()),
             Key::Vault | Key::Pulse | Key::Head(_) => None,
         };

@@ -112,7 +112,7 @@ async fn counted(
         return Ok(*used);
     }
     let mut used = Used::default();
-    for prefix in [Prefix::Heads, Prefix::Logs, Prefix::Images] {
+    for prefix in [Prefix::Heads, Prefix::Logs, Prefix::Checkpoints, Prefix::Images] {
         for listed in remote.list_all(&prefix, None).await? {
             used.objects += 1;
             used.bytes = used.bytes.saturating_add(listed.size);

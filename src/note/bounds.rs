@@ -17,7 +17,7 @@ pub(super) const START: usize = 4 + 4 + 1;
 const HASH: u64 = 32;
 
 /// The types of columns whose values are plain integers: actors, and the integers themselves.
-const INTEGERS: [u64; 2] = [1, 2];
+pub(super) const INTEGERS: [u64; 2] = [1, 2];
 
 /// The most that a column of integers of a change unfolds to; `None` where it makes no sense.
 pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {

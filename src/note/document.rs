@@ -186,6 +186,12 @@ impl Note {
             .collect()
     }
 
+    /// What it is made of, each change after those that it builds on; what waits is not among it.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        self.document.get_changes(&[]).iter().map(Change::new).collect()
+    }
+
     /// Its body.
     #[must_use]
     #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]

@@ -25,7 +25,7 @@ pub(super) const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 pub(super) const CHANGE: u8 = 1;
 pub(super) const COMPRESSED: u8 = 2;
 /// The most operations that a change may have: enough to replace all of the largest note.
-const MOST_OPERATIONS: u64 = 1 << 25;
+pub(super) const MOST_OPERATIONS: u64 = 1 << 25;
 
 /// One Automerge change, as it is logged and exchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]

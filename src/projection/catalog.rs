@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{documents, pair};
+pub use crate::event::Digest;
 use crate::{
     clock::Timestamp,
     db::{DbError, Draft, Read, Table, decode_row},
@@ -11,21 +12,6 @@ use crate::{
     image::{Dimensions, MediaType},
     log::FoldError,
 };
-
-/// What a note itself says of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Digest {
-    /// Front matter's title, else the first heading, else the first line; empty where there is none.
-    pub title: String,
-    /// Where import found it and export puts it.
-    pub path: Option<String>,
-    /// Whether it is in the trash.
-    pub trashed: bool,
-    /// The length of its source in code points.
-    pub characters: u64,
-    /// The images that it shows, each once, and their URLs where it has them.
-    pub images: Vec<(ImageId, Option<String>)>,
-}
 
 /// A row of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -55,8 +41,14 @@ pub struct ImageRecord {
 
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
-        Event::NoteChanged { note, .. } => {
+        Event::NoteChanged { note, .. } | Event::NoteIndexed { note, .. } => {
             draft.put(Table::Stale, note.as_bytes(), Vec::new());
+        }
+        Event::NoteReceived { note, heads, digest, .. } => {
+            let received = documents::get(draft, *note)?.and_then(|document| document.received);
+            if received.is_some_and(|received| received.seq == event.seq) {
+                put(draft, *note, heads, digest.clone())?;
+            }
         }
         Event::ImageStored { image, bytes, media_type, dimensions } => {
             let mut record = known(draft, *image, *bytes, *media_type, *dimensions)?;
@@ -183,6 +175,15 @@ pub fn list(read: &impl Read) -> Result<Vec<(NoteId, Entry)>, DbError> {
 pub fn stale(read: &impl Read) -> Result<Vec<NoteId>, DbError> {
     let rows = read.scan(Table::Stale, &[])?;
     Ok(rows.iter().filter_map(|(key, _)| NoteId::from_slice(key)).collect())
+}
+
+/// Whether the row of a note is to be made again.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn is_stale(read: &impl Read, note: NoteId) -> Result<bool, DbError> {
+    Ok(read.get(Table::Stale, note.as_bytes())?.is_some())
 }
 
 /// What is known of an image.

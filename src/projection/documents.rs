@@ -6,7 +6,7 @@ use super::pair;
 use crate::{
     clock::Timestamp,
     db::{DbError, Draft, Read, Table},
-    event::{Event, Recorded},
+    event::{ChangeBytes, Event, Recorded},
     id::{ChangeHash, NoteId, Seq},
     log::FoldError,
     note,
@@ -25,16 +25,66 @@ pub struct Document {
     pub last: Seq,
     /// When that was, by this device's clock.
     pub updated: Timestamp,
+    /// Where it came whole: what it is made of at first.
+    pub received: Option<Received>,
+}
+
+/// A note that came whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The event that brought it.
+    pub seq: Seq,
+    /// Whether all of its changes are known by name; otherwise only its heads are.
+    pub indexed: bool,
+}
+
+impl Document {
+    /// Whether it can't be told without loading the note if a change whose name is not known is news: it
+    /// may be in what came whole. One that builds on what was last known is not.
+    ///
+    /// # Errors
+    ///
+    /// What `is_known` gives.
+    pub fn is_doubtful<E>(
+        &self,
+        deps: &[ChangeHash],
+        mut is_known: impl FnMut(ChangeHash) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        if self.received.is_none_or(|received| received.indexed) {
+            return Ok(false);
+        }
+        for dep in deps {
+            if !is_known(*dep)? {
+                return Ok(true);
+            }
+        }
+        Ok(deps.is_empty())
+    }
 }
 
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
-    let Event::NoteChanged { note, change } = &event.event else { return Ok(()) };
+    match &event.event {
+        Event::NoteChanged { note, change } => changed(event, *note, change, draft),
+        Event::NoteReceived { note, heads, changes, .. } => {
+            received(event, *note, heads, *changes, draft)
+        }
+        Event::NoteIndexed { note, changes } => indexed(*note, changes, draft),
+        _ => Ok(()),
+    }
+}
+
+fn changed(
+    event: &Recorded,
+    note: NoteId,
+    change: &ChangeBytes,
+    draft: &mut Draft<'_>,
+) -> Result<(), FoldError> {
     let info = note::outline(&change.0)
         .map_err(|error| FoldError::Change { seq: event.seq, reason: error.to_string() })?;
     if seq_of(draft, info.hash)?.is_some() {
         return Ok(());
     }
-    let mut document = get(draft, *note)?.unwrap_or_default();
+    let mut document = get(draft, note)?.unwrap_or_default();
     document.heads.retain(|head| !info.deps.contains(head));
     for dep in info.deps {
         if seq_of(draft, dep)?.is_none() {
@@ -50,6 +100,49 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
     document.updated = event.at;
     draft.put_row(Table::Changes, info.hash.as_bytes(), &event.seq)?;
     draft.put(Table::Tails, &pair(note.as_bytes(), &event.seq.0.to_be_bytes()), Vec::new());
+    draft.put_row(Table::Documents, note.as_bytes(), &document)?;
+    Ok(())
+}
+
+fn received(
+    event: &Recorded,
+    note: NoteId,
+    heads: &[ChangeHash],
+    changes: u64,
+    draft: &mut Draft<'_>,
+) -> Result<(), FoldError> {
+    if get(draft, note)?.is_some() {
+        return Ok(());
+    }
+    for head in heads {
+        draft.put_row(Table::Changes, head.as_bytes(), &event.seq)?;
+    }
+    let document = Document {
+        heads: heads.to_vec(),
+        missing: Vec::new(),
+        changes,
+        last: event.seq,
+        updated: event.at,
+        received: Some(Received { seq: event.seq, indexed: false }),
+    };
+    draft.put(Table::Tails, &pair(note.as_bytes(), &event.seq.0.to_be_bytes()), Vec::new());
+    draft.put_row(Table::Documents, note.as_bytes(), &document)?;
+    Ok(())
+}
+
+/// None of `changes` is a head: each has another that builds on it.
+fn indexed(note: NoteId, changes: &[ChangeHash], draft: &mut Draft<'_>) -> Result<(), FoldError> {
+    let Some(mut document) = get(draft, note)? else { return Ok(()) };
+    let Some(received) = &mut document.received else { return Ok(()) };
+    received.indexed = true;
+    let seq = received.seq;
+    for change in changes {
+        if seq_of(draft, *change)?.is_none() {
+            draft.put_row(Table::Changes, change.as_bytes(), &seq)?;
+        }
+    }
+    document.missing.retain(|missing| !changes.contains(missing));
+    document.heads.retain(|head| !changes.contains(head));
     draft.put_row(Table::Documents, note.as_bytes(), &document)?;
     Ok(())
 }
@@ -86,6 +179,16 @@ pub fn seq_of(read: &impl Read, change: ChangeHash) -> Result<Option<Seq>, DbErr
 pub fn tail(read: &impl Read, note: NoteId, after: Seq) -> Result<Vec<Seq>, DbError> {
     let tail = tails(read, note.as_bytes())?.into_iter();
     Ok(tail.map(|(_, seq)| seq).filter(|seq| *seq > after).collect())
+}
+
+/// Every note, by its id.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn notes(read: &impl Read) -> Result<Vec<NoteId>, DbError> {
+    let rows = read.scan(Table::Documents, &[])?;
+    Ok(rows.iter().filter_map(|(key, _)| NoteId::from_slice(key)).collect())
 }
 
 /// Every event that brought a change of any note, with that note: note by note, so not in the order of

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{after_remote, catalog, devices, documents, outbox, remote_key};
 use crate::{
     db::{DbError, Draft, Read, Table, decode_row},
-    event::{Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
+    event::{Covered, Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
     id::{DeviceId, NoteId, SegmentHash, Seq},
     log::FoldError,
 };
@@ -55,6 +55,25 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
             for (remote, _) in list(draft)? {
                 if !is_told(draft, &remote, &event.origin)? {
                     owe(draft, &remote, event.seq, Some(*note));
+                }
+            }
+        }
+        Event::NoteReceived { note, .. } => {
+            // The segments that the checkpoint stands for carry it there.
+            let from = match &event.origin {
+                Origin::Device { remote, .. } => Some(remote),
+                _ => None,
+            };
+            for (remote, _) in list(draft)?.into_iter().filter(|(name, _)| Some(name) != from) {
+                owe(draft, &remote, event.seq, Some(*note));
+            }
+        }
+        Event::CheckpointRead { remote, covers, .. } => {
+            let own = devices::identity(draft)?.map(|own| own.device);
+            for Covered { device, seq, hashes } in covers {
+                if Some(*device) != own && peer(draft, remote, *device)?.seq < *seq {
+                    let chain = Chain { seq: *seq, hashes: hashes.clone() };
+                    draft.put_row(Table::Peers, &remote_key(remote, device.as_bytes()), &chain)?;
                 }
             }
         }

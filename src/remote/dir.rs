@@ -262,10 +262,8 @@ impl Root {
             Prefix::Heads => vec!["heads".to_owned()],
             Prefix::Images | Prefix::Image(_) => vec!["images".to_owned()],
             Prefix::Log(device) => vec![format!("log/{device}")],
-            Prefix::Logs => {
-                let devices = self.names("log", fs::FileType::is_dir)?;
-                devices.into_iter().map(|(device, _)| format!("log/{device}")).collect()
-            }
+            Prefix::Logs => self.folders_in("log")?,
+            Prefix::Checkpoints => self.folders_in("checkpoints")?,
         };
         let mut listed = Vec::new();
         for folder in folders {
@@ -282,6 +280,11 @@ impl Root {
         }
         listed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(listed.into_iter().map(|(_, listed)| listed).collect())
+    }
+
+    fn folders_in(&self, folder: &str) -> Result<Vec<String>, RemoteError> {
+        let names = self.names(folder, fs::FileType::is_dir)?.into_iter();
+        Ok(names.map(|(name, _)| format!("{folder}/{name}")).collect())
     }
 
     /// What a folder holds of one kind; nothing where it is missing.

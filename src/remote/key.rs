@@ -5,10 +5,11 @@
 //! pulse
 //! heads/<device, 32 hex>
 //! log/<device, 32 hex>/<seq, 16 hex>-<segment hash, 64 hex>
+//! checkpoints/<device, 32 hex>/<seq, 16 hex>.<part, 4 hex>-<hash, 64 hex>
 //! images/<image, 64 hex>.<extension>
 //! ```
 //!
-//! All is lower-case ASCII, at most 122 bytes long, and safe as a path, as an S3 key and in a URL.
+//! All is lower-case ASCII, at most 131 bytes long, and safe as a path, as an S3 key and in a URL.
 
 use std::{fmt, str::FromStr};
 
@@ -37,6 +38,17 @@ pub enum Key {
         /// The hash of its bytes.
         hash: SegmentHash,
     },
+    /// A part of what a device found all notes to be; immutable.
+    Checkpoint {
+        /// Whose it is.
+        device: DeviceId,
+        /// Its number under that device.
+        seq: u64,
+        /// 0 for the part that names the others.
+        part: u16,
+        /// The hash of its bytes.
+        hash: SegmentHash,
+    },
     /// An image; immutable.
     Image {
         /// The hash of its bytes.
@@ -52,7 +64,9 @@ impl Key {
     pub const fn content_type(&self) -> &'static str {
         match self {
             Self::Vault => "application/json",
-            Self::Pulse | Self::Head(_) | Self::Segment { .. } => "application/octet-stream",
+            Self::Pulse | Self::Head(_) | Self::Segment { .. } | Self::Checkpoint { .. } => {
+                "application/octet-stream"
+            }
             Self::Image { media_type, .. } => media_type.mime(),
         }
     }
@@ -62,7 +76,11 @@ impl Key {
     pub const fn cache_control(&self) -> Option<&'static str> {
         match self {
             Self::Image { .. } => Some("public, max-age=31536000, immutable"),
-            Self::Vault | Self::Pulse | Self::Head(_) | Self::Segment { .. } => None,
+            Self::Vault
+            | Self::Pulse
+            | Self::Head(_)
+            | Self::Segment { .. }
+            | Self::Checkpoint { .. } => None,
         }
     }
 
@@ -79,7 +97,7 @@ impl Key {
     /// Whether the name determines the bytes, so that putting them again changes nothing.
     #[must_use]
     pub const fn is_immutable(&self) -> bool {
-        matches!(self, Self::Segment { .. } | Self::Image { .. })
+        matches!(self, Self::Segment { .. } | Self::Checkpoint { .. } | Self::Image { .. })
     }
 }
 
@@ -90,6 +108,9 @@ impl fmt::Display for Key {
             Self::Pulse => f.write_str("pulse"),
             Self::Head(device) => write!(f, "heads/{device}"),
             Self::Segment { device, seq, hash } => write!(f, "log/{device}/{seq:016x}-{hash}"),
+            Self::Checkpoint { device, seq, part, hash } => {
+                write!(f, "checkpoints/{device}/{seq:016x}.{part:04x}-{hash}")
+            }
             Self::Image { image, media_type } => {
                 write!(f, "images/{image}.{}", media_type.extension())
             }
@@ -126,6 +147,20 @@ fn parse(text: &str) -> Option<Key> {
                 hash: hash.parse().ok()?,
             }
         }
+        Some(("checkpoints", rest)) => {
+            let (device, checkpoint) = rest.split_once('/')?;
+            let (number, hash) = checkpoint.split_once('-')?;
+            let (seq, part) = number.split_once('.')?;
+            let (mut seq_bytes, mut part_bytes) = ([0; 8], [0; 2]);
+            decode_hex(seq, &mut seq_bytes)?;
+            decode_hex(part, &mut part_bytes)?;
+            Key::Checkpoint {
+                device: device.parse().ok()?,
+                seq: u64::from_be_bytes(seq_bytes),
+                part: u16::from_be_bytes(part_bytes),
+                hash: hash.parse().ok()?,
+            }
+        }
         Some(("images", name)) => {
             let (image, extension) = name.split_once('.')?;
             Key::Image {
@@ -146,6 +181,8 @@ pub enum Prefix {
     Logs,
     /// The segments of one device, in the order of their numbers.
     Log(DeviceId),
+    /// The checkpoints of every device.
+    Checkpoints,
     /// Every image.
     Images,
     /// One image, under whatever media type it was put.
@@ -159,6 +196,7 @@ impl Prefix {
         match (self, key) {
             (Self::Heads, Key::Head(_))
             | (Self::Logs, Key::Segment { .. })
+            | (Self::Checkpoints, Key::Checkpoint { .. })
             | (Self::Images, Key::Image { .. }) => true,
             (Self::Log(of), Key::Segment { device, .. }) => of == device,
             (Self::Image(of), Key::Image { image, .. }) => of == image,
@@ -174,6 +212,7 @@ impl fmt::Display for Prefix {
             Self::Heads => f.write_str("heads/"),
             Self::Logs => f.write_str("log/"),
             Self::Log(device) => write!(f, "log/{device}/"),
+            Self::Checkpoints => f.write_str("checkpoints/"),
             Self::Images => f.write_str("images/"),
             Self::Image(image) => write!(f, "images/{image}."),
         }
@@ -190,6 +229,7 @@ impl FromStr for Prefix {
             Some(("log", device)) => {
                 device.strip_suffix('/').and_then(|device| device.parse().ok()).map(Self::Log)
             }
+            Some(("checkpoints", "")) => Some(Self::Checkpoints),
             Some(("images", "")) => Some(Self::Images),
             Some(("images", image)) => {
                 image.strip_suffix('.').and_then(|image| image.parse().ok()).map(Self::Image)

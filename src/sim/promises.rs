@@ -15,6 +15,7 @@ use super::{
     world::World,
 };
 use crate::{
+    event::Event,
     id::{ImageId, NoteId, Seq},
     remote::{Key, Requests},
     upload::State,
@@ -266,6 +267,11 @@ impl World {
         self.remote.carry_all(n).await;
         heir.add(self.remote.calm(n)).await?;
         heir.sync(self.remote.calm(n)).await?;
+        let by_checkpoint = heir.vault()?.events(Seq(1)).any(|recorded| {
+            recorded.is_ok_and(|recorded| matches!(recorded.event, Event::CheckpointRead { .. }))
+        });
+        let how = if by_checkpoint { "heir by checkpoint" } else { "heir by segments" };
+        self.note(how, "somebody joins by the remote and the key alone");
         if content(&heir)? != *expected {
             let what = "the remote and the key alone do not restore the notes";
             return Err(Wrong::promise(11, what));

@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{Asked, Call, Refusal, Step, Tell, server::not_understood};
 use crate::{
     clock::SystemClock,
-    event::{Recorded, RemoteName, RemoteOptions},
+    event::{Event, Recorded, RemoteName, RemoteOptions},
     folder::{self, ExportOptions, Exported, ImportOptions, Imported},
     id::{ImageId, NoteId, Seq, VaultId},
     note::{Embed, Heads},
@@ -372,8 +372,10 @@ fn events(vault: &Vault, first: Seq) -> Result<Vec<Recorded>, VaultError> {
     let (mut events, mut bytes) = (Vec::new(), 0);
     for recorded in vault.events(first) {
         let recorded = recorded?;
-        if let crate::event::Event::NoteChanged { change, .. } = &recorded.event {
-            bytes += change.0.len();
+        if let Event::NoteChanged { change: held, .. }
+        | Event::NoteReceived { document: held, .. } = &recorded.event
+        {
+            bytes += held.0.len();
         }
         events.push(recorded);
         if events.len() == EVENTS || bytes > EVENT_BYTES {

@@ -14,7 +14,7 @@ use crate::{
     note::{Body, Change, Heads, Note, NoteError},
     projection::{
         catalog::{self, Digest},
-        documents,
+        documents::{self, Document},
     },
 };
 
@@ -160,6 +160,8 @@ impl Vault {
         before: Vec<Event>,
         changes: Vec<Change>,
     ) -> Result<Vec<Seq>, VaultError> {
+        let deps = changes.iter().map(|change| (change.hash, change.deps.as_slice()));
+        self.index_if_doubtful(id, deps)?;
         let then = (!changes.is_empty()).then(|| put_row(id, note));
         let before = before.into_iter().map(|event| (Origin::Here, event));
         let changes = changed(id, changes).map(|event| (origin.clone(), event));
@@ -182,7 +184,7 @@ impl Vault {
                 note
             }
             None => {
-                let (note, bytes) = self.load(id, document.last)?;
+                let (note, bytes) = self.load(id, &document)?;
                 *read = bytes;
                 note
             }
@@ -192,34 +194,45 @@ impl Vault {
     }
 
     /// Loads a note; gives how many bytes were read for it as well.
-    fn load(&self, id: NoteId, last: Seq) -> Result<(Note, usize), VaultError> {
+    fn load(&self, id: NoteId, document: &Document) -> Result<(Note, usize), VaultError> {
         let error = |source| VaultError::Note { note: id, source };
-        let snapshot = self.db().cached(id.as_bytes())?;
-        let snapshot = snapshot.as_deref().and_then(|row| {
-            let (through, bytes) = row.split_at_checked(8)?;
-            Some((Seq(u64::from_be_bytes(through.try_into().ok()?)), bytes))
-        });
-        let (through, bytes) = snapshot.map_or((Seq(0), None), |(seq, bytes)| (seq, Some(bytes)));
+        let snapshot = self.snapshot(id)?;
+        let (through, bytes) = match &snapshot {
+            Some((through, bytes)) => (*through, Some(bytes.as_slice())),
+            None => (Seq(0), None),
+        };
+        let received = if bytes.is_none() { self.received(document)? } else { None };
+        let whole = bytes.or(received.as_deref());
         let changes = self.changes(&documents::tail(self.db(), id, through)?)?;
         let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
-        let note = match Note::load(id, self.0.actor, bytes, &slices) {
+        let note = match Note::load(id, self.0.actor, whole, &slices) {
             Ok(note) => note,
             // A snapshot is only a shortcut: the log has it all.
             Err(_) if bytes.is_some() => {
                 let changes = self.changes(&documents::tail(self.db(), id, Seq(0))?)?;
                 let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
-                Note::load(id, self.0.actor, None, &slices).map_err(error)?
+                let received = self.received(document)?;
+                Note::load(id, self.0.actor, received.as_deref(), &slices).map_err(error)?
             }
             Err(source) => return Err(error(source)),
         };
         if slices.len() >= LONG_TAIL {
-            let row = [last.0.to_be_bytes().as_slice(), &note.save()].concat();
+            let row = [document.last.0.to_be_bytes().as_slice(), &note.save()].concat();
             self.0.log.keep(id.as_bytes().to_vec(), row);
         }
-        Ok((note, bytes.map_or(0, <[u8]>::len) + length(&slices)))
+        Ok((note, whole.map_or(0, <[u8]>::len) + length(&slices)))
     }
 
-    fn changes(&self, seqs: &[Seq]) -> Result<Vec<Vec<u8>>, VaultError> {
+    /// What is cached of a note, and the last event that it holds.
+    pub(super) fn snapshot(&self, id: NoteId) -> Result<Option<(Seq, Vec<u8>)>, VaultError> {
+        let Some(mut row) = self.db().cached(id.as_bytes())? else { return Ok(None) };
+        let Some(through) = row.first_chunk().map(|bytes| Seq(u64::from_be_bytes(*bytes))) else {
+            return Ok(None);
+        };
+        Ok(Some((through, row.split_off(size_of::<u64>()))))
+    }
+
+    pub(super) fn changes(&self, seqs: &[Seq]) -> Result<Vec<Vec<u8>>, VaultError> {
         let mut changes = Vec::with_capacity(seqs.len());
         for seq in seqs {
             if let Some(recorded) = self.0.log.event(*seq)?

@@ -45,11 +45,13 @@ pub struct SyncOptions {
     pub parallel: usize,
     /// Whether the public URL of an image is asked for before it counts as uploaded. Default: no.
     pub verify_public: bool,
+    /// How many bytes of segments a checkpoint stands for at least, for devices that join. Default: 1 MiB.
+    pub checkpoint: u64,
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        Self { images: Images::All, parallel: PARALLEL, verify_public: false }
+        Self { images: Images::All, parallel: PARALLEL, verify_public: false, checkpoint: 1 << 20 }
     }
 }
 
@@ -139,6 +141,10 @@ pub(super) struct Memory {
     pub(super) heads: BTreeMap<DeviceId, u64>,
     /// A pulse at which segments were missing, and how often they were looked for.
     pub(super) looked: Option<(String, u8)>,
+    /// Bytes of segments that went or came since they were last weighed, and how many have to before it
+    /// is worth while to weigh them again.
+    pub(super) grown: u64,
+    pub(super) enough: u64,
 }
 
 /// One sync with one remote.
@@ -186,6 +192,7 @@ impl Vault {
                 break;
             }
         }
+        session.write_checkpoint().await;
         session.memory.last_sync = Some(self.0.clock.now());
         session.remember()?;
         session.report.requests = session.remote.requests();
@@ -291,6 +298,11 @@ impl Vault {
     /// Has the next sync look at everything on a remote again.
     pub(super) fn forget_pulse(&self, name: &RemoteName) -> Result<(), VaultError> {
         self.keep(name, &Memory { pulse: None, fetch_owed: true, ..self.memory(name)? })
+    }
+
+    /// Has the next sync remember nothing.
+    pub(super) fn forget_remote(&self, name: &RemoteName) -> Result<(), VaultError> {
+        self.keep(name, &Memory::default())
     }
 
     fn keep(&self, name: &RemoteName, memory: &Memory) -> Result<(), VaultError> {

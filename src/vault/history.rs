@@ -22,7 +22,8 @@ pub struct Version {
     pub at: Timestamp,
     /// Where it came from.
     pub origin: Origin,
-    /// What people call the device that it was made on.
+    /// What people call the device that it was made on; of what came in a checkpoint, the device that
+    /// wrote the checkpoint.
     pub device: String,
 }
 
@@ -41,23 +42,34 @@ impl Vault {
         let mut versions = Vec::new();
         for seq in documents::tail(self.db(), note, Seq(0))? {
             let Some(recorded) = self.0.log.event(seq)? else { continue };
-            let Event::NoteChanged { change, .. } = recorded.event else { continue };
-            let change = inspect(&change.0).map_err(|source| VaultError::Note { note, source })?;
-            for dep in &change.deps {
-                heads.remove(dep);
+            let changes = match recorded.event {
+                Event::NoteChanged { change, .. } => vec![change.0],
+                Event::NoteReceived { document, .. } => {
+                    let changes = self.unfolded(note, &document.0)?.into_iter();
+                    changes.map(|change| change.bytes).collect()
+                }
+                _ => continue,
+            };
+            let device = self.author(&recorded.origin)?;
+            for change in changes {
+                let change =
+                    inspect(&change).map_err(|source| VaultError::Note { note, source })?;
+                for dep in &change.deps {
+                    heads.remove(dep);
+                }
+                built_on.extend(change.deps);
+                // One that came after what was built on it is no head.
+                if !built_on.contains(&change.hash) {
+                    heads.insert(change.hash);
+                }
+                versions.push(Version {
+                    heads: heads.iter().copied().collect::<Vec<_>>().into(),
+                    seq,
+                    at: change.at,
+                    device: device.clone(),
+                    origin: recorded.origin.clone(),
+                });
             }
-            built_on.extend(change.deps);
-            // One that came after what was built on it is no head.
-            if !built_on.contains(&change.hash) {
-                heads.insert(change.hash);
-            }
-            versions.push(Version {
-                heads: heads.iter().copied().collect::<Vec<_>>().into(),
-                seq,
-                at: change.at,
-                device: self.author(&recorded.origin)?,
-                origin: recorded.origin,
-            });
         }
         Ok(versions)
     }

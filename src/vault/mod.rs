@@ -17,6 +17,7 @@
 mod audit;
 mod batch;
 mod cache;
+mod checkpoint;
 #[cfg(feature = "web")]
 mod draft;
 mod error;
@@ -32,6 +33,7 @@ mod spelling;
 mod status;
 mod uploads;
 mod verify;
+mod whole;
 
 use std::{
     collections::HashSet,

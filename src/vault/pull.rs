@@ -1,6 +1,6 @@
 //! Reading what other devices put on a remote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -12,7 +12,7 @@ use crate::{
     mutant::{self, Mutant},
     note,
     projection::{
-        catalog, devices, documents,
+        catalog, devices,
         receipts::{self, Chain},
     },
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
@@ -134,6 +134,8 @@ impl Session<'_> {
         let mut looked = if unreadable.is_empty() { Looked::All } else { Looked::Part };
         let mut known = self.known_chains()?;
         if known.values().all(|chain| chain.seq == 0) {
+            self.read_checkpoint().await?;
+            known = self.known_chains()?;
             // Whoever joins knows nobody: a device whose head is gone must not be passed over.
             for device in self.devices_with_segments().await? {
                 known.entry(device).or_default();
@@ -406,18 +408,23 @@ impl Vault {
         let own = self.device()? == device;
         let mut known: Vec<Seq> = Vec::new();
         let mut events = Vec::new();
+        let mut coming = HashSet::new();
         for item in items {
             match item {
                 Item::Change { note, change, projector } => {
                     let info = note::inspect(&change.0)
                         .map_err(|source| VaultError::Note { note, source })?;
-                    if let Some(seq) = documents::seq_of(self.db(), info.hash)? {
-                        known.push(seq);
+                    if let Some(seq) = self.known_change(note, &info, &coming)? {
+                        // A note that came whole is more than this change of it.
+                        if !self.is_received(note, seq)? {
+                            known.push(seq);
+                        }
                         continue;
                     }
                     if mutant::is(Mutant::SkipsFuture) && info.at > self.0.clock.now() {
                         continue;
                     }
+                    coming.insert(info.hash);
                     let remote = remote.clone();
                     let origin = Origin::Device { remote, device, seq, projector };
                     events.push((origin, Event::NoteChanged { note, change }));
@@ -460,7 +467,11 @@ impl Vault {
     }
 
     /// Whether a device is known to have said that it holds an image.
-    fn is_announced(&self, image: ImageId, device: DeviceId) -> Result<bool, VaultError> {
+    pub(super) fn is_announced(
+        &self,
+        image: ImageId,
+        device: DeviceId,
+    ) -> Result<bool, VaultError> {
         let record = catalog::image_record(self.db(), image)?;
         Ok(record.is_some_and(|record| record.holders.contains(&device)))
     }

@@ -9,9 +9,10 @@ use super::{
     pull::Applied,
 };
 use crate::{
-    event::{Event, RenewReason, ResetReason},
+    event::{ChangeBytes, Event, RenewReason, ResetReason},
     id::{DeviceId, SegmentHash, Seq},
     mutant::{self, Mutant},
+    note::Change,
     projection::receipts::{self, Chain},
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
@@ -216,15 +217,28 @@ impl Vault {
         for seq in receipts::unpushed(self.db(), remote)? {
             let Some(recorded) = self.0.log.event(seq)? else { continue };
             let projector = recorded.origin.is_projector();
-            let item = match recorded.event {
-                Event::NoteChanged { note, change } => Item::Change { note, change, projector },
+            let told = match recorded.event {
+                Event::NoteChanged { note, change } => {
+                    vec![Item::Change { note, change, projector }]
+                }
+                Event::NoteReceived { note, document, .. } => {
+                    let changes = self.unfolded(note, &document.0)?.into_iter();
+                    let change = |change: Change| Item::Change {
+                        note,
+                        change: ChangeBytes(change.bytes),
+                        projector,
+                    };
+                    changes.map(change).collect()
+                }
                 Event::ImageStored { image, bytes, media_type, dimensions } => {
-                    Item::Image { image, bytes, media_type, dimensions }
+                    vec![Item::Image { image, bytes, media_type, dimensions }]
                 }
                 _ => continue,
             };
-            size += item.size();
-            items.push((seq, item));
+            for item in told {
+                size += item.size();
+                items.push((seq, item));
+            }
             if size > TOGETHER * segment::TARGET {
                 break;
             }

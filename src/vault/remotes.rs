@@ -99,6 +99,12 @@ impl Vault {
             let file = VaultFile::new(self.id()?).to_bytes();
             remote.put(&Key::Vault, bytes::Bytes::from(file).into()).await.map_err(error)?;
         }
+        let before = receipts::get(self.db(), &name)?.map(|known| known.options);
+        if before.is_none_or(|known| known.url != options.url || known.endpoint != options.endpoint)
+        {
+            // What is remembered is of another place.
+            self.forget_remote(&name)?;
+        }
         let event = Event::RemoteConfigured { remote: name, options };
         self.blocking(move |vault| vault.record([event])).await
     }
@@ -120,6 +126,7 @@ impl Vault {
     pub fn remove_remote(&self, name: &RemoteName) -> Result<(), VaultError> {
         let _no_sync = self.0.exchanging.try_lock().map_err(|_| VaultError::Syncing)?;
         self.remote(Some(name))?;
+        self.forget_remote(name)?;
         self.record([Event::RemoteRemoved { remote: name.clone() }])
     }
 

@@ -258,7 +258,12 @@ impl Vault {
             found.find(format!("remote {name}"), "it holds no vault; run `everleaf sync`");
         }
         let before = found.findings.len();
-        for key in self.receipted_segments(name)? {
+        let mut keys: BTreeSet<String> = BTreeSet::new();
+        let covered = self.covered_segments(name, remote, found).await?;
+        for key in self.receipted_segments(name)?.into_iter().chain(covered) {
+            if !keys.insert(key.to_string()) {
+                continue;
+            }
             found.receipts += 1;
             let Key::Segment { hash, .. } = key else { continue };
             match remote.get_bytes(&key, segment::LIMIT as u64).await {
@@ -274,6 +279,7 @@ impl Vault {
         }
         let mut events = Vec::new();
         let repair_log = repair && found.findings.len() > before;
+        self.verify_checkpoints(name, remote, repair, found).await?;
         self.verify_heads(name, remote, repair, found).await?;
         if repair_log {
             events.push(Event::RemoteReset {

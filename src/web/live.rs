@@ -122,14 +122,16 @@ impl App {
 pub(super) fn touched(recorded: &Recorded) -> Vec<Topic> {
     let mut topics = vec![Topic::Log];
     topics.extend(match &recorded.event {
-        Event::NoteChanged { note, .. } => {
+        Event::NoteChanged { note, .. } | Event::NoteReceived { note, .. } => {
             vec![Topic::Notes, Topic::Note(*note), Topic::Images, Topic::Sync]
         }
         event if image_of(event).is_some() => {
             let image = image_of(event).map(Topic::Image);
             [Topic::Images, Topic::Notes].into_iter().chain(image).collect()
         }
-        Event::SegmentPushed { .. } | Event::SegmentPulled { .. } => {
+        Event::SegmentPushed { .. }
+        | Event::SegmentPulled { .. }
+        | Event::CheckpointRead { .. } => {
             vec![Topic::Notes, Topic::Images, Topic::Sync]
         }
         _ => vec![Topic::Sync],

@@ -46,7 +46,7 @@ impl Kind {
     ];
 
     fn has(self, event: &Event) -> bool {
-        let note = matches!(event, Event::NoteChanged { .. });
+        let note = event.changed_note().is_some();
         match self {
             Self::All => true,
             Self::Notes => note,
@@ -198,6 +198,9 @@ impl Names {
             Event::NoteChanged { note, change } => html! {
                 (self.note(*note)) " changed, " (units::size(change.0.len() as u64)) (by)
             },
+            Event::NoteReceived { note, document, .. } => html! {
+                (self.note(*note)) " came whole, " (units::size(document.0.len() as u64)) (by)
+            },
             event => match image_of(event) {
                 Some(id) => image_event(app, event, id),
                 None => other(app, event),
@@ -260,6 +263,10 @@ fn other(app: &App, event: &Event) -> Markup {
         Event::SegmentPulled { remote, device, seq, .. } => html! {
             "segment " (seq) " of " (called(app, *device)) " read from " (remote)
         },
+        Event::CheckpointRead { remote, device, .. } => html! {
+            "all notes as " (called(app, *device)) " had them read from " (remote)
+        },
+        Event::NoteIndexed { .. } => html! { "earlier changes of a note looked up" },
         Event::RemoteConfigured { remote, options } => html! {
             "remote " (remote) " is " code { (options.url) }
         },
