@@ -321,8 +321,18 @@ impl Read for Db {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
-        rows(self.state.prefix(table.key(prefix)), 1, self.folder.clone()).collect()
+    fn scan_from(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError> {
+        let start = table.key(prefix);
+        if first.is_empty() {
+            return rows(self.state.prefix(start), 1, self.folder.clone()).collect();
+        }
+        // The first key that does not begin so; a prefix that ends in the highest byte has none here.
+        let mut end = start.clone();
+        if let Some(last) = end.last_mut() {
+            *last = last.wrapping_add(1);
+        }
+        let range = self.state.range([start.as_slice(), first].concat()..end);
+        rows(range, 1, self.folder.clone()).collect()
     }
 }
 

@@ -165,8 +165,7 @@ fn upload(bench: &mut Bench) {
                 "--transfers",
                 "32",
                 "--s3-no-check-bucket",
-                "--s3-list-version",
-                "2",
+                "--no-check-dest",
             ]);
             command.arg(source.join("images")).arg(to);
             timed(|| assert!(command.status().unwrap().success()))

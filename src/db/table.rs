@@ -87,7 +87,16 @@ pub trait Read {
     /// # Errors
     ///
     /// What the engine said.
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError>;
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
+        self.scan_from(table, prefix, &[])
+    }
+
+    /// Those of them of which the rest of the key is not before `first`.
+    ///
+    /// # Errors
+    ///
+    /// What the engine said.
+    fn scan_from(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError>;
 
     /// The value under a key, decoded.
     ///
@@ -209,9 +218,9 @@ impl Changes {
 
 impl Draft<'_> {
     /// The rows that the database has.
-    fn beneath(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
-        if !prefix.is_empty() {
-            return self.db.scan(table, prefix);
+    fn beneath(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError> {
+        if !prefix.is_empty() || !first.is_empty() {
+            return self.db.scan_from(table, prefix, first);
         }
         if let Some(rows) = self.small.borrow().get(&table) {
             return Ok(rows.clone());
@@ -232,11 +241,11 @@ impl Read for Draft<'_> {
         }
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
+    fn scan_from(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError> {
         let start = table.key(prefix);
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
-            self.beneath(table, prefix)?.into_iter().collect();
-        let written = self.writes.range(start.clone()..);
+            self.beneath(table, prefix, first)?.into_iter().collect();
+        let written = self.writes.range([start.as_slice(), first].concat()..);
         for (key, value) in written.take_while(|(key, _)| key.starts_with(&start)) {
             let key = key.get(1..).unwrap_or_default().to_vec();
             match value {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{after_remote, catalog, devices, documents, outbox, remote_key};
 use crate::{
-    db::{DbError, Draft, Read, Table, decode_row},
+    db::{DbError, Draft, Read, Row, Table, decode_row},
     event::{Covered, Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
     id::{DeviceId, NoteId, SegmentHash, Seq},
     log::FoldError,
@@ -21,6 +21,8 @@ pub struct Remote {
     pub own: Chain,
     /// Public bases that it had before; URLs that begin with them are to be replaced.
     pub former_public_urls: Vec<String>,
+    /// The last event up to which it was told everything.
+    pub told: Seq,
 }
 
 /// Where a device's segments end, as far as they were read or written.
@@ -84,7 +86,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         }
         Event::SegmentPushed { remote, seq, hash, through } => {
             settle(draft, remote, *through)?;
-            extend_own(draft, remote, *seq, *hash)?;
+            extend_own(draft, remote, *seq, *hash, *through)?;
         }
         Event::SegmentPulled { remote, device, seq, hash, known } => {
             for seq in known {
@@ -92,7 +94,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
             }
             let own = devices::identity(draft)?.is_some_and(|own| own.device == *device);
             if own {
-                extend_own(draft, remote, *seq, *hash)?;
+                extend_own(draft, remote, *seq, *hash, Seq(0))?;
             } else {
                 let mut chain = peer(draft, remote, *device)?;
                 chain.note(*seq, *hash);
@@ -107,7 +109,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::RemoteReset { remote, .. } => {
             if let Some(known) = get(draft, remote)? {
                 forget(draft, remote)?;
-                let row = Remote { own: Chain::default(), ..known };
+                let row = Remote { own: Chain::default(), told: Seq(0), ..known };
                 draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
                 owe_everything(draft, remote)?;
             }
@@ -119,7 +121,8 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
                 // What the twin put beside ours is read from the beginning.
                 let read = if diverged { Chain::default() } else { known.own };
                 draft.put_row(Table::Peers, &key, &read)?;
-                let row = Remote { own: Chain::default(), ..known };
+                let told = if diverged { Seq(0) } else { known.told };
+                let row = Remote { own: Chain::default(), told, ..known };
                 draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
                 if diverged {
                     owe_everything(draft, &remote)?;
@@ -173,9 +176,11 @@ fn extend_own(
     remote: &RemoteName,
     seq: u64,
     hash: SegmentHash,
+    told: Seq,
 ) -> Result<(), DbError> {
     let Some(mut known) = get(draft, remote)? else { return Ok(()) };
     known.own.note(seq, hash);
+    known.told = known.told.max(told);
     draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &known)
 }
 
@@ -196,11 +201,11 @@ fn configure(
         former.push(url);
     }
     former.retain(|url| Some(url) != options.public_url.as_ref());
-    let own = match known {
-        Some(known) if same_place => known.own,
-        _ => Chain::default(),
+    let (own, told) = match known {
+        Some(known) if same_place => (known.own, known.told),
+        _ => Default::default(),
     };
-    let row = Remote { options: options.clone(), own, former_public_urls: former };
+    let row = Remote { options: options.clone(), own, former_public_urls: former, told };
     if !same_place {
         forget(draft, remote)?;
         outbox::forget(draft, remote)?;
@@ -274,9 +279,8 @@ pub fn peers(read: &impl Read, remote: &RemoteName) -> Result<Vec<(DeviceId, Cha
 ///
 /// What the database said.
 pub fn unpushed(read: &impl Read, remote: &RemoteName) -> Result<Vec<Seq>, DbError> {
-    let rows = read.scan(Table::Unpushed, &remote_key(remote, &[]))?;
-    let seqs = rows.iter().filter_map(|(key, _)| {
-        let seq = after_remote(remote, key).try_into().ok()?;
+    let seqs = untold(read, remote)?.into_iter().filter_map(|(key, _)| {
+        let seq = after_remote(remote, &key).try_into().ok()?;
         Some(Seq(u64::from_be_bytes(seq)))
     });
     Ok(seqs.collect())
@@ -288,6 +292,14 @@ pub fn unpushed(read: &impl Read, remote: &RemoteName) -> Result<Vec<Seq>, DbErr
 ///
 /// What the database said.
 pub fn notes_behind(read: &impl Read, remote: &RemoteName) -> Result<BTreeSet<NoteId>, DbError> {
-    let rows = read.scan(Table::Unpushed, &remote_key(remote, &[]))?;
+    let rows = untold(read, remote)?;
     Ok(rows.iter().filter_map(|(_, note)| NoteId::from_slice(note)).collect())
+}
+
+/// What a remote has yet to be told. It is looked for behind what it was told: before that there is
+/// nothing but the traces of rows that are gone.
+fn untold(read: &impl Read, remote: &RemoteName) -> Result<Vec<Row>, DbError> {
+    let told = get(read, remote)?.map(|known| known.told).unwrap_or_default();
+    let (prefix, first) = (remote_key(remote, &[]), told.next().0.to_be_bytes());
+    read.scan_from(Table::Unpushed, &prefix, &first)
 }
