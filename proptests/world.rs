@@ -140,7 +140,9 @@ impl Device {
 }
 
 pub(crate) fn options(clock: &Arc<SimulatedClock>) -> Options {
-    Options { clock: Arc::clone(clock) as _, patience: Duration::ZERO, ..Options::default() }
+    // A program that another test starts has this one's locks for the moment before it is that program.
+    let patience = Duration::from_secs(30);
+    Options { clock: Arc::clone(clock) as _, patience, ..Options::default() }
 }
 
 pub(crate) fn origin() -> RemoteName {

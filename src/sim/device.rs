@@ -477,12 +477,9 @@ pub(super) fn origin() -> Check<RemoteName> {
 }
 
 fn options(clock: &Arc<SimulatedClock>) -> Options {
-    Options {
-        clock: Arc::clone(clock) as _,
-        patience: Duration::ZERO,
-        inline: true,
-        ..Options::default()
-    }
+    // A program that this process starts meanwhile has its locks until it is that program.
+    let patience = Duration::from_secs(30);
+    Options { clock: Arc::clone(clock) as _, patience, inline: true, ..Options::default() }
 }
 
 /// In memory where the system has a place for that: what is simulated is not the disk.
