@@ -143,7 +143,7 @@ fn a_picture_goes_from_waiting_to_uploaded_before_ones_eyes() {
     browser.click("#offline");
     browser.until("document.querySelector('#offline').ariaChecked === 'true'");
     browser.click(".tools .primary");
-    browser.until("document.activeElement.id === 'text'");
+    browser.until("document.querySelector('#text')");
     let typed = "# Sourdough\n\nFeed the starter twice a day, and keep it in the fridge.\n\n";
     browser.type_into("#text", typed);
     browser.until("document.querySelector('#saved').textContent === 'Saved' && document.querySelector('#shown h1')?.textContent === 'Sourdough'");
