@@ -17,6 +17,12 @@ use crate::{
     world::Device,
 };
 
+/// Takes an image's bytes away, as on a device that has not fetched it.
+fn forget(desk: &Desk, bytes: &[u8]) {
+    let media_type = everleaf::image::recognise(bytes).unwrap();
+    desk.device.vault().images().remove(id(bytes), media_type).unwrap();
+}
+
 #[test]
 fn a_folder_with_anything_else_in_it_is_not_exported_to() {
     let desk = Desk::new();
@@ -90,14 +96,51 @@ fn an_image_that_is_not_here_is_not_taken_for_another_of_its_name() {
     desk.device.note("here\n\n![](shared.png)\n");
     desk.device.file("shared.png", &elsewhere);
     let note = desk.device.note("elsewhere\n\n![](shared.png)\n");
-    // As on a device that has not fetched it.
-    let (images, elsewhere) = (desk.device.vault().images(), id(&elsewhere));
-    let media_type = everleaf::image::recognise(&here).unwrap();
-    images.remove(elsewhere, media_type).unwrap();
+    forget(&desk, &elsewhere);
     let (folder, report) = desk.export("export");
     assert_eq!((report.images, report.missing.len()), (1, 1));
     desk.settled(&folder);
-    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [elsewhere]);
+    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [id(&elsewhere)]);
+}
+
+#[test]
+fn a_file_that_an_export_leaves_is_shown_no_image_that_comes_later() {
+    let desk = Desk::new();
+    let (absent, later) = (png(2, 2, b"absent"), png(3, 3, b"later"));
+    desk.device.file("shared.png", &absent);
+    let thrown_away = desk.device.note("thrown away\n\n![](shared.png)\n");
+    forget(&desk, &absent);
+    let (folder, _) = desk.export("export");
+    desk.device.vault().set_trashed(thrown_away, true).unwrap();
+    desk.device.file("shared.png", &later);
+    desk.device.note("later\n\n![](shared.png)\n");
+    desk.export("export");
+    assert_eq!(desk.try_import(&folder).changed, 0);
+    let body = desk.device.vault().read(thrown_away, None).unwrap().body;
+    assert_eq!(body.images(), [id(&absent)]);
+}
+
+#[test]
+fn a_file_that_could_not_be_replaced_is_no_edit() {
+    let desk = Desk::new();
+    let pictures = [b"before", b"after!", b"newest"].map(|text| png(2, 2, text));
+    desk.write("a.md", "a ![](a.png)\n");
+    desk.write("a.png", &pictures[0]);
+    desk.import();
+    let (folder, _) = desk.export("export");
+    desk.write("a.png", &pictures[1]);
+    desk.import();
+    forget(&desk, &pictures[1]);
+    assert_eq!(desk.export("export").1.missing.len(), 1);
+    assert_eq!(desk.try_import(&folder).changed, 0);
+    // Nor is it one where the text around it is edited.
+    write(&folder, "a.md", "more ![](a.png)\n");
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    assert_eq!(desk.images("a.md"), [id(&pictures[1])]);
+    // What somebody puts there is.
+    write(&folder, "a.png", &pictures[2]);
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    assert_eq!(desk.images("a.md"), [id(&pictures[2])]);
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub enum Mutant {
     CursorApart,
     /// 8: an upload that failed is not tried again.
     NeverRetries,
+    /// 8: what is gone from the remote is looked for in every sync.
+    LooksForEver,
     /// 9: changes that seem to come from the future are passed over.
     SkipsFuture,
     /// 9: the time of the next attempt is believed, whatever the clock was.
@@ -60,8 +62,6 @@ pub enum Mutant {
     PassesDiverged,
     /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
-    /// 12: what is gone from the remote is looked for in every sync.
-    LooksForEver,
     /// 12: every sync tells the others that there is news.
     BeatsAlways,
     /// 12: every sync lists what is there.
@@ -91,13 +91,13 @@ impl Mutant {
         Self::ReadsPastLast,
         Self::CursorApart,
         Self::NeverRetries,
+        Self::LooksForEver,
         Self::SkipsFuture,
         Self::TrustsRetryTime,
         Self::ActorReused,
         Self::ForgetsTwins,
         Self::PassesDiverged,
         Self::ForgetsLoss,
-        Self::LooksForEver,
         Self::BeatsAlways,
         Self::ListsAlways,
     ];
@@ -121,11 +121,11 @@ impl Mutant {
             | Self::StatusFromIntention
             | Self::ReadsPastLast
             | Self::CursorApart => 7,
-            Self::NeverRetries => 8,
+            Self::NeverRetries | Self::LooksForEver => 8,
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
             Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
             Self::ForgetsLoss => 11,
-            Self::LooksForEver | Self::BeatsAlways | Self::ListsAlways => 12,
+            Self::BeatsAlways | Self::ListsAlways => 12,
         }
     }
 }

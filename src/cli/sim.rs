@@ -1,11 +1,18 @@
 //! `sim`: the promises, attacked in simulated storms.
 
-use std::{collections::BTreeMap, process::ExitCode, time::Instant};
+use std::{
+    collections::BTreeMap,
+    num::NonZero,
+    ops::Range,
+    process::ExitCode,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use clap::{Args, builder::RangedU64ValueParser};
 use everleaf::{
     mutant::Mutant,
-    sim::{self, Broken, Settings},
+    sim::{self, Broken, Outcome, Settings},
 };
 use serde::Serialize;
 
@@ -28,7 +35,7 @@ pub(super) struct Sim {
     seed: u64,
     /// A range of seeds, one history for each
     #[arg(long, value_name = "A..B", conflicts_with = "seed", value_parser = range)]
-    seeds: Option<std::ops::Range<u64>>,
+    seeds: Option<Range<u64>>,
     /// Devices at the beginning, 1 to 5 [default: 2 to 5, as the seed says]
     #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=5))]
     devices: Option<usize>,
@@ -38,6 +45,9 @@ pub(super) struct Sim {
     /// Steps of the storm
     #[arg(long, default_value_t = 500, value_parser = RangedU64ValueParser::<usize>::new().range(..=30_000))]
     steps: usize,
+    /// Histories at a time [default: as many as there are processors]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
+    jobs: Option<usize>,
     /// Run a wrong version of the code, to see that it is noticed
     #[arg(long, value_name = "NAME", value_parser = mutant)]
     mutant: Option<Mutant>,
@@ -81,19 +91,11 @@ impl Sim {
             broken: Vec::new(),
         };
         let mut failures = Vec::new();
-        for seed in seeds {
-            let of_seed = Settings::of(seed);
-            // Whether clocks or copies are the cause is asked where they may be.
-            let explain = self.mutant.is_none_or(|mutant| matches!(mutant.promise(), 9 | 10));
-            let Self { steps, mutant, hub, .. } = self;
-            let settings = Settings { steps, mutant, hub, explain, ..of_seed };
-            let settings =
-                Settings { devices: self.devices.unwrap_or(settings.devices), ..settings };
-            let outcome = match sim::run(&settings) {
+        for (seed, came) in self.histories(context, seeds) {
+            let outcome = match came {
                 Ok(outcome) => outcome,
                 Err(broken) => {
-                    context.tell(format_args!("seed {seed} breaks {:?}", broken.promises));
-                    report.broken.push(Failure::of(&broken));
+                    report.broken.push(Failure::of(seed, &broken));
                     let outcome = broken.outcome.clone();
                     failures.push(broken);
                     outcome
@@ -134,12 +136,64 @@ impl Sim {
         })?;
         Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+
+    /// What came of each seed, in their order, from several threads: each history has one to itself.
+    fn histories(&self, context: &Context, seeds: Range<u64>) -> BTreeMap<u64, Came> {
+        let (next, came) = (Mutex::new(seeds), Mutex::new(BTreeMap::new()));
+        let work = || {
+            while let Some(seed) = lock(&next).next() {
+                let history = sim::run(&self.settings(seed));
+                if let Err(broken) = &history {
+                    context.tell(format_args!("seed {seed} breaks {:?}", broken.promises));
+                }
+                lock(&came).insert(seed, self.kept(history));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.jobs() {
+                scope.spawn(work);
+            }
+            work();
+        });
+        came.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settings(&self, seed: u64) -> Settings {
+        let of_seed = Settings::of(seed);
+        // Whether clocks or copies are the cause is asked where they may be.
+        let explain = self.mutant.is_none_or(|mutant| matches!(mutant.promise(), 9 | 10));
+        let Self { steps, mutant, hub, .. } = *self;
+        let devices = self.devices.unwrap_or(of_seed.devices);
+        Settings { devices, steps, mutant, hub, explain, ..of_seed }
+    }
+
+    fn jobs(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.jobs.unwrap_or_else(all)
+    }
+
+    /// A history without the trace that nobody asked for: of ten thousand, that would be gigabytes.
+    fn kept(&self, mut came: Came) -> Came {
+        if !self.trace
+            && let Ok(outcome) = &mut came
+        {
+            outcome.trace = Vec::new();
+        }
+        came
+    }
+}
+
+/// What came of a history.
+type Came = Result<Outcome, Box<Broken>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Failure {
-    fn of(broken: &Broken) -> Self {
+    fn of(seed: u64, broken: &Broken) -> Self {
         Self {
-            seed: broken.settings.seed,
+            seed,
             promises: broken.promises.clone(),
             what: broken.what.clone(),
             replay: broken.replay(),
@@ -157,7 +211,7 @@ fn mutant(text: &str) -> Result<Mutant, String> {
     found.ok_or_else(|| format!("the mutants are {:?}", Mutant::ALL))
 }
 
-fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+fn range(text: &str) -> Result<Range<u64>, String> {
     let seeds =
         text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     seeds.filter(|seeds| !seeds.is_empty()).ok_or_else(|| "is written as in 0..1000".to_owned())

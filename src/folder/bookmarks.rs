@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{Skipped, announced, write};
 use crate::{
     id::{ImageId, NoteId, VaultId},
-    note::Heads,
+    note::{Body, Heads},
     vault::{Vault, VaultError, io},
 };
 
@@ -54,11 +54,24 @@ pub(super) struct Bookmarks {
 pub(super) struct Taken {
     /// The note and the version that it is an edit of; none where it makes a note.
     pub(super) base: Option<(NoteId, Heads)>,
-    /// The hash of what the note will show.
+    /// What the note will show, hashed; see [`Taken::hash`].
     pub(super) source: String,
     /// The hash of the file's bytes.
     pub(super) blake3: String,
     pub(super) images: Vec<Shown>,
+}
+
+impl Taken {
+    /// The hash of a source and of its images: a file that was replaced changes what a note shows, and
+    /// none of its text.
+    pub(super) fn hash(body: &Body) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(body.source().as_bytes());
+        for embed in body.embeds() {
+            hasher.update(embed.image.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
 }
 
 /// What files are about to be.
@@ -96,15 +109,25 @@ pub(super) struct Shown {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) wiki: bool,
     pub(super) image: ImageId,
-    /// The file that it is in, if it is in one.
+    /// The file that it is in, or would be in if its bytes were here; none where that is no file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) place: Option<String>,
+    /// What that file holds instead, since nobody has written the image yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) holds: Option<ImageId>,
     /// What the note says instead, where that differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
     /// See [`Embed::path`](crate::note::Embed::path).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<String>,
+}
+
+impl Shown {
+    /// What its file holds if nobody touched it.
+    pub(super) fn expected(&self) -> ImageId {
+        self.holds.unwrap_or(self.image)
+    }
 }
 
 impl Seen {
@@ -194,26 +217,25 @@ impl Bookmarks {
                 continue;
             }
             for shown in &mut seen.images {
-                // One that it did not come to is still what it was; any other is somebody's.
+                // One that it did not come to holds what it held; any other is somebody's.
                 let Some(place) = &shown.place else { continue };
                 let before = self.images.get(place).copied();
-                if let Some(before) = before.filter(|before| there(place) == Some(*before)) {
-                    shown.image = before;
-                }
+                shown.holds =
+                    before.filter(|before| *before != shown.image && there(place) == Some(*before));
             }
             self.notes.insert(path, seen);
         }
         for (place, image) in images.into_iter().filter(|(place, at)| there(place) == Some(*at)) {
             let shown = self.notes.values_mut().flat_map(|seen| &mut seen.images);
             for shown in shown.filter(|shown| shown.place.as_ref() == Some(&place)) {
-                shown.image = image;
+                shown.holds = (image != shown.image).then_some(image);
             }
             self.images.insert(place, image);
         }
     }
 
     /// Finds out how far an import came that was killed. `made` finds the version that a note came to
-    /// when it was made of, or edited to, a source of this hash; the path is that of a new note.
+    /// when it was made of, or edited to, what has this hash; the path is that of a new note.
     pub(super) fn settle_import(
         &mut self,
         made: impl Fn(&str, &Taken) -> Result<Option<(NoteId, Heads)>, VaultError>,

@@ -304,6 +304,7 @@ impl Export<'_> {
             wiki: at.is_wiki(),
             image: embed.image,
             place,
+            holds: None,
             path: embed.path.clone(),
         };
         if let Some(url) = url.filter(|url| !at.is_wiki() && is_plain(url)) {
@@ -337,7 +338,8 @@ impl Export<'_> {
             }
             written
         };
-        Ok(shown(written, is_there.then_some(place)))
+        let holds = if is_there { None } else { self.own_file(&place) };
+        Ok(Shown { holds, ..shown(written, Some(place)) })
     }
 
     /// Whether a reader of the file finds the image at `place` by the embed's name.
@@ -417,6 +419,13 @@ impl Export<'_> {
         self.drafts.push((place.to_owned(), draft));
         self.bookmarks.next.images.insert(place.to_owned(), image);
         Ok(true)
+    }
+
+    /// The image in the file at `place`, if it is as it was last read or written.
+    fn own_file(&self, place: &str) -> Option<ImageId> {
+        let before = self.bookmarks.images.get(place)?;
+        let there = write::hash(&self.folder.join(place)).ok()?;
+        (there.as_bytes() == before.as_bytes()).then_some(*before)
     }
 
     fn skip(&mut self, place: &str, reason: &str) {

@@ -51,7 +51,8 @@ pub(super) fn run(
                 None => return Ok(None),
             },
         };
-        let version = vault.version_made(note, base, path, source)?;
+        let shows = |body: &Body| Taken::hash(body) == *source;
+        let version = vault.version_made(note, base, path, shows)?;
         Ok(version.map(|heads| (note, heads)))
     })?;
     let skipped = problem.into_iter().chain(skipped).collect();
@@ -192,7 +193,7 @@ impl<'a> Import<'a> {
         }
         let taken = work.iter().map(|work| {
             let base = work.base.as_ref().map(|base| (base.note, base.heads.clone()));
-            let source = blake3::hash(work.body.source().as_bytes()).to_hex().to_string();
+            let source = Taken::hash(&work.body);
             let (blake3, images) = (work.blake3.clone(), work.images.clone());
             (work.path.clone(), Taken { base, source, blake3, images })
         });

@@ -58,8 +58,9 @@ impl Reader<'_> {
                 (None, Resolution::Found { path, derived }) => (Some(path.as_str()), *derived),
                 (None, _) => (None, true),
             };
+        let expected = known.map(Shown::expected);
         let content = match place {
-            Some(place) => import.content(place, known.map(|known| known.image), batch),
+            Some(place) => import.content(place, expected, batch),
             None => Ok(Content::Other),
         };
         let content = match content {
@@ -69,8 +70,13 @@ impl Reader<'_> {
                 return None;
             }
         };
+        let mut holds = None;
         let target = match (content, known) {
             (Content::Image { image, .. }, known) => {
+                // A file that nobody touched says nothing new, whatever it holds.
+                let untouched = known.filter(|_| Some(image) == expected);
+                holds = untouched.and_then(|known| known.holds);
+                let image = untouched.map_or(image, |known| known.image);
                 import.report.images.references += destination.uses.len() as u64;
                 self.same &= known.is_some_and(|known| known.image == image);
                 match known {
@@ -111,6 +117,7 @@ impl Reader<'_> {
             wiki,
             image: target.image,
             place: place.map(str::to_owned).or_else(|| remembered.map(str::to_owned)),
+            holds,
             name: target.name.clone().filter(|name| name != written),
             path: target.path.clone(),
         });

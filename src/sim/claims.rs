@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Wrong, device::PUBLIC, world::World};
 use crate::{
-    event::Event,
+    event::{Event, Origin},
     id::{DeviceId, ImageId, SegmentHash, Seq},
     image::MediaType,
     note,
@@ -119,11 +119,15 @@ impl World {
         for n in self.here() {
             let vault = self.device(n)?.vault()?;
             let own = vault.device()?;
-            let mut segments = BTreeSet::new();
+            let (mut segments, mut news) = (BTreeSet::new(), BTreeSet::new());
             let mut id = None;
             for event in vault.events(Seq(1)) {
-                match event?.event {
+                let recorded = event?;
+                match recorded.event {
                     Event::NoteChanged { note, change } => {
+                        if let Origin::Device { device, seq, .. } = recorded.origin {
+                            news.insert((device, seq));
+                        }
                         let info = note::inspect(&change.0)?;
                         let first =
                             authored.entry((note, info.actor, info.seq)).or_insert(info.hash);
@@ -142,6 +146,12 @@ impl World {
                     }
                     Event::RemoteReset { .. } => segments.clear(),
                     Event::SegmentPushed { seq, hash, .. } if id == Some(own) => {
+                        segments.insert((seq, hash));
+                    }
+                    // Put before a kill, or by a twin that knew no more.
+                    Event::SegmentPulled { device, seq, hash, .. }
+                        if device == own && !news.contains(&(own, seq)) =>
+                    {
                         segments.insert((seq, hash));
                     }
                     _ => {}

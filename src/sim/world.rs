@@ -228,7 +228,8 @@ impl World {
     ) -> Check {
         let Self { devices, dice, model, .. } = self;
         let device = devices.get_mut(n).ok_or_else(|| nobody(n))?;
-        if let Some((kind, what)) = work(device, dice, model)? {
+        let done = work(device, dice, model).map_err(|wrong| wrong.at(format_args!("d{n}")))?;
+        if let Some((kind, what)) = done {
             self.note(kind, format_args!("d{n} {what}"));
         }
         Ok(())

@@ -82,35 +82,32 @@ impl Vault {
         path: &str,
         source: &str,
     ) -> Result<Option<Heads>, VaultError> {
-        let source = blake3::hash(source.as_bytes()).to_hex();
-        self.version_made(note, None, path, &source)
+        self.version_made(note, None, path, |body| body.source() == source)
     }
 
-    /// The version that was made directly on `base`, or first of all, and shows a source of this hash;
-    /// `base` itself where the note only had to be moved to `path`, and was.
+    /// The version that was made directly on `base`, or first of all, and of which `shows` is true; `base`
+    /// itself where the note only had to be moved to `path`, and was.
     pub(crate) fn version_made(
         &self,
         note: NoteId,
         base: Option<&Heads>,
         path: &str,
-        source: &str,
+        shows: impl Fn(&Body) -> bool,
     ) -> Result<Option<Heads>, VaultError> {
         if documents::get(self.db(), note)?.is_none() {
             return Ok(None);
         }
-        let is_source =
-            |body: &Body| blake3::hash(body.source().as_bytes()).to_hex().as_str() == source;
         self.with_note(note, |loaded| {
             let genesis = Heads::from(vec![Note::genesis(note).hash]);
             let base = base.unwrap_or(&genesis);
             for change in loaded.history() {
                 let heads = Heads::from(vec![change.hash]);
-                if Heads::from(change.deps) == *base && is_source(&loaded.body_at(&heads)?) {
+                if Heads::from(change.deps) == *base && shows(&loaded.body_at(&heads)?) {
                     return Ok(Some(heads));
                 }
             }
             let moved = loaded.path().as_deref() == Some(path)
-                && loaded.body_at(base).is_ok_and(|body| is_source(&body));
+                && loaded.body_at(base).is_ok_and(|body| shows(&body));
             Ok(moved.then(|| base.clone()))
         })
     }

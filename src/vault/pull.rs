@@ -39,6 +39,13 @@ enum Read {
     Lost,
 }
 
+/// Where a reading of a device's segments is.
+struct Trail {
+    chain: Chain,
+    /// The hashes of those before the last.
+    before: Vec<SegmentHash>,
+}
+
 /// What came of reading the segments of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Looked {
@@ -251,6 +258,7 @@ impl Session<'_> {
             new = self.segments_from(device, 1).await?;
             chain = Chain::default();
         }
+        let mut trail = Trail { chain, before: Vec::new() };
         (self.progress)(Progress::Pulling(new.len() as u64));
         let remote = std::sync::Arc::clone(&self.remote);
         let gets = new.into_iter().map(|(seq, hash)| {
@@ -270,11 +278,12 @@ impl Session<'_> {
                 }
                 Err(error) => return Err(self.error()(error)),
             };
-            if let Some(stopped) = self.take(device, seq, hash, bytes, &mut chain).await? {
+            if let Some(stopped) = self.take(device, seq, hash, bytes, &mut trail).await? {
                 return Ok(stopped);
             }
             (self.progress)(Progress::Pulled);
         }
+        let Trail { chain, .. } = trail;
         if chain.seq >= head {
             return Ok(Read::All);
         }
@@ -322,7 +331,7 @@ impl Session<'_> {
         seq: u64,
         hash: SegmentHash,
         bytes: Bytes,
-        chain: &mut Chain,
+        trail: &mut Trail,
     ) -> Result<Option<Read>, VaultError> {
         let size = bytes.len() as u64;
         let sealer = self.vault.0.sealer.clone();
@@ -334,7 +343,7 @@ impl Session<'_> {
                 return Ok(Some(Read::Part));
             }
         };
-        if let Err(error) = follows(&segment, chain) {
+        if let Err(error) = trail.leads_to(&segment) {
             self.problem(&error);
             let before = segment.previous.map(|hash| Read::Without(seq.saturating_sub(1), hash));
             return Ok(Some(before.unwrap_or(Read::Part)));
@@ -358,7 +367,7 @@ impl Session<'_> {
                 self.report.pulled.segments += 1;
                 self.report.pulled.changes += changes;
                 self.report.pulled.bytes += size;
-                chain.note(seq, hash);
+                trail.note(seq, hash);
                 Ok(None)
             }
             Applied::Twin(reason) => {
@@ -381,19 +390,31 @@ struct OutOfOrder {
     known: u64,
 }
 
-fn follows(segment: &Segment, chain: &Chain) -> Result<(), OutOfOrder> {
-    let in_order = if segment.seq == chain.seq {
-        true
-    } else if segment.seq == chain.seq + 1 {
-        match segment.previous {
-            Some(previous) => chain.hashes.contains(&previous),
-            None => chain.seq == 0,
+impl Trail {
+    /// Whether a segment follows one that was read. One beside the last does not always: a device that
+    /// has a twin has more than one line of segments, and what comes before it may be missing.
+    fn leads_to(&self, segment: &Segment) -> Result<(), OutOfOrder> {
+        let Self { chain, before } = self;
+        let follows = |hashes: &[SegmentHash]| {
+            segment.previous.is_none_or(|previous| hashes.contains(&previous))
+        };
+        let in_order = if segment.seq == chain.seq {
+            follows(before)
+        } else {
+            segment.seq == chain.seq + 1
+                && (segment.previous.is_some() || chain.seq == 0)
+                && follows(&chain.hashes)
+        };
+        let out = OutOfOrder { device: segment.device, seq: segment.seq, known: chain.seq };
+        if in_order || mutant::is(Mutant::PreviousUnchecked) { Ok(()) } else { Err(out) }
+    }
+
+    fn note(&mut self, seq: u64, hash: SegmentHash) {
+        if seq > self.chain.seq {
+            self.before.clone_from(&self.chain.hashes);
         }
-    } else {
-        false
-    };
-    let out = OutOfOrder { device: segment.device, seq: segment.seq, known: chain.seq };
-    if in_order || mutant::is(Mutant::PreviousUnchecked) { Ok(()) } else { Err(out) }
+        self.chain.note(seq, hash);
+    }
 }
 
 impl Vault {
