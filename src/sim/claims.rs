@@ -100,10 +100,9 @@ impl World {
 
     /// Reads what was put on the remote.
     fn listen(&mut self) -> Check {
-        let sealer = self.key.sealer();
         for (key, bytes) in self.remote.new_segments() {
             let Key::Segment { device, seq, hash } = key else { continue };
-            for item in Segment::open(&sealer, device, seq, hash, &bytes)?.items {
+            for item in Segment::open(&self.sealer, device, seq, hash, &bytes)?.items {
                 if let Item::Change { change, .. } = item {
                     self.told.insert(note::inspect(&change.0)?.hash);
                 }

@@ -201,7 +201,7 @@ impl Device {
     ) -> Check<(TempDir, Done)> {
         let grave = folder()?;
         let (acknowledged, edits) = (self.acknowledged.clone(), model.len());
-        let most = dice.pick(&[8, 12, 30]).copied().unwrap_or(12);
+        let most = dice.pick(&[8, 12, 30, 60]).copied().unwrap_or(12);
         let death = Death::after(dice.below(most), self.home(), grave.path());
         let done = work(self, dice, model);
         let died = death.came()?;

@@ -45,6 +45,23 @@ impl World {
         self.last_blows().await?;
         self.remote.heal();
         self.note("calm", "the storm is over");
+        self.settle().await?;
+        self.one_more().await
+    }
+
+    /// Once nobody has anything to say, one of them writes, and is killed while it tells: no news of
+    /// another covers for what that leaves behind.
+    async fn one_more(&mut self) -> Check {
+        let here = self.here();
+        let Some(n) = self.dice.pick(&here).copied() else { return Ok(()) };
+        self.is_calm = false;
+        self.work(n, Device::edit)?;
+        self.crash_in_sync(n).await?;
+        self.settle().await
+    }
+
+    /// Has everybody sync until quiet.
+    async fn settle(&mut self) -> Check {
         if self.remote.kind() == Kind::Lagging {
             self.write_once_more()?;
         }

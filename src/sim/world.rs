@@ -15,7 +15,7 @@ use crate::{
     clock::{SimulatedClock, Timestamp},
     id::ChangeHash,
     remote::Remote,
-    seal::VaultKey,
+    seal::{Sealer, VaultKey},
 };
 
 /// A day in November 2026.
@@ -35,6 +35,8 @@ pub(super) struct World {
     /// The time by a clock that is right.
     pub(super) now: Timestamp,
     pub(super) key: VaultKey,
+    /// What opens what the key sealed.
+    pub(super) sealer: Sealer,
     /// Changes that the remote was ever told of.
     pub(super) told: BTreeSet<ChangeHash>,
     /// Whether everything healed, and all synced until quiet.
@@ -58,6 +60,7 @@ impl World {
             model: Model::default(),
             outcome: Outcome::default(),
             now: BEGIN,
+            sealer: key.sealer(),
             key,
             told: BTreeSet::new(),
             is_calm: false,
@@ -333,7 +336,10 @@ impl World {
         self.note("crash in work", format_args!("d{n} {what}; it is killed, and comes back"));
         self.lost();
         self.came_back(n)?;
-        // What it did to a folder it may do again at once.
+        // What it did to a folder it may do again at once, or when the notes are others.
+        for _ in 0..self.dice.below(4) {
+            self.work(n, Device::edit)?;
+        }
         if self.dice.percent(50) { self.work(n, Device::import) } else { Ok(()) }
     }
 
