@@ -144,6 +144,8 @@ pub struct Start {
     pub attempt: u32,
     /// Rounds that failed before this one.
     pub rounds: u32,
+    /// Whether to put it whatever the remote shows.
+    pub anyway: bool,
 }
 
 /// Decides which uploads are due, and when the next will be.
@@ -153,7 +155,10 @@ pub fn plan(candidates: &[Candidate], now: Timestamp) -> Plan {
     for Candidate { image, upload, .. } in
         candidates.iter().filter(|c| c.due(now).is_some_and(|due| due <= now))
     {
-        plan.due.push(Start { image: *image, attempt: upload.attempt + 1, rounds: upload.rounds });
+        let (attempt, rounds) = (upload.attempt + 1, upload.rounds);
+        // What is there may be what a put that was cut off has left in one place of several.
+        let anyway = upload.unanswered;
+        plan.due.push(Start { image: *image, attempt, rounds, anyway });
     }
     let later =
         candidates.iter().filter_map(|c| c.due(now).filter(|due| *due > now).map(|due| (c, due)));
@@ -199,7 +204,7 @@ pub fn record(
     now: Timestamp,
     fraction: f64,
 ) -> Event {
-    let Start { image, attempt, rounds } = start;
+    let Start { image, attempt, rounds, .. } = start;
     match outcome {
         Outcome::Confirmed { url, already_there } => {
             Event::ImageUploaded { image, remote, url, already_there }
