@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 seconds="${1:-60}"
 targets=("${@:2}")
 if [[ ${#targets[@]} -eq 0 ]]; then
-    targets=(event hub_request markdown note segment vault_json)
+    targets=(checkpoint event hub_request markdown note segment vault_json)
 fi
 
 # The library as it is built by everybody: no other code under `cfg(fuzzing)`. It has no unsafe code, so
