@@ -85,6 +85,8 @@ pub struct Candidate {
     pub note_pushed: bool,
     /// Whether this process is uploading it.
     pub in_flight: bool,
+    /// Whether a note has its URL, so that some device has a receipt for it.
+    pub is_linked: bool,
 }
 
 impl Candidate {
@@ -152,12 +154,12 @@ pub struct Start {
 #[must_use]
 pub fn plan(candidates: &[Candidate], now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    for Candidate { image, upload, .. } in
+    for Candidate { image, upload, is_linked, .. } in
         candidates.iter().filter(|c| c.due(now).is_some_and(|due| due <= now))
     {
         let (attempt, rounds) = (upload.attempt + 1, upload.rounds);
-        // What is there may be what a put that was cut off has left in one place of several.
-        let anyway = upload.unanswered;
+        // What is there may be what a put of ours that was cut off has left in one place of several.
+        let anyway = upload.unanswered && !is_linked;
         plan.due.push(Start { image: *image, attempt, rounds, anyway });
     }
     let later =

@@ -8,6 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use everleaf::{
     event::Event,
+    image::MediaType,
     remote::{
         After, Call, Download, Failure, Fault, Faulty, Key, Memory, ObjectMeta, Page, Prefix,
         Remote, RemoteError, Upload,
@@ -155,4 +156,29 @@ async fn where_nothing_was_put_what_is_there_is_not_put_again() {
     let report = phone.sync(&before).await;
     assert_eq!((report.uploaded.images, report.uploaded.already_there), (0, 1));
     assert_eq!((places.whole(), tally.images().into_values().collect()), (1, vec![1]));
+}
+
+/// A URL in a note says that another device has a receipt: what it put whole need not go again.
+#[tokio::test]
+async fn what_another_device_has_a_receipt_for_is_not_put_again() {
+    let (phone, places, tally, remote) = phone().await;
+    phone.add_public(&remote, Some("https://pictures.example")).await;
+    places.cut_off(true);
+    assert_eq!(phone.sync(&remote).await.uploaded.failed, 1);
+    places.cut_off(false);
+    // It asks, and sees what is left of the phone's put; where it has put nothing itself it may be misled.
+    // So what is there is gone, as where another place of the store answers.
+    let image = phone.vault().image_list().unwrap()[0].image;
+    let key = Key::Image { image, media_type: MediaType::Png };
+    places.delete(&key).await.unwrap();
+    let laptop = Device::join("laptop", 2, &phone);
+    laptop.add_public(&remote, Some("https://pictures.example")).await;
+    picture(&laptop, "crumb.png");
+    laptop.note("Again: ![Crumb](crumb.png)\n");
+    let report = laptop.sync(&remote).await;
+    assert_eq!((report.uploaded.images, report.linked), (1, 2));
+    phone.clock.advance(std::time::Duration::from_mins(1));
+    let report = phone.sync(&remote).await;
+    assert_eq!((report.uploaded.images, report.uploaded.already_there), (0, 1));
+    assert_eq!((places.whole(), tally.images().into_values().collect()), (1, vec![2]));
 }

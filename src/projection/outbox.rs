@@ -84,8 +84,11 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::ImageFetched { image, remote, .. } => {
             queue_everywhere(draft, *image)?;
             change(draft, remote, *image, |upload| {
-                upload.stage = Stage::Uploaded { at: event.at, already_there: true };
-                upload.unanswered = false;
+                upload.stage = if upload.unanswered {
+                    Stage::Queued { retry_at: None }
+                } else {
+                    Stage::Uploaded { at: event.at, already_there: true }
+                };
             })?;
         }
         Event::UploadStarted { image, remote, attempt } => {

@@ -280,6 +280,25 @@ impl Vault {
         Ok(key.map(|key| public_url(base, &key)))
     }
 
+    /// Whether one of these notes has the URL that an image has on a remote.
+    pub(super) fn is_linked(
+        &self,
+        remote: &receipts::Remote,
+        image: ImageId,
+        notes: &[NoteId],
+    ) -> Result<bool, VaultError> {
+        let Some(wanted) = self.public_url(remote, image)? else { return Ok(false) };
+        for note in notes {
+            let shown =
+                catalog::get(self.db(), *note)?.into_iter().flat_map(|row| row.digest.images);
+            let mut urls = shown.filter(|(of, _)| *of == image).filter_map(|(_, url)| url);
+            if urls.any(|url| url == wanted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What a remote calls an image.
     fn key_of(&self, image: ImageId, record: &ImageRecord) -> Result<Key, VaultError> {
         let mut media_type = record.media_type;
