@@ -60,6 +60,8 @@ pub enum Mutant {
     PassesDiverged,
     /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
+    /// 11: a checkpoint leaves out the last change of each note, and says that it has all.
+    CheckpointLags,
     /// 12: what is gone from the remote is looked for in every sync.
     LooksForEver,
     /// 12: every sync tells the others that there is news.
@@ -70,7 +72,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by the promises that they break.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AcknowledgesUnwritten,
         Self::EditOverwrites,
         Self::ImportsUnannounced,
@@ -97,6 +99,7 @@ impl Mutant {
         Self::ForgetsTwins,
         Self::PassesDiverged,
         Self::ForgetsLoss,
+        Self::CheckpointLags,
         Self::LooksForEver,
         Self::BeatsAlways,
         Self::ListsAlways,
@@ -124,7 +127,7 @@ impl Mutant {
             Self::NeverRetries => 8,
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
             Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
-            Self::ForgetsLoss => 11,
+            Self::ForgetsLoss | Self::CheckpointLags => 11,
             Self::LooksForEver | Self::BeatsAlways | Self::ListsAlways => 12,
         }
     }
