@@ -3,6 +3,7 @@
 //! `fixtures/crashers/<target>/` holds inputs that fuzzing found, and some that were made by hand.
 //! `EVERLEAF_CORPUS=DIR cargo test crashers::every_seed_holds` writes what fuzzing begins with.
 
+mod checkpoint;
 mod event;
 mod hub_request;
 mod markdown;
@@ -24,7 +25,8 @@ pub(crate) use measured::within;
 
 type Attack = fn(&[u8]);
 
-const TARGETS: [(&str, Attack); 6] = [
+const TARGETS: [(&str, Attack); 7] = [
+    ("checkpoint", checkpoint::attack),
     ("event", event::attack),
     ("hub_request", hub_request::attack),
     ("markdown", markdown::attack),
@@ -144,11 +146,16 @@ proptest! {
 }
 
 proptest! {
-    // Each loads several documents.
+    // Each loads several documents, or has several devices join.
     #![proptest_config(crate::regressions::kept_of(module_path!(), 32))]
 
     #[test]
     fn near_notes_hold(bytes in near("note")) {
         note::attack(&bytes.0);
+    }
+
+    #[test]
+    fn near_checkpoints_hold(bytes in near("checkpoint")) {
+        checkpoint::attack(&bytes.0);
     }
 }

@@ -90,6 +90,7 @@ mutants! {
     what_is_gone_and_always_looked_for: LooksForEver, 0, 150;
     a_heartbeat_in_every_sync: BeatsAlways, 0, 20;
     a_listing_in_every_sync: ListsAlways, 0, 20;
+    a_checkpoint_that_lags: CheckpointLags, 0, 150;
 }
 
 /// `EVERLEAF_SEEDS=N`: for each mutant, how many of so many seeds catch it, and which is the first.

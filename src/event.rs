@@ -96,7 +96,7 @@ pub enum Event {
         /// Events of this log that it carries as well: the remote need not be told of them.
         known: Vec<Seq>,
     },
-    /// An upload was begun.
+    /// An upload was begun: the image is about to be put.
     UploadStarted {
         /// The image.
         image: ImageId,

@@ -62,6 +62,8 @@ pub enum Mutant {
     PassesDiverged,
     /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
+    /// 11: a checkpoint leaves out the last change of each note, and says that it has all.
+    CheckpointLags,
     /// 12: every sync tells the others that there is news.
     BeatsAlways,
     /// 12: every sync lists what is there.
@@ -70,7 +72,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by the promises that they break.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AcknowledgesUnwritten,
         Self::EditOverwrites,
         Self::ImportsUnannounced,
@@ -98,6 +100,7 @@ impl Mutant {
         Self::ForgetsTwins,
         Self::PassesDiverged,
         Self::ForgetsLoss,
+        Self::CheckpointLags,
         Self::BeatsAlways,
         Self::ListsAlways,
     ];
@@ -124,7 +127,7 @@ impl Mutant {
             Self::NeverRetries | Self::LooksForEver => 8,
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
             Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
-            Self::ForgetsLoss => 11,
+            Self::ForgetsLoss | Self::CheckpointLags => 11,
             Self::BeatsAlways | Self::ListsAlways => 12,
         }
     }

@@ -221,14 +221,12 @@ impl Segment {
         let of = Context::Segment { device, seq };
         let compressed = unsealed(sealer, of, LIMIT, expected, bytes)?;
         let plain = decompress(of, &compressed)?;
-        if plain.first() == Some(&WHOLE) {
-            let (previous, items) = decode(of, &plain)?;
-            return Ok(Self { device, seq, previous, items });
-        }
-        let (previous, rest) = decode_first(of, FORMAT, &plain)?;
+        let is_whole = plain.first() == Some(&WHOLE);
+        let format = if is_whole { WHOLE } else { FORMAT };
+        let (previous, rest) = decode_first(of, format, &plain)?;
+        let items = if is_whole { items::decode_whole(rest) } else { items::decode(rest) };
         let damaged = || SegmentError::Damaged { of, source: io::ErrorKind::InvalidData.into() };
-        let items = items::decode(rest).ok_or_else(damaged)?;
-        Ok(Self { device, seq, previous, items })
+        Ok(Self { device, seq, previous, items: items.ok_or_else(damaged)? })
     }
 }
 

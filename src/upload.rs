@@ -85,6 +85,8 @@ pub struct Candidate {
     pub note_pushed: bool,
     /// Whether this process is uploading it.
     pub in_flight: bool,
+    /// Whether a note has its URL, so that some device has a receipt for it.
+    pub is_linked: bool,
 }
 
 impl Candidate {
@@ -144,16 +146,21 @@ pub struct Start {
     pub attempt: u32,
     /// Rounds that failed before this one.
     pub rounds: u32,
+    /// Whether to put it whatever the remote shows.
+    pub anyway: bool,
 }
 
 /// Decides which uploads are due, and when the next will be.
 #[must_use]
 pub fn plan(candidates: &[Candidate], now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    for Candidate { image, upload, .. } in
+    for Candidate { image, upload, is_linked, .. } in
         candidates.iter().filter(|c| c.due(now).is_some_and(|due| due <= now))
     {
-        plan.due.push(Start { image: *image, attempt: upload.attempt + 1, rounds: upload.rounds });
+        let (attempt, rounds) = (upload.attempt + 1, upload.rounds);
+        // What is there may be what a put of ours that was cut off has left in one place of several.
+        let anyway = upload.unanswered && !is_linked;
+        plan.due.push(Start { image: *image, attempt, rounds, anyway });
     }
     let later =
         candidates.iter().filter_map(|c| c.due(now).filter(|due| *due > now).map(|due| (c, due)));
@@ -199,7 +206,7 @@ pub fn record(
     now: Timestamp,
     fraction: f64,
 ) -> Event {
-    let Start { image, attempt, rounds } = start;
+    let Start { image, attempt, rounds, .. } = start;
     match outcome {
         Outcome::Confirmed { url, already_there } => {
             Event::ImageUploaded { image, remote, url, already_there }

@@ -4,17 +4,21 @@ use std::{fs, path::Path};
 
 use everleaf::{
     clock::{SimulatedClock, Timestamp},
-    event::ChangeBytes,
+    event::{ChangeBytes, Covered},
     id::{DeviceId, ImageId, NoteId, SegmentHash},
     image::{Dimensions, MediaType},
-    note::{Body, Note, Target},
+    note::{Body, Known, Note, Target},
     seal::{Context, VaultKey},
-    segment::{Head, Item, Segment},
+    segment::{
+        Head, Item, Segment,
+        checkpoint::{self, Checkpoint},
+    },
 };
 
 /// The targets, each with its seeds; `root` is that of the tree.
 pub(crate) fn all(root: &Path) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
+        ("checkpoint", checkpoints()),
         ("event", events(root)),
         ("hub_request", vec![super::hub_request::genuine()]),
         ("markdown", markdown(root)),
@@ -104,5 +108,46 @@ fn segments() -> Vec<Vec<u8>> {
     let compressed = sealer.open(Context::Segment { device, seq }, &segment.bytes).unwrap();
     let plain = zstd::bulk::decompress(&compressed, 65536).unwrap();
     let head = Head { seq, hash, name: "Lärche 🌲".into() }.seal(&sealer, device).unwrap();
-    vec![plain, compressed, sealer.open(Context::Head { device }, &head).unwrap()]
+    let head = sealer.open(Context::Head { device }, &head).unwrap();
+    vec![plain, compressed, head, stripped(), whole()]
+}
+
+/// What a segment has of changes of one note, as the target takes it apart.
+fn stripped() -> Vec<u8> {
+    let (mut known, mut fields, mut typed) = (Known::default(), Vec::new(), Vec::new());
+    for change in notes() {
+        let Some(stripped) = known.strip(super::segment::NOTE, &change) else { continue };
+        fields.extend(stripped.fields);
+        typed.extend(stripped.typed);
+    }
+    let length = u16::try_from(fields.len()).unwrap();
+    [&length.to_le_bytes()[..], &fields, &typed].concat()
+}
+
+/// What is in a segment of format 1 before it is compressed.
+fn whole() -> Vec<u8> {
+    let change = ChangeBytes(notes().pop().unwrap());
+    let items = vec![Item::Change { note: super::segment::NOTE, change, projector: true }];
+    postcard::to_extend(&(None::<SegmentHash>, items), vec![1]).unwrap()
+}
+
+/// What is in a part of a checkpoint before it is compressed, all and each entry by itself; all of it
+/// compressed; and what is in a first part.
+fn checkpoints() -> Vec<Vec<u8>> {
+    let sealer = VaultKey::generate(&SimulatedClock::new(Timestamp(0), 1)).sealer();
+    let (device, seq) = (DeviceId::from_bytes([1; 16]), 5);
+    let entries = super::checkpoint::entries();
+    let open = |entries: &[checkpoint::Entry]| {
+        let part = checkpoint::seal_part(entries, &sealer, device, seq).unwrap();
+        sealer.open(Context::Part { device, seq }, &part.bytes).unwrap()
+    };
+    let mut seeds = vec![open(&entries)];
+    let unfold = |compressed: &[u8]| zstd::bulk::decompress(compressed, 65536).unwrap();
+    seeds.push(unfold(&seeds[0]));
+    seeds.extend(entries.chunks(1).map(|entry| unfold(&open(entry))));
+    let hash = SegmentHash::from_bytes([4; 32]);
+    let covers = vec![Covered { device, seq, hashes: vec![hash] }];
+    let first = Checkpoint { covers, parts: vec![hash; 2] }.seal(&sealer, device, seq).unwrap();
+    seeds.push(sealer.open(Context::Checkpoint { device, seq }, &first.bytes).unwrap());
+    seeds
 }

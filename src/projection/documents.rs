@@ -95,7 +95,8 @@ fn changed(
         Ok(found) => drop(document.missing.remove(found)),
         Err(_) => insert(&mut document.heads, info.hash),
     }
-    document.changes += 1;
+    // Of a note that came whole, somebody else said how many it has.
+    document.changes = document.changes.saturating_add(1);
     document.last = event.seq;
     document.updated = event.at;
     draft.put_row(Table::Changes, info.hash.as_bytes(), &event.seq)?;

@@ -27,6 +27,9 @@ pub struct Upload {
     pub rounds: u32,
     /// What the last attempt met, for people.
     pub error: Option<String>,
+    /// Whether a put was begun of which nobody heard to the end. What the remote shows of the image may be
+    /// what is left of that put, in some of the places where the remote keeps it and not in others.
+    pub unanswered: bool,
 }
 
 /// The last thing that happened to an upload.
@@ -37,7 +40,7 @@ pub enum Stage {
         /// Not before this time.
         retry_at: Option<Timestamp>,
     },
-    /// An attempt began. It may have been cut off: only the process that began it knows.
+    /// A put began. It may have been cut off: only the process that began it knows.
     Started,
     /// An attempt failed.
     Failed {
@@ -65,6 +68,7 @@ impl Upload {
         attempts: 0,
         rounds: 0,
         error: None,
+        unanswered: false,
     };
 
     /// Whether the remote holds the image.
@@ -80,7 +84,11 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::ImageFetched { image, remote, .. } => {
             queue_everywhere(draft, *image)?;
             change(draft, remote, *image, |upload| {
-                upload.stage = Stage::Uploaded { at: event.at, already_there: true };
+                upload.stage = if upload.unanswered {
+                    Stage::Queued { retry_at: None }
+                } else {
+                    Stage::Uploaded { at: event.at, already_there: true }
+                };
             })?;
         }
         Event::UploadStarted { image, remote, attempt } => {
@@ -88,17 +96,22 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
                 upload.stage = Stage::Started;
                 upload.attempt = *attempt;
                 upload.attempts += 1;
+                upload.unanswered = true;
             })?;
         }
         Event::UploadFailed { image, remote, attempt, reason, retry_at } => {
             change(draft, remote, *image, |upload| {
                 upload.error = Some(reason.clone());
+                // An attempt that failed when it asked has put nothing.
+                let was_begun = upload.stage == Stage::Started;
                 if *attempt == 0 {
                     upload.stage = Stage::Queued { retry_at: Some(*retry_at) };
-                    upload.attempt = upload.attempt.saturating_sub(1);
-                    upload.attempts = upload.attempts.saturating_sub(1);
+                    upload.attempt = upload.attempt.saturating_sub(u32::from(was_begun));
+                    upload.attempts = upload.attempts.saturating_sub(u32::from(was_begun));
                     return;
                 }
+                upload.attempt = *attempt;
+                upload.attempts += u32::from(!was_begun);
                 upload.stage = Stage::Failed { retry_at: *retry_at };
                 if *attempt >= ROUND {
                     upload.attempt = 0;
@@ -114,13 +127,15 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         }
         Event::UploadRetried { image, remote } => {
             change(draft, remote, *image, |upload| {
-                *upload = Upload { attempts: upload.attempts, ..Upload::NEW };
+                let Upload { attempts, unanswered, .. } = *upload;
+                *upload = Upload { attempts, unanswered, ..Upload::NEW };
             })?;
         }
         Event::ImageUploaded { image, remote, already_there, .. } => {
             change(draft, remote, *image, |upload| {
                 upload.stage = Stage::Uploaded { at: event.at, already_there: *already_there };
                 upload.error = None;
+                upload.unanswered = false;
             })?;
         }
         Event::RemoteConfigured { remote, .. } => {

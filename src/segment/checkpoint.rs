@@ -8,7 +8,12 @@
 //! part 1 …  zstd of: format, 1 byte · entries, each with postcard
 //! ```
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, SeqAccess, Visitor},
+};
 
 use super::{CONTENTS, Context, SegmentError, decode, decompress, encode, hash, io, unsealed};
 use crate::{
@@ -31,6 +36,8 @@ const FORMAT: u8 = 1;
 const LEVEL: i32 = 3;
 /// What an entry takes in memory besides what it holds.
 const OVERHEAD: usize = 256;
+/// What a change that waits for others takes besides its bytes: an empty one is a single byte.
+const OF_CHANGE: usize = 64;
 
 /// The first part of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +69,7 @@ pub enum Entry {
         /// The note.
         note: NoteId,
         /// Its changes.
+        #[serde(deserialize_with = "bounded")]
         changes: Vec<ChangeBytes>,
     },
     /// What is known of an image.
@@ -83,7 +91,7 @@ impl Entry {
     /// About how many bytes it adds to a part before compression.
     #[must_use]
     pub fn size(&self) -> usize {
-        OVERHEAD
+        self.overhead()
             + match self {
                 Self::Note { document, digest, .. } => {
                     document.0.len() + digest.images.len() * 2 * ImageId::LEN
@@ -91,6 +99,16 @@ impl Entry {
                 Self::Waiting { changes, .. } => changes.iter().map(|change| change.0.len()).sum(),
                 Self::Image { .. } => 0,
             }
+    }
+
+    /// What it takes in memory besides what it holds.
+    const fn overhead(&self) -> usize {
+        match self {
+            Self::Waiting { changes, .. } => {
+                OVERHEAD.saturating_add(changes.len().saturating_mul(OF_CHANGE))
+            }
+            Self::Note { .. } | Self::Image { .. } => OVERHEAD,
+        }
     }
 }
 
@@ -152,7 +170,7 @@ pub fn seal_part(
     for entry in entries {
         plain =
             postcard::to_extend(entry, plain).map_err(|error| encode(io::Error::other(error)))?;
-        room = room.saturating_sub(OVERHEAD);
+        room = room.saturating_sub(entry.overhead());
     }
     if plain.len() > room {
         return Err(SegmentError::TooLarge { of, limit: CONTENTS });
@@ -185,12 +203,38 @@ pub fn open_part(
     let mut entries = Vec::new();
     let mut room = CONTENTS.saturating_sub(plain.len());
     while !rest.is_empty() {
-        let entry;
+        let entry: Entry;
         (entry, rest) =
             postcard::take_from_bytes(rest).map_err(|error| damaged(io::Error::other(error)))?;
-        entries.push(entry);
         let too_large = SegmentError::TooLarge { of, limit: CONTENTS };
-        room = room.checked_sub(OVERHEAD).ok_or(too_large)?;
+        room = room.checked_sub(entry.overhead()).ok_or(too_large)?;
+        entries.push(entry);
     }
     Ok(entries)
+}
+
+/// Reads the changes that wait, where they are no more than a part may hold.
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ChangeBytes>, D::Error> {
+    struct Changes;
+
+    impl<'de> Visitor<'de> for Changes {
+        type Value = Vec<ChangeBytes>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("changes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut changes = Vec::new();
+            while let Some(change) = seq.next_element()? {
+                if changes.len() >= CONTENTS / OF_CHANGE {
+                    return Err(A::Error::custom("far too many changes"));
+                }
+                changes.push(change);
+            }
+            Ok(changes)
+        }
+    }
+
+    deserializer.deserialize_seq(Changes)
 }

@@ -110,6 +110,17 @@ pub(super) fn decode(plain: &[u8]) -> Option<Vec<Item>> {
     (typed.is_empty() && budget.check() == *check).then_some(items)
 }
 
+/// Reads the items of format 1: how many, and each with postcard.
+pub(super) fn decode_whole(mut plain: &[u8]) -> Option<Vec<Item>> {
+    let (mut items, mut budget) = (Vec::new(), Budget::new());
+    for _ in 0..take::<usize>(&mut plain)? {
+        let item = take(&mut plain)?;
+        budget.charge(&item)?;
+        items.push(item);
+    }
+    plain.is_empty().then_some(items)
+}
+
 impl Notes {
     fn put(&mut self, out: &mut Vec<u8>, tag: u8, note: NoteId) {
         if self.last == Some(note) {

@@ -98,6 +98,22 @@ impl World {
         Ok(())
     }
 
+    /// Whether the last put that a device made of an image came after one that it never heard of to the
+    /// end.
+    pub(super) fn was_cut_off(&self, n: usize, image: ImageId) -> Check<bool> {
+        let (mut begun, mut again) = (false, false);
+        for event in self.device(n)?.vault()?.events(Seq(1)) {
+            match event?.event {
+                Event::UploadStarted { image: of, .. } if of == image => {
+                    (again, begun) = (begun, true);
+                }
+                Event::ImageUploaded { image: of, .. } if of == image => begun = false,
+                _ => {}
+            }
+        }
+        Ok(again)
+    }
+
     /// Reads what was put on the remote.
     fn listen(&mut self) -> Check {
         for (key, bytes) in self.remote.new_segments() {

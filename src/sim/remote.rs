@@ -84,8 +84,8 @@ struct Seen {
     ever: BTreeSet<String>,
     /// Segments that nobody has looked at.
     segments: Vec<(Key, Bytes)>,
-    /// An image that was put in calm weather though it was there.
-    needless: Option<String>,
+    /// Images that were put in calm weather though they were there, and by whom.
+    needless: Vec<(usize, ImageId)>,
 }
 
 /// The remote, its weather, and old copies of it.
@@ -157,8 +157,8 @@ impl Hostile {
         std::mem::take(&mut self.0.state().seen.segments)
     }
 
-    /// An image that was put in calm weather though it was there.
-    pub(super) fn needless(&self) -> Option<String> {
+    /// Images that were put in calm weather though they were there, and by whom.
+    pub(super) fn needless(&self) -> Vec<(usize, ImageId)> {
         self.0.state().seen.needless.clone()
     }
 
@@ -357,8 +357,11 @@ impl Handle {
         let bytes = memory.snapshot().remove(&name).unwrap_or_default();
         let mut state = self.shared.state();
         let State { dice, calm, calls, hidden, replicas, versions, seen, .. } = &mut *state;
-        if *calm && matches!(key, Key::Image { .. }) && before.as_ref() == Some(&bytes) {
-            seen.needless = Some(name.clone());
+        if *calm
+            && let Key::Image { image, .. } = key
+            && before.as_ref() == Some(&bytes)
+        {
+            seen.needless.push((self.device, *image));
         }
         if matches!(key, Key::Segment { .. }) {
             seen.segments.push((*key, bytes.clone()));

@@ -365,8 +365,10 @@ impl Session<'_> {
         match applied {
             Applied::News(changes) => {
                 self.report.pulled.segments += 1;
-                self.report.pulled.changes += changes;
-                self.report.pulled.bytes += size;
+                let pulled = &mut self.report.pulled;
+                // A checkpoint may have said any number.
+                pulled.changes = pulled.changes.saturating_add(changes);
+                pulled.bytes += size;
                 trail.note(seq, hash);
                 Ok(None)
             }

@@ -355,13 +355,19 @@ impl Vault {
             return Ok(Vec::new());
         }
         let behind = receipts::notes_behind(self.db(), remote)?;
+        let known = receipts::get(self.db(), remote)?;
         let in_flight = lock(&self.0.in_flight).clone();
         let mut candidates = Vec::with_capacity(uploads.len());
         for (image, upload) in uploads {
             let notes = catalog::notes_showing(self.db(), image)?;
+            let is_linked = match &known {
+                Some(known) if upload.unanswered => self.is_linked(known, image, &notes)?,
+                _ => false,
+            };
             candidates.push(Candidate {
                 image,
                 upload,
+                is_linked,
                 note_pushed: notes.iter().any(|note| !behind.contains(note)),
                 in_flight: in_flight.contains(&(remote.clone(), image)),
             });

@@ -69,13 +69,7 @@ impl Session<'_> {
                 return Ok(None);
             }
             let _flight = InFlight::begin(vault, name, start.image);
-            let begun = Event::UploadStarted {
-                image: start.image,
-                remote: name.clone(),
-                attempt: start.attempt,
-            };
-            vault.blocking(move |vault| vault.record([begun])).await?;
-            let outcome = vault.attempt(name, remote, start.image, verify_public).await?;
+            let outcome = vault.attempt(name, remote, start, verify_public).await?;
             if matches!(outcome, Outcome::Unreachable(_)) {
                 unreachable.store(true, Ordering::Relaxed);
             }
@@ -152,22 +146,26 @@ impl Vault {
         Ok(upload::plan(&candidates, self.0.clock.now()))
     }
 
-    /// Sees to it that the remote holds an image: asks first, puts what is missing, and asks again.
+    /// Sees to it that the remote holds an image: asks first, puts what is missing, and asks again. Where
+    /// a put of this device was cut off, what the remote shows proves nothing before it took a whole one.
     async fn attempt(
         &self,
         name: &RemoteName,
         remote: &dyn Remote,
-        image: ImageId,
+        Start { image, attempt, anyway, .. }: Start,
         verify_public: bool,
     ) -> Result<Outcome, VaultError> {
         let Some(record) = catalog::image_record(self.db(), image)? else {
             return Ok(Outcome::Blocked("nothing is known of the image".to_owned()));
         };
         let key = self.key_of(image, &record)?;
-        let confirmed = match remote.head(&key).await {
-            Ok(_) if mutant::is(Mutant::PutsWithoutAsking) => false,
-            Ok(meta) => meta.is_some_and(|meta| meta.size == record.bytes),
-            Err(error) => return Ok(outcome(&error)),
+        let confirmed = if anyway || mutant::is(Mutant::PutsWithoutAsking) {
+            false
+        } else {
+            match remote.head(&key).await {
+                Ok(meta) => meta.is_some_and(|meta| meta.size == record.bytes),
+                Err(error) => return Ok(outcome(&error)),
+            }
         };
         if !confirmed {
             let body = self.blocking(move |vault| Ok(vault.body(image, record.media_type))).await?;
@@ -175,6 +173,8 @@ impl Vault {
                 Ok(body) => body,
                 Err(error) => return Ok(Outcome::Blocked(error.to_string())),
             };
+            let begun = Event::UploadStarted { image, remote: name.clone(), attempt };
+            self.blocking(move |vault| vault.record([begun])).await?;
             if let Err(error) = remote.put(&key, body).await {
                 return Ok(outcome(&error));
             }
@@ -278,6 +278,25 @@ impl Vault {
         let record = catalog::image_record(self.db(), image)?;
         let key = record.map(|record| self.key_of(image, &record)).transpose()?;
         Ok(key.map(|key| public_url(base, &key)))
+    }
+
+    /// Whether one of these notes has the URL that an image has on a remote.
+    pub(super) fn is_linked(
+        &self,
+        remote: &receipts::Remote,
+        image: ImageId,
+        notes: &[NoteId],
+    ) -> Result<bool, VaultError> {
+        let Some(wanted) = self.public_url(remote, image)? else { return Ok(false) };
+        for note in notes {
+            let shown =
+                catalog::get(self.db(), *note)?.into_iter().flat_map(|row| row.digest.images);
+            let mut urls = shown.filter(|(of, _)| *of == image).filter_map(|(_, url)| url);
+            if urls.any(|url| url == wanted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What a remote calls an image.

@@ -97,8 +97,9 @@ impl Session<'_> {
             };
             match self.vault.blocking(take).await {
                 Ok(changes) => {
-                    self.report.pulled.changes += changes;
-                    self.report.pulled.bytes += size;
+                    let pulled = &mut self.report.pulled;
+                    pulled.changes = pulled.changes.saturating_add(changes);
+                    pulled.bytes += size;
                 }
                 Err(error @ (VaultError::Segment { .. } | VaultError::Note { .. })) => {
                     self.problem(&error);
@@ -192,7 +193,7 @@ impl Taking<'_> {
             None => {
                 let received = Event::NoteReceived { note, document, heads, changes, digest };
                 self.events.push((self.origin.clone(), received));
-                self.changes += changes;
+                self.changes = self.changes.saturating_add(changes);
             }
             Some(known) if known.heads == heads && known.missing.is_empty() => {}
             Some(_) => {
@@ -209,7 +210,7 @@ impl Taking<'_> {
         if self.vault.known_change(note, &info, &self.coming)?.is_none() {
             self.coming.insert(info.hash);
             self.events.push((self.origin.clone(), Event::NoteChanged { note, change }));
-            self.changes += 1;
+            self.changes = self.changes.saturating_add(1);
         }
         Ok(())
     }
