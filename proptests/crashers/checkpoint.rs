@@ -47,7 +47,7 @@ pub(crate) fn entries() -> Vec<Entry> {
             let mut note = Note::new(id(number), [number; 8]);
             note.create(Some("Bread.md"), &body(source), at).unwrap();
             let url = (image, "https://img.example.org/b.png".into());
-            note.put_urls(&[url.clone()], at).unwrap();
+            note.put_urls(std::slice::from_ref(&url), at).unwrap();
             let heads = note.heads();
             let edited = note.edit_body(&heads, &body("Flour. \u{1f35e}\n"), at).unwrap();
             waiting = edited.map(|change| ChangeBytes(change.bytes)).into_iter().collect();

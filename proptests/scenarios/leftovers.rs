@@ -115,14 +115,14 @@ async fn a_put_that_a_kill_cut_off_is_made_again() {
     let (mut phone, places, tally, remote) = phone().await;
     let grave = phone.folder.path().join("grave");
     let killed = Arc::new(Notify::new());
-    let killer: Arc<dyn Remote> = Arc::new(Killer {
+    let deadly: Arc<dyn Remote> = Arc::new(Killer {
         inner: Arc::new(places.asked.clone()),
         vault: phone.path(),
         grave: grave.clone(),
         killed: Arc::clone(&killed),
     });
     tokio::select! {
-        _ = phone.try_sync(&killer) => panic!("the sync survived"),
+        _ = phone.try_sync(&deadly) => panic!("the sync survived"),
         () = killed.notified() => {}
     }
     rise(&mut phone, &grave);
