@@ -30,7 +30,7 @@ mod parse;
 mod strip;
 mod whole;
 
-pub use diff::{Splice, splices};
+pub use diff::{Splice, splices, splices_whole};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
