@@ -36,4 +36,4 @@ pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
 pub use outline::{Outline, outline};
 pub use strip::{Known, Stripped};
-pub use whole::inspect_whole;
+pub use whole::{in_changes, inspect_whole};
