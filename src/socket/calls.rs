@@ -145,6 +145,25 @@ calls! {
     /// All notes. See [`Vault::list`].
     "list" List {} -> Vec<Listed>, |self, vault, _tell| blocking(move || vault.list()).await;
 
+    /// Some of them. See [`Vault::list_some`].
+    "list_some" ListSome {
+        /// Those behind this one.
+        #[serde(default)]
+        after: Option<NoteId>,
+        /// At most so many.
+        most: usize,
+    } -> Vec<Listed>, |self, vault, _tell| {
+        blocking(move || vault.list_some(self.after, self.most)).await
+    };
+
+    /// One of them. See [`Vault::listed`].
+    "listed" OfList {
+        /// The note.
+        note: NoteId,
+    } -> Option<Listed>, |self, vault, _tell| {
+        blocking(move || vault.listed(self.note)).await
+    };
+
     /// A note, as it is or as it was at some heads. See [`Vault::read`].
     "read" Read {
         /// The note.

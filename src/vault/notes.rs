@@ -23,7 +23,10 @@ use crate::{
         Body, Embed, Heads, Piece, Target,
         markdown::{Destination, Syntax},
     },
-    projection::{catalog, documents},
+    projection::{
+        catalog::{self, Name},
+        documents,
+    },
     upload::State,
 };
 
@@ -255,24 +258,20 @@ impl Vault {
         {
             return Ok(note);
         }
-        let notes = catalog::list(self.db())?;
-        let by = |test: &dyn Fn(&NoteId, &catalog::Entry) -> bool| -> Vec<(NoteId, String)> {
-            let found = notes.iter().filter(|(note, entry)| test(note, entry));
-            found.map(|(note, entry)| (*note, entry.digest.title.clone())).collect()
-        };
-        // A note in the trash gives way to one that is not.
-        let live = |test: &dyn Fn(&NoteId, &catalog::Entry) -> bool| {
-            let found = by(&|note, entry| !entry.digest.trashed && test(note, entry));
-            if found.is_empty() { by(test) } else { found }
-        };
         let is_hex = query.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
-        let mut found = live(&|_, entry| entry.digest.path.as_deref() == Some(query));
+        let mut found = catalog::find(self.db(), Name::Path(query))?;
         if found.is_empty() {
-            found = live(&|_, entry| entry.digest.title == query);
+            found = catalog::find(self.db(), Name::Title(query))?;
+        }
+        // A note in the trash gives way to one that is not.
+        if found.iter().any(|(_, entry)| !entry.digest.trashed) {
+            found.retain(|(_, entry)| !entry.digest.trashed);
         }
         if found.is_empty() && is_hex && !query.is_empty() {
-            found = by(&|note, _| note.to_string().starts_with(query));
+            found = catalog::find_by_id(self.db(), query)?;
         }
+        let found: Vec<(NoteId, String)> =
+            found.into_iter().map(|(note, entry)| (note, entry.digest.title)).collect();
         match found.as_slice() {
             [] => Err(VaultError::UnknownNote(query.to_owned())),
             [(note, _)] => Ok(*note),
@@ -289,6 +288,31 @@ impl Vault {
         let states = self.image_states()?;
         let rows = catalog::list(self.db())?.into_iter();
         Ok(rows.map(|(note, entry)| Listed::new(note, entry, &states)).collect())
+    }
+
+    /// The row of a note in [`Vault::list`]; `None` where there is no such note.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn listed(&self, note: NoteId) -> Result<Option<Listed>, VaultError> {
+        let Some(entry) = catalog::get(self.db(), note)? else { return Ok(None) };
+        let states =
+            self.states_of(entry.digest.images.iter().map(|(image, _)| *image).collect())?;
+        Ok(Some(Listed::new(note, entry, &states)))
+    }
+
+    /// The first rows of [`Vault::list`] behind that of a note, at most `most`; of all, where `after` is
+    /// `None`. It costs what they are, however many others there are.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn list_some(&self, after: Option<NoteId>, most: usize) -> Result<Vec<Listed>, VaultError> {
+        let rows = catalog::list_behind(self.db(), after, most)?;
+        let shown = rows.iter().flat_map(|(_, entry)| &entry.digest.images);
+        let states = self.states_of(shown.map(|(image, _)| *image).collect())?;
+        Ok(rows.into_iter().map(|(note, entry)| Listed::new(note, entry, &states)).collect())
     }
 
     /// Finds what the destinations in a source stand for: an image that the note showed before there, or
