@@ -89,7 +89,8 @@ fn deflate(change: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (head, data) = change.split_at_checked(START)?;
     let (CHANGE, mut data) = (*head.last()?, data) else { return None };
     unsigned(&mut data)?;
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(data).ok()?;
     let deflated = encoder.finish().ok()?;
     out.extend_from_slice(head.get(..START - 1)?);

@@ -252,6 +252,11 @@ calls! {
         blocking(move || vault.image_list()).await
     };
 
+    /// The images of which an upload failed or is blocked. See [`Vault::stuck_images`].
+    "stuck" Stuck {} -> Vec<ImageStatus>, |self, vault, _tell| {
+        blocking(move || vault.stuck_images()).await
+    };
+
     /// Makes the failed and blocked uploads of these images due, named by unique starts of their ids;
     /// of all without any. Answers how many. See [`Vault::retry`].
     "retry" Retry {
