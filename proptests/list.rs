@@ -130,7 +130,9 @@ proptest! {
     fn parts_and_names_say_what_the_whole_list_says(acts in vec(act(), 1..12), most in 1..5_usize) {
         let device = Device::new("laptop", 1);
         device.file("a.png", &png(3, 4, b"a"));
-        acts.iter().for_each(|act| perform(&device, act));
+        for act in &acts {
+            perform(&device, act);
+        }
         check(&device, most);
         device.check();
     }

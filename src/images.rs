@@ -252,7 +252,7 @@ impl Images {
     /// The same of a file that was looked at.
     fn draft_looked(&self, looked: Looked) -> Result<Finished, ImageError> {
         match looked.again {
-            Again::Bytes(bytes, hashed) => Draft::of(&self.tmp, hashed, &bytes)?.finish(),
+            Again::Bytes(bytes, hashed) => Draft::of(&self.tmp, *hashed, &bytes)?.finish(),
             Again::File(mut file) => self.draft(&mut file),
         }
     }
@@ -277,7 +277,7 @@ impl Images {
         if let Some(bytes) = small(&file, metadata.len()).map_err(ImageError::io("read", path))? {
             hashed.update(&bytes)?;
             let known = hashed.describe(&mut io::Cursor::new(&bytes))?;
-            return Ok(Looked { known, again: Again::Bytes(bytes, hashed) });
+            return Ok(Looked { known, again: Again::Bytes(bytes, Box::new(hashed)) });
         }
         copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
         let known = hashed.describe(&mut BufReader::new(&file))?;
@@ -320,7 +320,7 @@ struct Looked {
 /// How to have the bytes of a file again.
 enum Again {
     /// They are here, and hashed.
-    Bytes(Vec<u8>, Hashed),
+    Bytes(Vec<u8>, Box<Hashed>),
     /// It is at its beginning.
     File(File),
 }
@@ -331,7 +331,8 @@ fn small(mut file: &File, length: u64) -> io::Result<Option<Vec<u8>>> {
     if length > CHUNK as u64 {
         return Ok(None);
     }
-    let mut bytes = Vec::with_capacity(CHUNK + 1);
+    // With room to find out that it is at its end.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
     file.take(CHUNK as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > CHUNK {
         file.rewind()?;

@@ -13,6 +13,7 @@ serve() {
     port=$((20000 + RANDOM % 20000))
     node "$(dirname "$0")/automerge-repo.mjs" server "$at/remote" "$port" >"$at/said" 2>&1 &
     server=$!
+    touch "$at/said"
     trap 'kill "$server"' EXIT
     until grep -q ready "$at/said"; do sleep 0.05; done
 }

@@ -68,11 +68,6 @@ impl Context {
         write(said.map_err(CliError::Output)?.as_bytes())
     }
 
-    /// Says something to people on stdout, as `show` does.
-    pub(super) fn say(&self, people: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-        write(for_people(people).map_err(CliError::Output)?.as_bytes())
-    }
-
     /// Tells people something beside the result, on stderr.
     pub(super) fn tell(&self, text: impl Display) {
         if !self.quiet {
@@ -80,6 +75,11 @@ impl Context {
             let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
         }
     }
+}
+
+/// Says something to people on stdout, as [`Context::show`] does.
+pub(super) fn say(people: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    write(for_people(people).map_err(CliError::Output)?.as_bytes())
 }
 
 fn for_people(people: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<String> {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     Context, Result,
-    context::write_text,
+    context::{say, write_text},
     text::{Table, clean, count, digits as digits_of, short, time},
 };
 
@@ -53,18 +53,20 @@ impl List {
             left -= notes.len();
             none_shown &= notes.is_empty();
             if context.json {
-                all.append(&mut notes);
+                all.extend(notes);
                 continue;
             }
-            context.say(|out| {
-                notes.iter().for_each(|row| table.row(cells(row, digits)));
+            say(|out| {
+                for row in &notes {
+                    table.row(cells(row, digits));
+                }
                 table.write(out)
             })?;
         }
         if context.json {
             context.show(&all, |_| Ok(()))?;
         } else if none_shown && left > 0 {
-            context.say(|out| match in_trash {
+            say(|out| match in_trash {
                 0 => writeln!(out, "There are no notes yet; `everleaf new` makes one."),
                 _ => writeln!(out, "All notes are in the trash; --trashed shows them."),
             })?;

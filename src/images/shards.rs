@@ -80,13 +80,13 @@ impl Shards {
         let new = if shards.len() < MANY {
             settle_each(0, 1)?
         } else {
-            let shares: Vec<_> = std::thread::scope(|scope| {
+            let settled: Vec<_> = std::thread::scope(|scope| {
                 let share = |first| scope.spawn(move || settle_each(first, AT_ONCE));
-                let shares: Vec<_> = (0..AT_ONCE).map(share).collect();
-                let done = shares.into_iter().map(ScopedJoinHandle::join);
+                let threads: Vec<_> = (0..AT_ONCE).map(share).collect();
+                let done = threads.into_iter().map(ScopedJoinHandle::join);
                 done.map(|share| share.unwrap_or_else(|cause| resume_unwind(cause))).collect()
             });
-            shares.into_iter().collect::<Result<Vec<_>, _>>()?.concat()
+            settled.into_iter().collect::<Result<Vec<_>, _>>()?.concat()
         };
         let new: Vec<u8> = new.into_iter().flatten().collect();
         if new.is_empty() {

@@ -239,7 +239,7 @@ pub fn find_by_id(read: &impl Read, hex: &str) -> Result<Vec<(NoteId, Entry)>, D
     if crate::id::decode_hex(whole, &mut prefix).is_none() {
         return Ok(Vec::new());
     }
-    let mut found = entries(read.scan(Table::Catalog, &prefix)?)?;
+    let mut found = entries(&read.scan(Table::Catalog, &prefix)?)?;
     found.retain(|(note, _)| note.to_string().starts_with(hex));
     Ok(found)
 }
@@ -273,10 +273,10 @@ pub fn list_behind(
     most: usize,
 ) -> Result<Vec<(NoteId, Entry)>, DbError> {
     let key = note.as_ref().map(NoteId::as_bytes).map_or(&[][..], |bytes| bytes);
-    entries(db.rows_behind(Table::Catalog, &[], key, most)?)
+    entries(&db.rows_behind(Table::Catalog, &[], key, most)?)
 }
 
-fn entries(rows: Vec<Row>) -> Result<Vec<(NoteId, Entry)>, DbError> {
+fn entries(rows: &[Row]) -> Result<Vec<(NoteId, Entry)>, DbError> {
     rows.iter().filter_map(|(key, value)| entry(key, value)).collect()
 }
 
