@@ -370,7 +370,7 @@ async fn little_is_worth_none_and_each_outweighs_the_last() {
     laptop.add(&scene.remote).await;
     let note = laptop.note("# One\n");
     laptop.sync(&scene.remote).await;
-    assert_eq!(scene.parts(), [], "a mebibyte is worth one");
+    assert_eq!(scene.parts(), [], "so little is not worth one");
     let mut written = Vec::new();
     for number in 0..60 {
         laptop.edit(note, |text| format!("{text}{number} and some more words\n"));

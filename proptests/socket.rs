@@ -94,6 +94,9 @@ async fn every_call_answers_alike_at_both_doors() {
         assert!(matches!(steps.lock().unwrap()[..], [_, .., Step::Sync(_)]));
         same(&here, &there, asked, sync).await;
         same(&here, &there, asked, calls::List {}).await;
+        same(&here, &there, asked, calls::ListSome { after: None, most: 1 }).await;
+        same(&here, &there, asked, calls::OfList { note }).await;
+        same(&here, &there, asked, calls::Stuck {}).await;
         same(&here, &there, asked, calls::OfNote { note }).await;
         same(&here, &there, asked, calls::Status {}).await;
         let images = same(&here, &there, asked, calls::Images {}).await;

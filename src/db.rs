@@ -18,6 +18,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fmt, fs, io,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
@@ -28,6 +29,7 @@ use fjall::{Database, Keyspace, PersistMode};
 use self::open::{
     Engine, clear_unfinished, close_to_others, copy_journals, create, engine, io, mark,
 };
+use self::table::span;
 pub use self::{
     open::{Lock, sync_folder},
     table::{Changes, Draft, Read, Table, decode_row},
@@ -226,6 +228,42 @@ impl Db {
         rows(self.log.range(first.to_be_bytes()..), 0, self.folder.clone())
     }
 
+    /// The first rows of a table whose keys begin with `prefix`, behind the one that goes on with `key`, at
+    /// most `most`.
+    ///
+    /// # Errors
+    ///
+    /// What the engine said.
+    pub fn rows_behind(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        key: &[u8],
+        most: usize,
+    ) -> Result<Vec<Row>, DbError> {
+        let (_, end) = span(table, prefix, key, None);
+        let start = Bound::Excluded([table.key(prefix).as_slice(), key].concat());
+        rows(self.state.range((start, end)).take(most), 1, self.folder.clone()).collect()
+    }
+
+    /// What `row` makes of the key and the value of each row of a table, by key.
+    ///
+    /// # Errors
+    ///
+    /// What the engine said, and what `row` gives.
+    pub fn each<T>(
+        &self,
+        table: Table,
+        mut row: impl FnMut(&[u8], &[u8]) -> Option<Result<T, DbError>>,
+    ) -> Result<Vec<T>, DbError> {
+        let guards = self.state.range(span(table, &[], &[], None));
+        let rows = guards.filter_map(|guard| match guard.into_inner() {
+            Ok((key, value)) => row(key.get(1..).unwrap_or_default(), &value),
+            Err(source) => Some(Err(DbError::of_engine("read", &self.folder, source))),
+        });
+        rows.collect()
+    }
+
     /// The last event.
     ///
     /// # Errors
@@ -321,18 +359,14 @@ impl Read for Db {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn scan_from(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError> {
-        let start = table.key(prefix);
-        if first.is_empty() {
-            return rows(self.state.prefix(start), 1, self.folder.clone()).collect();
-        }
-        // The first key that does not begin so; a prefix that ends in the highest byte has none here.
-        let mut end = start.clone();
-        if let Some(last) = end.last_mut() {
-            *last = last.wrapping_add(1);
-        }
-        let range = self.state.range([start.as_slice(), first].concat()..end);
-        rows(range, 1, self.folder.clone()).collect()
+    fn scan_between(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        first: &[u8],
+        last: Option<&[u8]>,
+    ) -> Result<Vec<Row>, DbError> {
+        rows(self.state.range(span(table, prefix, first, last)), 1, self.folder.clone()).collect()
     }
 }
 

@@ -26,7 +26,7 @@ use std::{
 
 pub use batch::Batch;
 pub use draft::Incoming;
-use draft::{Draft, Finished, Hashed, copy};
+use draft::{CHUNK, Draft, Finished, Hashed, copy};
 pub use error::ImageError;
 use shards::Shards;
 
@@ -223,18 +223,23 @@ impl Images {
 
     fn take(&self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
         let finished = self.draft(reader)?;
+        self.take_finished(finished)
+    }
+
+    fn take_file(&self, path: &Path) -> Result<Stored, ImageError> {
+        let looked = self.look(path)?;
+        if self.holds(&looked.known) {
+            return Ok(Stored { already: true, ..looked.known });
+        }
+        let finished = self.draft_looked(looked).map_err(at("read", path))?;
+        self.take_finished(finished)
+    }
+
+    fn take_finished(&self, finished: Finished) -> Result<Stored, ImageError> {
         if self.holds(&finished.stored) {
             return Ok(Stored { already: true, ..finished.stored });
         }
         self.publish(finished.synced()?)
-    }
-
-    fn take_file(&self, path: &Path) -> Result<Stored, ImageError> {
-        let (mut file, known) = self.look(path)?;
-        if self.holds(&known) {
-            return Ok(Stored { already: true, ..known });
-        }
-        self.take(&mut file).map_err(at("read", path))
     }
 
     /// Copies what `reader` gives to a temporary file, which is not synced yet.
@@ -244,9 +249,17 @@ impl Images {
         draft.finish()
     }
 
-    /// Opens a file, at its beginning, and says what is in it. Reading twice costs a tenth of writing
-    /// once, and most of what is added again is known.
-    fn look(&self, path: &Path) -> Result<(File, Stored), ImageError> {
+    /// The same of a file that was looked at.
+    fn draft_looked(&self, looked: Looked) -> Result<Finished, ImageError> {
+        match looked.again {
+            Again::Bytes(bytes, hashed) => Draft::of(&self.tmp, *hashed, &bytes)?.finish(),
+            Again::File(mut file) => self.draft(&mut file),
+        }
+    }
+
+    /// Opens a file and says what is in it. A large one is read again where it turns out to be new: that
+    /// costs a tenth of writing it, and most of what is added again is known.
+    fn look(&self, path: &Path) -> Result<Looked, ImageError> {
         let open = ImageError::io("open", path);
         // Asked before it is opened: to open a pipe would wait for its writer.
         let metadata = match fs::metadata(path) {
@@ -261,10 +274,15 @@ impl Images {
         }
         let mut file = File::open(path).map_err(open)?;
         let mut hashed = Hashed::new(self.limit);
+        if let Some(bytes) = small(&file, metadata.len()).map_err(ImageError::io("read", path))? {
+            hashed.update(&bytes)?;
+            let known = hashed.describe(&mut io::Cursor::new(&bytes))?;
+            return Ok(Looked { known, again: Again::Bytes(bytes, Box::new(hashed)) });
+        }
         copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
         let known = hashed.describe(&mut BufReader::new(&file))?;
         file.rewind().map_err(ImageError::io("read", path))?;
-        Ok((file, known))
+        Ok(Looked { known, again: Again::File(file) })
     }
 
     /// Whether an image is here with as many bytes as it should have: a torn one is replaced.
@@ -290,6 +308,37 @@ impl Images {
         self.shards.settle(&self.folder, [shard(stored.image)])?;
         Ok(stored)
     }
+}
+
+/// A file that was looked at.
+struct Looked {
+    /// What is in it.
+    known: Stored,
+    again: Again,
+}
+
+/// How to have the bytes of a file again.
+enum Again {
+    /// They are here, and hashed.
+    Bytes(Vec<u8>, Box<Hashed>),
+    /// It is at its beginning.
+    File(File),
+}
+
+/// The bytes of a file that are worth keeping until it is known what becomes of it; `None` where they are
+/// too many, and the file is at its beginning then.
+fn small(mut file: &File, length: u64) -> io::Result<Option<Vec<u8>>> {
+    if length > CHUNK as u64 {
+        return Ok(None);
+    }
+    // With room to find out that it is at its end.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+    file.take(CHUNK as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > CHUNK {
+        file.rewind()?;
+        return Ok(None);
+    }
+    Ok(Some(bytes))
 }
 
 /// Says of a failure to read what was read.

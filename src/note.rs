@@ -30,10 +30,10 @@ mod parse;
 mod strip;
 mod whole;
 
-pub use diff::{Splice, splices};
+pub use diff::{Splice, splices, splices_whole};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
 pub use outline::{Outline, outline};
 pub use strip::{Known, Stripped};
-pub use whole::inspect_whole;
+pub use whole::{in_changes, inspect_whole};

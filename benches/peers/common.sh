@@ -61,3 +61,15 @@ need() {
     fi
     command -v "$1" >/dev/null
 }
+
+# Prints the folder in which npm's packages of a peer are; installs them the first time: packages PEER NAME...
+packages() {
+    local folder="${PEERS:-${CARGO_TARGET_DIR:-$(dirname "${BASH_SOURCE[0]}")/../../target}/bench/peers}/$1"
+    need npm || return
+    if [[ ! -f "$folder/installed" ]]; then
+        mkdir -p "$folder"
+        (cd "$folder" && npm init -y && npm install --no-audit --no-fund "${@:2}") >"$folder.log" 2>&1 || return
+        touch "$folder/installed"
+    fi
+    (cd "$folder" && pwd)
+}

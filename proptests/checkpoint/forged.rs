@@ -8,7 +8,7 @@ use everleaf::{
     event::{ChangeBytes, Covered, Digest},
     id::{ChangeHash, DeviceId, ImageId, NoteId, SegmentHash},
     image::MediaType,
-    note::{Body, Note, Piece, inspect_whole},
+    note::{Body, Note, Piece, in_changes, inspect_whole},
     remote::Key,
     seal::{Context, Sealer},
     segment::{
@@ -297,5 +297,46 @@ proptest! {
         let plain = zstd::bulk::compress(&plain, 1).unwrap();
         let part = sealer.seal(Context::Part { device: FORGER, seq: 7 }, &plain);
         let _ = open_part(&sealer, FORGER, 7, name_of(&part), &part);
+    }
+
+    /// Changes that nobody put together are the note, in any order; and what is altered or incomplete is
+    /// refused, or the same note.
+    #[test]
+    fn changes_that_nobody_put_together_are_the_note(
+        text in "[a-zé🍞 \n]{0,2000}",
+        edits in vec("[a-z]{1,4}", 0..3),
+        at in any::<Index>(),
+        mask in 1_u8..,
+        cut: bool,
+        backwards: bool,
+    ) {
+        let (id, mut note) = whole(1, &text);
+        for word in edits {
+            let body = Body::new([Piece::Text(word + &note.body().source())]);
+            note.edit_body(&note.heads(), &body, Timestamp(0)).unwrap();
+        }
+        let mut changes: Vec<_> = note.changes().into_iter().map(|change| change.bytes).collect();
+        if backwards {
+            changes.reverse();
+        }
+        let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+        let bytes = in_changes(id, &slices).unwrap();
+        prop_assert_eq!(inspect_whole(&bytes).unwrap(), note.heads());
+        let loaded = Note::load(id, [9; 8], Some(&bytes), &[]).unwrap();
+        prop_assert_eq!((loaded.body(), loaded.heads()), (note.body(), note.heads()));
+        prop_assert_eq!((loaded.path(), loaded.history()), (note.path(), note.history()));
+        prop_assert_eq!(in_changes(NoteId::from_bytes([2; 16]), &slices), None);
+        let without_first: Vec<u8> = slices[usize::from(!backwards)..].concat();
+        prop_assert!(changes.len() < 3 || backwards || inspect_whole(&without_first).is_err());
+        let mut altered = bytes;
+        let at = at.index(altered.len());
+        if cut { altered.truncate(at) } else { altered[at] ^= mask }
+        // Between two changes it may be cut into an earlier version, which is not the one that is claimed.
+        if let Ok(heads) = inspect_whole(&altered) {
+            prop_assert!(cut && heads != note.heads() || !cut && heads == note.heads());
+        }
+        if altered.len() > 8 {
+            let _ = inspect_whole(&with_checksum(altered));
+        }
     }
 }

@@ -6,7 +6,7 @@ use everleaf::{
     id::{ImageId, NoteId},
     note::{
         Body, Note, Target,
-        markdown::{Syntax, destinations},
+        markdown::{Syntax, destinations, destinations_read, title, title_read},
     },
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -317,5 +317,25 @@ proptest! {
         let mut note = Note::new(NoteId::from_bytes([1; 16]), [1; 8]);
         note.create(None, &body, Timestamp(0)).unwrap();
         prop_assert_eq!(note.body().source(), source);
+    }
+
+    /// What is told at a glance is what reading all of it tells.
+    #[test]
+    fn shortcuts_find_what_a_whole_reading_finds(
+        (source, _) in document(),
+        heading in select(vec!["", "# One\n", "## a `b` *c* &amp; <i>d</i> ##\n", "#\n", "# [x]\n",
+            "\r\n# One\r\n", "   # One\n", "#One\n", "####### no\n", "# \\# \n", "# <!--\n", "# `\n"]),
+        marks in vec(
+            select(vec!["!", "[", "]", "(a.png)", "<", "img", "IMG src=a.png", "source srcset=b", ">",
+                "\n", "\n\n", "# ", "- ", "\r", "\t", "`", "```\n", "---\n", "===\n", "a", "é", "|", "\\",
+                "[a]: b.png\n", "*", "&lt;", "\0"]),
+            0..24,
+        ),
+    ) {
+        let marks = marks.concat();
+        for source in [heading.to_owned() + &source, heading.to_owned() + &marks, marks] {
+            prop_assert_eq!(destinations(&source), destinations_read(&source), "in {:?}", source);
+            prop_assert_eq!(title(&source), title_read(&source), "of {:?}", source);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use everleaf::{
     id::ImageId,
-    note::{Change, Note, touches_only_images},
+    note::{Change, Note, splices, splices_whole, touches_only_images},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -167,6 +167,27 @@ proptest! {
             if let Some(change) = did(&mut note, act) {
                 prop_assert!(!touches_only_images(id(), &change.bytes).unwrap(), "{:?}", act);
             }
+        }
+    }
+
+    /// To leave out what two texts begin and end with, byte by byte, changes nothing about their diff.
+    #[test]
+    fn what_texts_share_needs_no_comparing(
+        parts in prop::collection::vec("[aé🍞日\u{301}\n ]{0,40}|[ab \n]{60,140}", 1..5),
+        from in any::<Index>(),
+        to in any::<Index>(),
+        insert in "[aé🍞日 \n]{0,6}",
+    ) {
+        let before = parts.concat();
+        let place = |index: Index| {
+            let places: Vec<usize> = before.char_indices().map(|(at, _)| at).collect();
+            if places.is_empty() { 0 } else { places[index.index(places.len())] }
+        };
+        let (from, to) = (place(from).min(place(to)), place(from).max(place(to)));
+        for (from, to) in [(from, to), (from, from), (0, to), (from, before.len())] {
+            let after = format!("{}{insert}{}", &before[..from], &before[to..]);
+            prop_assert_eq!(splices(&before, &after), splices_whole(&before, &after));
+            prop_assert_eq!(splices(&after, &before), splices_whole(&after, &before));
         }
     }
 }

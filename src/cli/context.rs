@@ -63,8 +63,7 @@ impl Context {
             let json = serde_json::to_string(value).map_err(io::Error::from);
             json.map(|json| harmless_json(&json) + "\n")
         } else {
-            let mut out = Vec::new();
-            people(&mut out).map(|()| harmless(&String::from_utf8_lossy(&out)))
+            for_people(people)
         };
         write(said.map_err(CliError::Output)?.as_bytes())
     }
@@ -76,6 +75,16 @@ impl Context {
             let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
         }
     }
+}
+
+/// Says something to people on stdout, as [`Context::show`] does.
+pub(super) fn say(people: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    write(for_people(people).map_err(CliError::Output)?.as_bytes())
+}
+
+fn for_people(people: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<String> {
+    let mut out = Vec::new();
+    people(&mut out).map(|()| harmless(&String::from_utf8_lossy(&out)))
 }
 
 /// A path as whoever has the vault understands it.

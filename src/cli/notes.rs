@@ -7,14 +7,19 @@ use everleaf::{
     id::NoteId,
     note::Heads,
     socket::{Door, calls},
+    vault::Listed,
 };
 use serde_json::json;
 
 use super::{
     Context, Result,
-    context::write_text,
-    text::{Table, clean, count, digits, short, time},
+    context::{say, write_text},
+    text::{Table, clean, count, digits as digits_of, short, time},
 };
+
+/// How many notes are asked for at first, which fill a screen, and then at once.
+const FIRST: usize = 128;
+const MORE: usize = 2048;
 
 /// List the notes
 #[derive(Args)]
@@ -22,46 +27,73 @@ pub(super) struct List {
     /// Those in the trash too
     #[arg(long)]
     trashed: bool,
+    /// At most so many, the oldest first
+    #[arg(long, value_name = "NOTES")]
+    limit: Option<usize>,
 }
 
 impl List {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
-        let mut notes = vault.ask(calls::List {}).await?;
-        let digits = digits(notes.iter().map(|row| row.note.to_string()));
-        let in_trash = notes.iter().filter(|row| row.trashed).count();
-        notes.retain(|row| self.trashed || !row.trashed);
-        context.show(&notes, |out| {
-            if notes.is_empty() && in_trash > 0 {
-                return writeln!(out, "All notes are in the trash; --trashed shows them.");
-            } else if notes.is_empty() {
-                return writeln!(out, "There are no notes yet; `everleaf new` makes one.");
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        let (mut last, mut most, mut in_trash) = (None, FIRST, 0);
+        let (mut table, mut digits, mut all) = (Table::default(), 0, Vec::new());
+        let (mut none_shown, mut is_last) = (true, false);
+        while left > 0 && !is_last {
+            // One more than is shown: what tells the last from the next.
+            let mut notes = vault.ask(calls::ListSome { after: last, most: most + 1 }).await?;
+            is_last = notes.len() <= most;
+            let ids = last.iter().copied().chain(notes.iter().map(|row| row.note));
+            digits = digits_of(ids.map(|id| id.to_string())).max(digits);
+            notes.truncate(most);
+            (last, most) = (notes.last().map(|row| row.note), MORE);
+            in_trash += notes.iter().filter(|row| row.trashed).count();
+            notes.retain(|row| self.trashed || !row.trashed);
+            notes.truncate(left);
+            left -= notes.len();
+            none_shown &= notes.is_empty();
+            if context.json {
+                all.extend(notes);
+                continue;
             }
-            let mut table = Table::default();
-            for row in &notes {
-                let mut badges = Vec::new();
-                if row.images > 0 {
-                    badges.push(count(row.images as u64, "image"));
+            say(|out| {
+                for row in &notes {
+                    table.row(cells(row, digits));
                 }
-                if row.pending_images > 0 {
-                    badges.push(format!("{} pending", row.pending_images));
-                }
-                if row.trashed {
-                    badges.push("trashed".to_owned());
-                }
-                let path = row.path.clone().filter(|path| *path != row.title);
-                table.row([
-                    short(&row.note, digits),
-                    time(row.updated),
-                    badges.join(", "),
-                    row.title.clone(),
-                    path.unwrap_or_default(),
-                ]);
-            }
-            table.write(out)
-        })?;
+                table.write(out)
+            })?;
+        }
+        if context.json {
+            context.show(&all, |_| Ok(()))?;
+        } else if none_shown && left > 0 {
+            say(|out| match in_trash {
+                0 => writeln!(out, "There are no notes yet; `everleaf new` makes one."),
+                _ => writeln!(out, "All notes are in the trash; --trashed shows them."),
+            })?;
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn cells(row: &Listed, digits: usize) -> [String; 5] {
+    let mut badges = Vec::new();
+    if row.images > 0 {
+        badges.push(count(row.images as u64, "image"));
+    }
+    if row.pending_images > 0 {
+        badges.push(format!("{} pending", row.pending_images));
+    }
+    if row.trashed {
+        badges.push("trashed".to_owned());
+    }
+    let path = row.path.clone().filter(|path| *path != row.title);
+    [
+        short(&row.note, digits),
+        time(row.updated),
+        badges.join(", "),
+        row.title.clone(),
+        path.unwrap_or_default(),
+    ]
 }
 
 /// Print a note as Markdown
@@ -170,7 +202,6 @@ async fn set_trashed(context: &Context, query: String, trashed: bool) -> Result 
 
 /// What people know a note by: its title, else the start of its id.
 async fn title(vault: &Door, note: NoteId) -> Result<String> {
-    let notes = vault.ask(calls::List {}).await?;
-    let row = notes.into_iter().find(|row| row.note == note && !row.title.is_empty());
+    let row = vault.ask(calls::OfList { note }).await?.filter(|row| !row.title.is_empty());
     Ok(row.map_or_else(|| note.to_string(), |row| format!("`{}`", clean(&row.title))))
 }

@@ -209,14 +209,11 @@ fn as_text<S: Serializer>(
 impl Outcome {
     pub(super) async fn new(vault: &Door, synced: Synced) -> Result<Self> {
         let Synced { remote, report } = synced;
-        let counts = vault.ask(calls::Status {}).await?.status.images;
         let mut stuck = Vec::new();
-        if counts.failed + counts.blocked > 0 {
-            for image in vault.ask(calls::Images {}).await? {
-                if let Some(state @ (State::Failed | State::Blocked)) = image.state {
-                    let (error, retry_at) = (image.error, image.retry_at);
-                    stuck.push(Stuck { image: image.image, state, error, retry_at });
-                }
+        for image in vault.ask(calls::Stuck {}).await? {
+            if let Some(state) = image.state {
+                let (error, retry_at) = (image.error, image.retry_at);
+                stuck.push(Stuck { image: image.image, state, error, retry_at });
             }
         }
         Ok(Self { remote: remote.into(), offline: false, report, stuck })

@@ -15,6 +15,8 @@ const WIDEST: usize = 44;
 #[derive(Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
+    /// Of the columns of what was written.
+    widths: Vec<usize>,
 }
 
 impl Table {
@@ -22,17 +24,19 @@ impl Table {
         self.rows.push(cells.map(|cell| clean(&cell)).into());
     }
 
-    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.width()).max().unwrap_or(0).min(WIDEST)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+    /// Writes its rows, which then are no longer in it. Those that come later line up with them where they
+    /// fit.
+    pub(super) fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
         for row in &self.rows {
+            self.widths.resize(row.len().max(self.widths.len()), 0);
+            for (cell, width) in row.iter().zip(&mut self.widths) {
+                *width = cell.width().min(WIDEST).max(*width);
+            }
+        }
+        for row in self.rows.drain(..) {
             let mut line = String::new();
             // A column that is empty throughout takes no room.
-            for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+            for (cell, width) in row.iter().zip(&self.widths).filter(|(_, width)| **width > 0) {
                 // Some characters are as wide as two, and others as none.
                 let padding = width.saturating_sub(cell.width()) + 2;
                 line.extend([cell.as_str(), &" ".repeat(padding)]);

@@ -1,6 +1,6 @@
 //! The tables of `state`: read in rows, changed in drafts.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
 
 use super::{Db, DbError, Row};
 
@@ -41,11 +41,13 @@ pub enum Table {
     Unlinked = 15,
     /// Image → nothing: images that a note shows and this device does not hold.
     Wanted = 16,
+    /// Path or title, note → nothing: which notes are called so.
+    Called = 17,
 }
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Cursors,
         Self::Changes,
         Self::Documents,
@@ -63,6 +65,7 @@ impl Table {
         Self::Identity,
         Self::Unlinked,
         Self::Wanted,
+        Self::Called,
     ];
 
     pub(super) fn key(self, key: &[u8]) -> Vec<u8> {
@@ -71,6 +74,30 @@ impl Table {
         full.extend_from_slice(key);
         full
     }
+}
+
+/// The keys of a table that begin with `prefix`, and of which the rest is not before `first`, nor behind
+/// `last`.
+pub(super) fn span(
+    table: Table,
+    prefix: &[u8],
+    first: &[u8],
+    last: Option<&[u8]>,
+) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let mut end = table.key(prefix);
+    let start = [end.as_slice(), first].concat();
+    if let Some(last) = last {
+        end.extend_from_slice(last);
+        // An empty range is no range.
+        let end = end.max(start.clone());
+        return (Bound::Included(start), Bound::Included(end));
+    }
+    // The first key that does not begin so. The numbers of tables are below the highest byte.
+    while end.pop_if(|last| *last == u8::MAX).is_some() {}
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    (Bound::Included(start), Bound::Excluded(end))
 }
 
 /// What a row can be read from: the database, or a draft over it.
@@ -88,15 +115,21 @@ pub trait Read {
     ///
     /// What the engine said.
     fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, DbError> {
-        self.scan_from(table, prefix, &[])
+        self.scan_between(table, prefix, &[], None)
     }
 
-    /// Those of them of which the rest of the key is not before `first`.
+    /// Those of them of which the rest of the key is not before `first`, nor behind `last`.
     ///
     /// # Errors
     ///
     /// What the engine said.
-    fn scan_from(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError>;
+    fn scan_between(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        first: &[u8],
+        last: Option<&[u8]>,
+    ) -> Result<Vec<Row>, DbError>;
 
     /// The value under a key, decoded.
     ///
@@ -218,9 +251,15 @@ impl Changes {
 
 impl Draft<'_> {
     /// The rows that the database has.
-    fn beneath(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError> {
-        if !prefix.is_empty() || !first.is_empty() {
-            return self.db.scan_from(table, prefix, first);
+    fn beneath(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        first: &[u8],
+        last: Option<&[u8]>,
+    ) -> Result<Vec<Row>, DbError> {
+        if !prefix.is_empty() || !first.is_empty() || last.is_some() {
+            return self.db.scan_between(table, prefix, first, last);
         }
         if let Some(rows) = self.small.borrow().get(&table) {
             return Ok(rows.clone());
@@ -241,12 +280,20 @@ impl Read for Draft<'_> {
         }
     }
 
-    fn scan_from(&self, table: Table, prefix: &[u8], first: &[u8]) -> Result<Vec<Row>, DbError> {
-        let start = table.key(prefix);
-        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> =
-            self.beneath(table, prefix, first)?.into_iter().collect();
-        let written = self.writes.range([start.as_slice(), first].concat()..);
-        for (key, value) in written.take_while(|(key, _)| key.starts_with(&start)) {
+    fn scan_between(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        first: &[u8],
+        last: Option<&[u8]>,
+    ) -> Result<Vec<Row>, DbError> {
+        let rows = self.beneath(table, prefix, first, last)?;
+        let mut written = self.writes.range(span(table, prefix, first, last)).peekable();
+        if written.peek().is_none() {
+            return Ok(rows);
+        }
+        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = rows.into_iter().collect();
+        for (key, value) in written {
             let key = key.get(1..).unwrap_or_default().to_vec();
             match value {
                 Some(value) => rows.insert(key, value.clone()),

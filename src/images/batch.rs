@@ -13,9 +13,9 @@ use std::{
 use super::{ImageError, Images, Stored, at, draft::Finished, shard};
 
 /// How many files are synced at once: a disk takes little longer for them than for one.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 /// How many files, and how many bytes of them, wait to be synced at most.
-const MOST: usize = 64;
+const MOST: usize = 128;
 const MOST_BYTES: u64 = 32 << 20;
 
 type Synced = Result<Finished, ImageError>;
@@ -70,11 +70,11 @@ impl<'a> Batch<'a> {
     ///
     /// As [`Images::ingest_file`]; the batch goes on without it.
     pub fn ingest_file(&mut self, path: &Path) -> Result<Stored, ImageError> {
-        let (mut file, known) = self.images.look(path)?;
-        if self.holds(&known) {
-            return Ok(self.touch(Stored { already: true, ..known }));
+        let looked = self.images.look(path)?;
+        if self.holds(&looked.known) {
+            return Ok(self.touch(Stored { already: true, ..looked.known }));
         }
-        let finished = self.images.draft(&mut file).map_err(at("read", path))?;
+        let finished = self.images.draft_looked(looked).map_err(at("read", path))?;
         self.take(finished)
     }
 

@@ -13,7 +13,7 @@ use super::{ImageError, Images, Stored, TEMPORARY, image};
 use crate::id::ImageId;
 
 /// Writing more at once takes longer per byte.
-const CHUNK: usize = 128 * 1024;
+pub(super) const CHUNK: usize = 128 * 1024;
 
 /// Gives all that `reader` has to `each`, a chunk at a time.
 pub(super) fn copy(
@@ -105,6 +105,13 @@ impl Draft {
             .tempfile_in(tmp)
             .map_err(ImageError::io("create a temporary file in", tmp))?;
         Ok(Self { file, hashed: Hashed::new(limit) })
+    }
+
+    /// A draft of bytes that were hashed before.
+    pub(super) fn of(tmp: &Path, hashed: Hashed, bytes: &[u8]) -> Result<Self, ImageError> {
+        let mut file = Self::new(tmp, 0)?.file;
+        file.write_all(bytes).map_err(ImageError::io("write", file.path()))?;
+        Ok(Self { file, hashed })
     }
 
     pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), ImageError> {

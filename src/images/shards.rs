@@ -8,11 +8,18 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs, io,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    thread::ScopedJoinHandle,
 };
 
 use super::{ImageError, create_private, sync_folder};
+
+/// How many folders are synced at once, where there are so many that threads are worth starting: a disk
+/// takes little longer for several than for one.
+const AT_ONCE: usize = 32;
+const MANY: usize = 4;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
@@ -58,28 +65,30 @@ impl Shards {
         rename()
     }
 
-    /// Makes the entries of folders durable: each that needs it is synced once, and then `folder`
-    /// itself if one of them is new.
+    /// Makes the entries of folders durable: each that needs it is synced once, several at a time, and
+    /// then `folder` itself if one of them is new.
     pub(super) fn settle(
         &self,
         folder: &Path,
         shards: impl IntoIterator<Item = u8>,
     ) -> Result<(), ImageError> {
-        let mut new = Vec::new();
-        for shard in shards {
-            let mut state = self.lock(shard);
-            let path = path(folder, shard);
-            if state.failed {
-                return Err(ImageError::SyncFailed { path });
-            }
-            if !state.settled {
-                sync_folder(&path).inspect_err(|_| state.failed = true)?;
-                state.settled = true;
-            }
-            if !state.listed {
-                new.push(shard);
-            }
-        }
+        let shards: Vec<u8> = shards.into_iter().collect();
+        let settle_each = |first: usize, step: usize| {
+            let shards = shards.iter().skip(first).step_by(step);
+            shards.map(|shard| self.settle_one(folder, *shard)).collect::<Result<Vec<_>, _>>()
+        };
+        let new = if shards.len() < MANY {
+            settle_each(0, 1)?
+        } else {
+            let settled: Vec<_> = std::thread::scope(|scope| {
+                let share = |first| scope.spawn(move || settle_each(first, AT_ONCE));
+                let threads: Vec<_> = (0..AT_ONCE).map(share).collect();
+                let done = threads.into_iter().map(ScopedJoinHandle::join);
+                done.map(|share| share.unwrap_or_else(|cause| resume_unwind(cause))).collect()
+            });
+            settled.into_iter().collect::<Result<Vec<_>, _>>()?.concat()
+        };
+        let new: Vec<u8> = new.into_iter().flatten().collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -89,6 +98,20 @@ impl Shards {
             (state.listed, state.failed) = (synced.is_ok(), synced.is_err());
         }
         synced
+    }
+
+    /// Makes the entries of a folder durable; gives the folder where its own entry is not.
+    fn settle_one(&self, folder: &Path, shard: u8) -> Result<Option<u8>, ImageError> {
+        let mut state = self.lock(shard);
+        let path = path(folder, shard);
+        if state.failed {
+            return Err(ImageError::SyncFailed { path });
+        }
+        if !state.settled {
+            sync_folder(&path).inspect_err(|_| state.failed = true)?;
+            state.settled = true;
+        }
+        Ok((!state.listed).then_some(shard))
     }
 
     #[expect(clippy::indexing_slicing, reason = "256 folders, a byte to choose among them")]

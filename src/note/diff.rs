@@ -35,9 +35,49 @@ pub struct Splice {
     pub text: String,
 }
 
+/// How many bytes two texts have in common, in whole code points: at the beginning, and behind that at the
+/// end.
+fn shared(before: &str, after: &str) -> (usize, usize) {
+    const STEP: usize = 64;
+    let (one, other) = (before.as_bytes(), after.as_bytes());
+    let blocks = one.chunks_exact(STEP).zip(other.chunks_exact(STEP));
+    let mut start = STEP * blocks.take_while(|(one, other)| one == other).count();
+    let same = |(one, other): &(&u8, &u8)| one == other;
+    start += one.iter().zip(other).skip(start).take_while(same).count();
+    while !before.is_char_boundary(start) {
+        start -= 1;
+    }
+    let (one, other) = (one.split_at(start).1, other.split_at(start).1);
+    let blocks = one.rchunks_exact(STEP).zip(other.rchunks_exact(STEP));
+    let mut end = STEP * blocks.take_while(|(one, other)| one == other).count();
+    end += one.iter().rev().zip(other.iter().rev()).skip(end).take_while(same).count();
+    while !before.is_char_boundary(before.len() - end) {
+        end -= 1;
+    }
+    (start, end)
+}
+
 /// The splices that make `after` of `before`, in order and apart from one another.
 #[must_use]
 pub fn splices(before: &str, after: &str) -> Vec<Splice> {
+    // What both begin and end with is left out before anything else is done, so it need not be taken apart.
+    let (start, end) = shared(before, after);
+    let passed = before.get(..start).map_or(0, |same| same.chars().count());
+    let before = before.get(start..before.len() - end).unwrap_or_default();
+    let after = after.get(start..after.len() - end).unwrap_or_default();
+    let splices = splices_whole(before, after).into_iter();
+    splices
+        .map(|Splice { range, text }| Splice {
+            range: passed + range.start..passed + range.end,
+            text,
+        })
+        .collect()
+}
+
+/// What [`splices`] finds, without leaving anything out first; for tests.
+#[doc(hidden)]
+#[must_use]
+pub fn splices_whole(before: &str, after: &str) -> Vec<Splice> {
     let tokens = |text: &str| text.chars().map(Token::plain).collect::<Vec<_>>();
     let (before, after) = (tokens(before), tokens(after));
     let spliced = |hunk: Hunk| {

@@ -304,7 +304,9 @@ impl Note {
         let change = self.change(at, heads, |transaction| splice(transaction, &text, &plan))?;
         // What is foreign is a character in a plan, and more than that in a document.
         if current && !before.pieces().contains(&Piece::Foreign) {
-            self.shown = OnceLock::from(spliced(&before, &plan));
+            let is_text = before.plain().is_some() && new.plain().is_some();
+            let body = if is_text { new.clone() } else { spliced(&before, &plan) };
+            self.shown = OnceLock::from(body);
         }
         Ok(change)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     construct::hunks,
-    diff::Hunk,
+    diff::{self, Hunk},
     embed::{Body, Embed, FOREIGN, Piece},
     layout::{Layout, Segment, Show},
 };
@@ -24,6 +24,17 @@ pub(super) struct Splice {
 pub(super) fn splices(base: &Body, new: &Body) -> Vec<Splice> {
     if base == new {
         return Vec::new();
+    }
+    if let (Some(before), Some(after)) = (base.plain(), new.plain()) {
+        let of_text = |diff::Splice { range, text }: diff::Splice| {
+            let insert = Body::new([Piece::Text(text)]);
+            Splice { at: range.start, delete: range.len(), insert }
+        };
+        return diff::splices(before, after).into_iter().map(of_text).collect();
+    }
+    if base.pieces().is_empty() && Layout::of(new, false).segments.iter().all(|s| s.copy.is_none())
+    {
+        return vec![Splice { at: 0, delete: 0, insert: new.clone() }];
     }
     let mut known = Known::default();
     let before = Tokens::of(&Layout::of(base, false), &mut known);

@@ -128,6 +128,15 @@ impl Body {
         markdown::title(&self.source())
     }
 
+    /// Its text, where it is nothing else.
+    pub(super) fn plain(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     pub(super) fn push_text(&mut self, text: &str) {
         if text.is_empty() {
             return;

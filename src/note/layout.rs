@@ -67,7 +67,8 @@ impl<'a> Layout<'a> {
     pub(super) fn of(body: &'a Body, with_syntax: bool) -> Self {
         let flow = Flow::of(body, &HashSet::new());
         let suspects = flow.suspects();
-        if flow.others.is_empty() && suspects.is_empty() && !with_syntax {
+        let has_embeds = flow.embeds().next().is_some();
+        if flow.others.is_empty() && suspects.is_empty() && !(with_syntax && has_embeds) {
             return Self { segments: flow.segments };
         }
         let names = flow.text();

@@ -17,7 +17,7 @@ use pulldown_cmark::{Event, LinkType, OffsetIter, Options, Parser, Tag, TagEnd};
 pub use front_matter::front_matter;
 #[cfg(feature = "web")]
 pub use render::to_html;
-pub use title::title;
+pub use title::{title, title_read};
 
 /// How an image is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,11 +67,30 @@ impl Destination {
 /// be told for certain (one broken over lines, say) is left out. Takes time in proportion to the source.
 #[must_use]
 pub fn destinations(source: &str) -> Vec<Destination> {
+    if names_none(source) {
+        return Vec::new();
+    }
+    destinations_read(source)
+}
+
+/// What [`destinations`] finds, in a source that is always read, whatever stands in it; for tests.
+#[doc(hidden)]
+#[must_use]
+pub fn destinations_read(source: &str) -> Vec<Destination> {
     let start = front_matter(source).end;
     let text = source.get(start..).unwrap_or_default();
     // A source may come from anybody; a panic of the parser must not take the note with it.
     let found = std::panic::catch_unwind(|| Scan::new(text).run()).unwrap_or_default();
     found.into_iter().map(|destination| destination.moved(start)).collect()
+}
+
+/// Whether a glance shows that a source names no image: every one begins with `![`, `<img` or `<source`.
+fn names_none(source: &str) -> bool {
+    let is_tag = |name: &[u8], rest: &[u8]| {
+        rest.get(..name.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(name))
+    };
+    let mut tags = source.match_indices('<').filter_map(|(at, _)| source.as_bytes().get(at + 1..));
+    !source.contains("![") && !tags.any(|rest| is_tag(b"img", rest) || is_tag(b"source", rest))
 }
 
 fn options() -> Options {

@@ -39,6 +39,15 @@ impl Body {
         mut spelling: impl FnMut(&Embed, Option<Syntax>) -> Option<String>,
         find: impl FnMut(&Destination, Option<&Embed>) -> Option<Target>,
     ) -> Self {
+        if let Some(text) = base.plain() {
+            // There is nothing that could stay, so nothing need be compared.
+            let parts = Kept::default().parts(source, find);
+            return if text == source && parts.is_empty() {
+                base.clone()
+            } else {
+                without_bare(source, parts)
+            };
+        }
         let layout = Layout::of(base, true);
         let after: Vec<Token> = source.chars().map(Token::plain).collect();
         let named = View::of(&layout, |_, _| None);
@@ -60,11 +69,16 @@ impl Body {
         if hunks.is_empty() && all_stand && parts.iter().zip(&kept.standing).all(as_before) {
             return base.clone();
         }
-        // Its author took the markup away: what is left is a word.
-        let body = composed(source, &parts);
-        let gone = Layout::of(&body, false).bare();
-        if gone.is_empty() { body } else { composed(source, &without(&body, parts, &gone)) }
+        without_bare(source, parts)
     }
+}
+
+/// The body of `source` without embeds that stand bare: their author took the markup away, and what is
+/// left is a word.
+fn without_bare(source: &str, parts: Vec<Part>) -> Body {
+    let body = composed(source, &parts);
+    let gone = Layout::of(&body, false).bare();
+    if gone.is_empty() { body } else { composed(source, &without(&body, parts, &gone)) }
 }
 
 /// How much hunks change.

@@ -7,24 +7,35 @@
 //! ```
 //!
 //! So the version that somebody claims for a note, and how much it unfolds to, are told without loading it.
+//!
+//! To make such a chunk takes a load. Few changes that nobody ever put together are a whole note too, one
+//! behind the other: the version is what none of them builds on. See [`in_changes`].
 
-use std::io::Read as _;
+use std::{
+    collections::HashSet,
+    io::{Read as _, Write as _},
+};
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bounds::{INTEGERS, unfolded},
+    bounds::{INTEGERS, START, longest_column, unfolded},
     chunk::{MOST_COLUMNS, MOST_OTHERS},
-    document::NoteError,
-    history::{Heads, LONGEST, MAGIC, MOST_OPERATIONS},
-    numbers::{at_most, take, text, unsigned},
+    document::{Note, NoteError},
+    history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS},
+    numbers::{at_most, put_unsigned, take, text, unsigned},
+    outline::outline,
 };
-use crate::id::ChangeHash;
+use crate::id::{ChangeHash, NoteId};
 
 /// The type of a chunk that is a document.
 const DOCUMENT: u8 = 0;
 /// In the type of a column: it is compressed.
 const DEFLATED: u64 = 8;
+/// The most changes that a whole note is made of one by one.
+const FEW: usize = 16;
+/// The size of a change in bytes from which it is compressed, as Automerge has it.
+const WORTH_IT: usize = 256;
 
 /// Reads which version of a note a document is, and checks that its bytes are whole.
 ///
@@ -32,6 +43,9 @@ const DEFLATED: u64 = 8;
 ///
 /// [`NoteError::Damaged`] where they are not, or are no document.
 pub fn inspect_whole(bytes: &[u8]) -> Result<Heads, NoteError> {
+    if matches!(bytes.get(START - 1), Some(&(CHANGE | COMPRESSED))) {
+        return inspect_changes(bytes);
+    }
     let damaged = |reason: &str| NoteError::Damaged { reason: reason.to_owned() };
     let checksum = bytes.get(4..8).filter(|_| bytes.starts_with(&MAGIC) && bytes.len() <= LONGEST);
     let (Some(checksum), Some(chunk)) = (checksum, bytes.get(8..)) else {
@@ -46,6 +60,93 @@ pub fn inspect_whole(bytes: &[u8]) -> Result<Heads, NoteError> {
         return Err(damaged("it has far too many operations"));
     }
     Ok(heads)
+}
+
+/// The whole note that changes are, put together without loading it; `None` where they are not all that
+/// there is of it, or where one that is loaded and saved would be much smaller.
+#[must_use]
+pub fn in_changes(note: NoteId, changes: &[&[u8]]) -> Option<Vec<u8>> {
+    let sizes = || changes.iter().map(|change| change.len());
+    // Automerge saves what a change says many times better than the change itself, but for its text.
+    let is_compact = sizes().sum::<usize>() <= sizes().max()? / 4 * 5 + 2 * WORTH_IT;
+    let genesis = Note::genesis(note).bytes;
+    if !is_compact || changes.len() > FEW || !changes.contains(&genesis.as_slice()) {
+        return None;
+    }
+    let mut whole = Vec::new();
+    for change in changes {
+        deflate(change, &mut whole)?;
+    }
+    Some(whole)
+}
+
+/// Writes a change as Automerge compresses it. Its checksum is that of what it unfolds to.
+fn deflate(change: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if change.len() < WORTH_IT {
+        out.extend_from_slice(change);
+        return Some(());
+    }
+    let (head, data) = change.split_at_checked(START)?;
+    let (CHANGE, mut data) = (*head.last()?, data) else { return None };
+    unsigned(&mut data)?;
+    let mut encoder =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(data).ok()?;
+    let deflated = encoder.finish().ok()?;
+    out.extend_from_slice(head.get(..START - 1)?);
+    out.push(COMPRESSED);
+    put_unsigned(out, deflated.len() as u64);
+    out.extend_from_slice(&deflated);
+    Some(())
+}
+
+/// The version that changes make, one behind the other; each of them whole, and none without what it
+/// builds on.
+fn inspect_changes(bytes: &[u8]) -> Result<Heads, NoteError> {
+    let damaged = |reason: &str| NoteError::Damaged { reason: reason.to_owned() };
+    if bytes.len() > LONGEST {
+        return Err(damaged("it is too long a note"));
+    }
+    let (mut rest, mut room) = (bytes, LONGEST);
+    let (mut changes, mut built_on) = (HashSet::new(), HashSet::new());
+    while !rest.is_empty() {
+        let change = inflated(&mut rest, room).ok_or_else(|| damaged("it is no whole note"))?;
+        room = room.saturating_sub(change.len());
+        if longest_column(&change).is_none_or(|length| length > MOST_OPERATIONS) {
+            return Err(damaged("it has far too many operations"));
+        }
+        let outline = outline(&change)?;
+        changes.insert(outline.hash);
+        built_on.extend(outline.deps);
+        if changes.len() > FEW {
+            return Err(damaged("it is made of too many changes"));
+        }
+    }
+    if !built_on.is_subset(&changes) {
+        return Err(damaged("changes that it builds on are not in it"));
+    }
+    Ok(changes.difference(&built_on).copied().collect::<Vec<_>>().into())
+}
+
+/// Takes the next change off `rest`, as it is without compression, in so many bytes at most.
+fn inflated(rest: &mut &[u8], room: usize) -> Option<Vec<u8>> {
+    let (head, mut data) = rest.split_at_checked(START)?;
+    let written = unsigned(&mut data)?;
+    let content = take(&mut data, written)?;
+    let whole = rest.get(..rest.len() - data.len())?;
+    *rest = data;
+    if *head.last()? == CHANGE {
+        return Some(whole.to_vec());
+    }
+    let mut inflated = Vec::new();
+    let decoder = flate2::read::DeflateDecoder::new(content).take(room as u64 + 1);
+    { decoder }.read_to_end(&mut inflated).ok()?;
+    let is_compressed = *head.last()? == COMPRESSED && inflated.len() <= room;
+    let mut change = head.get(..START - 1).filter(|_| is_compressed)?.to_vec();
+    change.push(CHANGE);
+    put_unsigned(&mut change, inflated.len() as u64);
+    change.extend_from_slice(&inflated);
+    Some(change)
 }
 
 /// Its version, and the most that a column of integers unfolds to.

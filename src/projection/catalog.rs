@@ -6,7 +6,7 @@ use super::{documents, pair};
 pub use crate::event::Digest;
 use crate::{
     clock::Timestamp,
-    db::{DbError, Draft, Read, Table, decode_row},
+    db::{Db, DbError, Draft, Durability, Read, Row, Table, decode_row},
     event::{Event, Recorded},
     id::{ChangeHash, DeviceId, ImageId, NoteId, Seq},
     image::{Dimensions, MediaType},
@@ -123,7 +123,14 @@ pub fn put(
     if document.missing.is_empty() && document.heads != heads {
         return Ok(false);
     }
-    for (image, _) in get(draft, note)?.map(|entry| entry.digest.images).unwrap_or_default() {
+    let before = get(draft, note)?.map(|entry| entry.digest).unwrap_or_default();
+    for name in names(&before) {
+        draft.delete(Table::Called, &called(name, note));
+    }
+    for name in names(&digest) {
+        draft.put(Table::Called, &called(name, note), Vec::new());
+    }
+    for (image, _) in before.images {
         draft.delete(Table::Shown, &pair(image.as_bytes(), note.as_bytes()));
         draft.delete(Table::Unlinked, &pair(image.as_bytes(), note.as_bytes()));
         if notes_showing(draft, image)?.is_empty() {
@@ -145,6 +152,98 @@ pub fn put(
     Ok(true)
 }
 
+/// How a person may call a note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name<'a> {
+    /// Where export puts it.
+    Path(&'a str),
+    /// Its title.
+    Title(&'a str),
+}
+
+impl Name<'_> {
+    /// Whether it is a name of the note that this is told of.
+    #[must_use]
+    pub fn is_of(self, digest: &Digest) -> bool {
+        match self {
+            Self::Path(path) => digest.path.as_deref() == Some(path),
+            Self::Title(title) => digest.title == title,
+        }
+    }
+
+    /// The beginning of the keys of all notes that are called so: of a fixed length, however long it is.
+    fn key(self) -> [u8; 16] {
+        let (kind, name) = match self {
+            Self::Path(path) => (b"p", path),
+            Self::Title(title) => (b"t", title),
+        };
+        let hash = blake3::Hasher::new().update(kind).update(name.as_bytes()).finalize();
+        hash.as_bytes().first_chunk().copied().unwrap_or_default()
+    }
+}
+
+fn names(digest: &Digest) -> impl Iterator<Item = Name<'_>> {
+    let title = Some(digest.title.as_str()).filter(|title| !title.is_empty());
+    title.map(Name::Title).into_iter().chain(digest.path.as_deref().map(Name::Path))
+}
+
+fn called(name: Name<'_>, note: NoteId) -> Vec<u8> {
+    pair(&name.key(), note.as_bytes())
+}
+
+/// Notes what all notes are called, in a database of a version that did not.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn index_names(db: &Db) -> Result<(), DbError> {
+    let is_empty = |table| Ok::<_, DbError>(db.rows_behind(table, &[], &[], 1)?.is_empty());
+    if !is_empty(Table::Called)? || is_empty(Table::Catalog)? {
+        return Ok(());
+    }
+    let mut draft = db.draft();
+    for (note, entry) in list(db)? {
+        for name in names(&entry.digest) {
+            draft.put(Table::Called, &called(name, note), Vec::new());
+        }
+    }
+    let mut batch = db.batch();
+    batch.apply(draft.into_changes());
+    batch.commit(Durability::Buffered)
+}
+
+/// The notes that are called so, by their ids.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn find(read: &impl Read, name: Name<'_>) -> Result<Vec<(NoteId, Entry)>, DbError> {
+    let prefix = name.key();
+    let mut found = Vec::new();
+    for (key, _) in read.scan(Table::Called, &prefix)? {
+        let Some(note) = key.get(prefix.len()..).and_then(NoteId::from_slice) else { continue };
+        let entry = get(read, note)?.filter(|entry| name.is_of(&entry.digest));
+        found.extend(entry.map(|entry| (note, entry)));
+    }
+    Ok(found)
+}
+
+/// The notes whose ids begin so, in hex.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn find_by_id(read: &impl Read, hex: &str) -> Result<Vec<(NoteId, Entry)>, DbError> {
+    let whole = hex.get(..hex.len() / 2 * 2).unwrap_or_default();
+    let mut prefix = vec![0; whole.len() / 2];
+    if crate::id::decode_hex(whole, &mut prefix).is_none() {
+        return Ok(Vec::new());
+    }
+    let mut found = entries(&read.scan(Table::Catalog, &prefix)?)?;
+    found.retain(|(note, _)| note.to_string().starts_with(hex));
+    Ok(found)
+}
+
 /// The row of a note.
 ///
 /// # Errors
@@ -159,12 +258,31 @@ pub fn get(read: &impl Read, note: NoteId) -> Result<Option<Entry>, DbError> {
 /// # Errors
 ///
 /// What the database said.
-pub fn list(read: &impl Read) -> Result<Vec<(NoteId, Entry)>, DbError> {
-    let rows = read.scan(Table::Catalog, &[])?.into_iter().filter_map(|(key, value)| {
-        let note = NoteId::from_slice(&key)?;
-        Some(decode_row(Table::Catalog, &value).map(|entry| (note, entry)))
-    });
-    rows.collect()
+pub fn list(db: &Db) -> Result<Vec<(NoteId, Entry)>, DbError> {
+    db.each(Table::Catalog, entry)
+}
+
+/// The first notes of [`list`] behind one of them, at most `most`; of all, where that is `None`.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn list_behind(
+    db: &Db,
+    note: Option<NoteId>,
+    most: usize,
+) -> Result<Vec<(NoteId, Entry)>, DbError> {
+    let key = note.as_ref().map(NoteId::as_bytes).map_or(&[][..], |bytes| bytes);
+    entries(&db.rows_behind(Table::Catalog, &[], key, most)?)
+}
+
+fn entries(rows: &[Row]) -> Result<Vec<(NoteId, Entry)>, DbError> {
+    rows.iter().filter_map(|(key, value)| entry(key, value)).collect()
+}
+
+fn entry(key: &[u8], value: &[u8]) -> Option<Result<(NoteId, Entry), DbError>> {
+    let note = NoteId::from_slice(key)?;
+    Some(decode_row(Table::Catalog, value).map(|entry| (note, entry)))
 }
 
 /// Notes whose rows are to be made again.

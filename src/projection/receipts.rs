@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{after_remote, catalog, devices, documents, outbox, remote_key};
 use crate::{
-    db::{DbError, Draft, Read, Row, Table, decode_row},
+    db::{Db, DbError, Draft, Read, Row, Table, decode_row},
     event::{Covered, Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
     id::{DeviceId, NoteId, SegmentHash, Seq},
     log::FoldError,
@@ -165,8 +165,8 @@ fn owe_everything(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbEr
 }
 
 fn settle(draft: &mut Draft<'_>, remote: &RemoteName, through: Seq) -> Result<(), DbError> {
-    for seq in unpushed(draft, remote)?.into_iter().take_while(|seq| *seq <= through) {
-        draft.delete(Table::Unpushed, &remote_key(remote, &seq.0.to_be_bytes()));
+    for (key, _) in untold(draft, remote, Some(through))? {
+        draft.delete(Table::Unpushed, &key);
     }
     Ok(())
 }
@@ -279,11 +279,31 @@ pub fn peers(read: &impl Read, remote: &RemoteName) -> Result<Vec<(DeviceId, Cha
 ///
 /// What the database said.
 pub fn unpushed(read: &impl Read, remote: &RemoteName) -> Result<Vec<Seq>, DbError> {
-    let seqs = untold(read, remote)?.into_iter().filter_map(|(key, _)| {
-        let seq = after_remote(remote, &key).try_into().ok()?;
+    Ok(seqs(remote, &untold(read, remote, None)?))
+}
+
+/// The first of them behind one, at most `most`.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn unpushed_behind(
+    db: &Db,
+    remote: &RemoteName,
+    seq: Seq,
+    most: usize,
+) -> Result<Vec<Seq>, DbError> {
+    let after = seq.max(told(db, remote)?).0.to_be_bytes();
+    let rows = db.rows_behind(Table::Unpushed, &remote_key(remote, &[]), &after, most)?;
+    Ok(seqs(remote, &rows))
+}
+
+fn seqs(remote: &RemoteName, rows: &[Row]) -> Vec<Seq> {
+    let seqs = rows.iter().filter_map(|(key, _)| {
+        let seq = after_remote(remote, key).try_into().ok()?;
         Some(Seq(u64::from_be_bytes(seq)))
     });
-    Ok(seqs.collect())
+    seqs.collect()
 }
 
 /// The notes of which a remote lacks a change.
@@ -292,14 +312,24 @@ pub fn unpushed(read: &impl Read, remote: &RemoteName) -> Result<Vec<Seq>, DbErr
 ///
 /// What the database said.
 pub fn notes_behind(read: &impl Read, remote: &RemoteName) -> Result<BTreeSet<NoteId>, DbError> {
-    let rows = untold(read, remote)?;
+    let rows = untold(read, remote, None)?;
     Ok(rows.iter().filter_map(|(_, note)| NoteId::from_slice(note)).collect())
 }
 
-/// What a remote has yet to be told. It is looked for behind what it was told: before that there is
-/// nothing but the traces of rows that are gone.
-fn untold(read: &impl Read, remote: &RemoteName) -> Result<Vec<Row>, DbError> {
-    let told = get(read, remote)?.map(|known| known.told).unwrap_or_default();
-    let (prefix, first) = (remote_key(remote, &[]), told.next().0.to_be_bytes());
-    read.scan_from(Table::Unpushed, &prefix, &first)
+/// What a remote has yet to be told, up to an event. It is looked for behind what it was told: before that
+/// there is nothing but the traces of rows that are gone.
+fn untold(
+    read: &impl Read,
+    remote: &RemoteName,
+    through: Option<Seq>,
+) -> Result<Vec<Row>, DbError> {
+    let (prefix, first) = (remote_key(remote, &[]), told(read, remote)?.next().0.to_be_bytes());
+    let last = through.map(|through| through.0.to_be_bytes());
+    let last = last.as_ref().map(<[u8; 8]>::as_slice);
+    read.scan_between(Table::Unpushed, &prefix, &first, last)
+}
+
+/// The last event up to which a remote was told everything.
+fn told(read: &impl Read, remote: &RemoteName) -> Result<Seq, DbError> {
+    Ok(get(read, remote)?.map(|known| known.told).unwrap_or_default())
 }

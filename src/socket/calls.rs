@@ -145,6 +145,25 @@ calls! {
     /// All notes. See [`Vault::list`].
     "list" List {} -> Vec<Listed>, |self, vault, _tell| blocking(move || vault.list()).await;
 
+    /// Some of them. See [`Vault::list_some`].
+    "list_some" ListSome {
+        /// Those behind this one.
+        #[serde(default)]
+        after: Option<NoteId>,
+        /// At most so many.
+        most: usize,
+    } -> Vec<Listed>, |self, vault, _tell| {
+        blocking(move || vault.list_some(self.after, self.most)).await
+    };
+
+    /// One of them. See [`Vault::listed`].
+    "listed" OfList {
+        /// The note.
+        note: NoteId,
+    } -> Option<Listed>, |self, vault, _tell| {
+        blocking(move || vault.listed(self.note)).await
+    };
+
     /// A note, as it is or as it was at some heads. See [`Vault::read`].
     "read" Read {
         /// The note.
@@ -231,6 +250,11 @@ calls! {
     /// All images. See [`Vault::image_list`].
     "images" Images {} -> Vec<ImageStatus>, |self, vault, _tell| {
         blocking(move || vault.image_list()).await
+    };
+
+    /// The images of which an upload failed or is blocked. See [`Vault::stuck_images`].
+    "stuck" Stuck {} -> Vec<ImageStatus>, |self, vault, _tell| {
+        blocking(move || vault.stuck_images()).await
     };
 
     /// Makes the failed and blocked uploads of these images due, named by unique starts of their ids;

@@ -45,13 +45,14 @@ pub struct SyncOptions {
     pub parallel: usize,
     /// Whether the public URL of an image is asked for before it counts as uploaded. Default: no.
     pub verify_public: bool,
-    /// How many bytes of segments a checkpoint stands for at least, for devices that join. Default: 1 MiB.
+    /// How many bytes of segments a checkpoint stands for at least, for devices that join. Default:
+    /// 64 KiB.
     pub checkpoint: u64,
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        Self { images: Images::All, parallel: PARALLEL, verify_public: false, checkpoint: 1 << 20 }
+        Self { images: Images::All, parallel: PARALLEL, verify_public: false, checkpoint: 64 << 10 }
     }
 }
 

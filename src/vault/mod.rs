@@ -24,6 +24,7 @@ mod error;
 mod exchange;
 mod fetch;
 mod history;
+mod list;
 mod notes;
 mod open;
 mod pull;

@@ -13,7 +13,6 @@ use super::{
     cache::{Begun, begin, changed},
     open::io,
     spelling::{Known, Spellings},
-    status::Listed,
 };
 use crate::{
     event::{Event, Origin},
@@ -23,7 +22,7 @@ use crate::{
         Body, Embed, Heads, Piece, Target,
         markdown::{Destination, Syntax},
     },
-    projection::{catalog, documents},
+    projection::catalog,
     upload::State,
 };
 
@@ -242,53 +241,6 @@ impl Vault {
         self.change_note(note, &Origin::Here, Vec::new(), |loaded| {
             Ok(loaded.set_trashed(trashed, at)?.into_iter().collect())
         })
-    }
-
-    /// The note that a person calls `query`: a unique start of its id, its path, or its exact title.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::UnknownNote`] or [`VaultError::AmbiguousNote`].
-    pub fn find(&self, query: &str) -> Result<NoteId, VaultError> {
-        if let Ok(note) = query.parse::<NoteId>()
-            && documents::get(self.db(), note)?.is_some()
-        {
-            return Ok(note);
-        }
-        let notes = catalog::list(self.db())?;
-        let by = |test: &dyn Fn(&NoteId, &catalog::Entry) -> bool| -> Vec<(NoteId, String)> {
-            let found = notes.iter().filter(|(note, entry)| test(note, entry));
-            found.map(|(note, entry)| (*note, entry.digest.title.clone())).collect()
-        };
-        // A note in the trash gives way to one that is not.
-        let live = |test: &dyn Fn(&NoteId, &catalog::Entry) -> bool| {
-            let found = by(&|note, entry| !entry.digest.trashed && test(note, entry));
-            if found.is_empty() { by(test) } else { found }
-        };
-        let is_hex = query.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
-        let mut found = live(&|_, entry| entry.digest.path.as_deref() == Some(query));
-        if found.is_empty() {
-            found = live(&|_, entry| entry.digest.title == query);
-        }
-        if found.is_empty() && is_hex && !query.is_empty() {
-            found = by(&|note, _| note.to_string().starts_with(query));
-        }
-        match found.as_slice() {
-            [] => Err(VaultError::UnknownNote(query.to_owned())),
-            [(note, _)] => Ok(*note),
-            _ => Err(VaultError::AmbiguousNote { query: query.to_owned(), candidates: found }),
-        }
-    }
-
-    /// Every note, by the time of its creation, without loading any.
-    ///
-    /// # Errors
-    ///
-    /// What the database said.
-    pub fn list(&self) -> Result<Vec<Listed>, VaultError> {
-        let states = self.image_states()?;
-        let rows = catalog::list(self.db())?.into_iter();
-        Ok(rows.map(|(note, entry)| Listed::new(note, entry, &states)).collect())
     }
 
     /// Finds what the destinations in a source stand for: an image that the note showed before there, or

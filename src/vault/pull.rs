@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join, stream};
 
 use super::{Vault, VaultError, exchange::Progress, exchange::Session};
 use crate::{
@@ -269,7 +269,8 @@ impl Session<'_> {
             }
         });
         let mut segments = std::pin::pin!(stream::iter(gets).buffered(AHEAD));
-        while let Some((seq, hash, bytes)) = segments.next().await {
+        let mut next = segments.next().await;
+        while let Some((seq, hash, bytes)) = next.take() {
             let bytes = match bytes {
                 Ok(bytes) => bytes,
                 Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
@@ -278,7 +279,11 @@ impl Session<'_> {
                 }
                 Err(error) => return Err(self.error()(error)),
             };
-            if let Some(stopped) = self.take(device, seq, hash, bytes, &mut trail).await? {
+            // The next are on their way while this one is taken in.
+            let taken;
+            (taken, next) =
+                join(self.take(device, seq, hash, bytes, &mut trail), segments.next()).await;
+            if let Some(stopped) = taken? {
                 return Ok(stopped);
             }
             (self.progress)(Progress::Pulled);

@@ -1,5 +1,7 @@
 //! Putting what happened here on a remote.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -19,6 +21,8 @@ use crate::{
     sync::{self, Cut},
 };
 
+/// How many events are looked up at once.
+const ROWS: usize = 1024;
 /// How many segments are sealed and put together.
 const TOGETHER: usize = 4;
 
@@ -214,7 +218,14 @@ impl Vault {
         };
         let mut items = Vec::new();
         let mut size = 0;
-        for seq in receipts::unpushed(self.db(), remote)? {
+        let mut seqs = VecDeque::new();
+        let mut last = Seq(0);
+        loop {
+            if seqs.is_empty() {
+                seqs.extend(receipts::unpushed_behind(self.db(), remote, last, ROWS)?);
+            }
+            let Some(seq) = seqs.pop_front() else { break };
+            last = seq;
             let Some(recorded) = self.0.log.event(seq)? else { continue };
             let projector = recorded.origin.is_projector();
             let told = match recorded.event {

@@ -324,19 +324,46 @@ impl Vault {
 
     /// How each image that is here stands with the remote that is furthest behind.
     pub(crate) fn image_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
-        let remotes = receipts::list(self.db())?;
-        let mut states = BTreeMap::new();
-        let first = if remotes.is_empty() { State::Waiting } else { State::Uploaded };
-        for (image, record) in catalog::image_records(self.db())? {
-            if record.local {
-                states.insert(image, first);
+        let records = catalog::image_records(self.db())?;
+        let local = records.into_iter().filter(|(_, record)| record.local);
+        self.states_by(local.map(|(image, _)| image), |remote| outbox::active(self.db(), remote))
+    }
+
+    /// The same of some images.
+    pub(super) fn states_of(
+        &self,
+        images: BTreeSet<ImageId>,
+    ) -> Result<BTreeMap<ImageId, State>, VaultError> {
+        let mut local = Vec::new();
+        for image in images {
+            if catalog::image_record(self.db(), image)?.is_some_and(|record| record.local) {
+                local.push(image);
             }
         }
+        let active = |remote: &RemoteName| {
+            let uploads = local.iter().map(|image| {
+                let upload = outbox::get(self.db(), remote, *image)?;
+                Ok(upload.filter(|upload| !upload.is_done()).map(|upload| (*image, upload)))
+            });
+            uploads.filter_map(Result::transpose).collect()
+        };
+        self.states_by(local.iter().copied(), active)
+    }
+
+    /// How images that are here stand; `active` gives those of them whose upload to a remote is not done.
+    fn states_by(
+        &self,
+        local: impl Iterator<Item = ImageId>,
+        active: impl Fn(&RemoteName) -> Result<Vec<(ImageId, Upload)>, DbError>,
+    ) -> Result<BTreeMap<ImageId, State>, VaultError> {
+        let remotes = receipts::list(self.db())?;
+        let first = if remotes.is_empty() { State::Waiting } else { State::Uploaded };
+        let mut states: BTreeMap<ImageId, State> = local.map(|image| (image, first)).collect();
         if mutant::is(Mutant::StatusFromIntention) {
             return Ok(states);
         }
         for (remote, _) in &remotes {
-            for candidate in self.candidates(remote, outbox::active(self.db(), remote)?)? {
+            for candidate in self.candidates(remote, active(remote)?)? {
                 if let Some(state) = states.get_mut(&candidate.image) {
                     *state = candidate.state().min(*state);
                 }

@@ -204,7 +204,7 @@ pub(super) async fn head(State(app): Shared, Path(note): Path<NoteId>) -> Answer
 }
 
 fn listed(app: &App, note: NoteId) -> Answer<Listed> {
-    let found = app.vault.list()?.into_iter().find(|listed| listed.note == note);
+    let found = app.vault.listed(note)?;
     found.ok_or_else(|| crate::vault::VaultError::UnknownNote(note.to_string()).into())
 }
 

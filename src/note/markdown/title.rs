@@ -12,12 +12,23 @@ const LONGEST: usize = 200;
 /// Without markup, at most 200 code points.
 #[must_use]
 pub fn title(source: &str) -> Option<String> {
+    title_by(source, heading_or_line)
+}
+
+/// What [`title`] finds, in a source that is always read to its end; for tests.
+#[doc(hidden)]
+#[must_use]
+pub fn title_read(source: &str) -> Option<String> {
+    title_by(source, first_line)
+}
+
+fn title_by(source: &str, find: fn(&str) -> Option<String>) -> Option<String> {
     let front = front_matter(source);
     let named = source.get(front.clone()).and_then(yaml_title);
     let found = named.or_else(|| {
         let text = source.get(front.end..)?;
         // A source may come from anybody; a panic of the parser must not take the note with it.
-        std::panic::catch_unwind(|| heading_or_line(text)).ok().flatten()
+        std::panic::catch_unwind(|| find(text)).ok().flatten()
     })?;
     Some(found.chars().take(LONGEST).collect::<String>().trim_end().to_owned())
 }
@@ -35,6 +46,23 @@ fn yaml_title(front: &str) -> Option<String> {
 }
 
 fn heading_or_line(text: &str) -> Option<String> {
+    // The whole text would be taken apart into blocks before the first is told.
+    opening_heading(text).and_then(first_line).or_else(|| first_line(text))
+}
+
+/// The line of a `# heading` with which a text begins, if nothing else in the text has a say in what it
+/// is: a label in brackets may be defined anywhere.
+fn opening_heading(text: &str) -> Option<&str> {
+    let text = text.trim_start_matches(['\n', '\r']);
+    let line = text.get(..text.find(['\n', '\r'])?)?;
+    let content = line.trim_start_matches('#');
+    let is_heading = (1..=6).contains(&(line.len() - content.len()))
+        && content.starts_with(' ')
+        && !content.contains('[');
+    is_heading.then_some(line)
+}
+
+fn first_line(text: &str) -> Option<String> {
     let (mut line, mut first, mut heading) = (String::new(), None, false);
     for event in Parser::new_ext(text, options()) {
         match event {

@@ -2,8 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join, stream};
 
 use super::{
     super::{
@@ -69,33 +68,41 @@ impl Session<'_> {
         let Found { device, seq, hash: first, checkpoint: Checkpoint { covers, parts }, .. } =
             found;
         (self.progress)(Progress::Pulling(parts.len() as u64));
-        let remote = Arc::clone(&self.remote);
+        let (vault, remote) = (self.vault, Arc::clone(&self.remote));
+        let origin = Origin::Device { remote: self.name.clone(), device, seq, projector: false };
         let gets = (1..=u16::MAX).zip(parts).map(|(part, hash)| {
             let remote = &remote;
             async move {
                 let key = Key::Checkpoint { device, seq, part, hash };
-                (hash, remote.get_bytes(&key, checkpoint::LIMIT as u64).await)
+                let bytes = remote.get_bytes(&key, checkpoint::LIMIT as u64).await?;
+                let size = bytes.len() as u64;
+                let open = move |vault: &Vault| {
+                    Ok(checkpoint::open_part(&vault.0.sealer, device, seq, hash, &bytes))
+                };
+                Ok::<_, RemoteError>((size, vault.blocking(open).await))
             }
         });
         let mut parts = std::pin::pin!(stream::iter(gets).buffered(AHEAD));
-        while let Some((hash, bytes)) = parts.next().await {
-            let bytes: Bytes = match bytes {
-                Ok(bytes) => bytes,
+        let mut next = parts.next().await;
+        while let Some(part) = next.take() {
+            let (size, opened) = match part {
+                Ok(read) => read,
                 Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
                     self.problem(&error);
                     return Ok(false);
                 }
                 Err(error) => return Err(self.error()(error)),
             };
-            let size = bytes.len() as u64;
-            let name = self.name.clone();
+            let (name, origin) = (self.name.clone(), origin.clone());
             let take = move |vault: &Vault| {
-                let opened = checkpoint::open_part(&vault.0.sealer, device, seq, hash, &bytes);
-                let source = |source| VaultError::Segment { remote: name.clone(), source };
-                let origin = Origin::Device { remote: name.clone(), device, seq, projector: false };
-                vault.take_in_entries(origin, opened.map_err(source)?)
+                let entries =
+                    opened?.map_err(|source| VaultError::Segment { remote: name, source })?;
+                vault.take_in_entries(origin, entries)
             };
-            match self.vault.blocking(take).await {
+            // The next are read and opened while this one is taken in.
+            let taken;
+            (taken, next) = join(vault.blocking(take), parts.next()).await;
+            match taken {
                 Ok(changes) => {
                     let pulled = &mut self.report.pulled;
                     pulled.changes = pulled.changes.saturating_add(changes);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::{Vault, VaultError, cache, exchange::Session};
 use crate::{
     event::{ChangeBytes, Covered, Event},
-    id::{DeviceId, ImageId, NoteId, Seq},
+    id::{ChangeHash, DeviceId, ImageId, NoteId, Seq},
     mutant::{self, Mutant},
     note::{self, Note},
     projection::{
@@ -88,7 +88,7 @@ impl Session<'_> {
         let framed = self.vault.blocking(move |vault| {
             // In this order: what is written meanwhile is not in it.
             let last = vault.0.log.last()?;
-            if !receipts::unpushed(vault.db(), &name)?.is_empty() {
+            if !receipts::unpushed_behind(vault.db(), &name, Seq(0), 1)?.is_empty() {
                 return Ok(None);
             }
             let notes = documents::notes(vault.db())?;
@@ -179,6 +179,22 @@ impl Vault {
         let received = self.received(&document)?;
         let tail = self.changes(&seqs)?;
         let slices: Vec<&[u8]> = tail.iter().map(Vec::as_slice).collect();
+        if seqs.last() == Some(&document.last)
+            && document.received.is_none()
+            && document.missing.is_empty()
+            && let Some(row) = self.row_of(id, &document.heads)?
+            && let Some(whole) = note::in_changes(id, &slices)
+        {
+            let Document { heads, changes, .. } = document;
+            let document = ChangeBytes(whole);
+            return Ok(Some(Entry::Note {
+                note: id,
+                document,
+                heads,
+                changes,
+                digest: row.digest,
+            }));
+        }
         let whole = Note::load(id, self.0.actor, received.as_deref(), &slices)
             .map_err(|source| VaultError::Note { note: id, source })?;
         if whole.missing().is_empty() {
@@ -215,15 +231,29 @@ impl Vault {
         let Some((through, bytes)) = self.snapshot(note)? else { return Ok(None) };
         let is_current = through == *last && is_last(through) && missing.is_empty();
         let is_it = || note::inspect_whole(&bytes).is_ok_and(|found| found.as_slice() == heads);
-        let row = catalog::get(self.db(), note)?.filter(|_| is_current && is_it());
-        let is_stale = catalog::is_stale(self.db(), note)?;
-        Ok(row.filter(|_| !is_stale).map(|row| Entry::Note {
+        let row = if is_current && is_it() { self.row_of(note, heads)? } else { None };
+        Ok(row.map(|row| Entry::Note {
             note,
             document: ChangeBytes(bytes),
             heads: heads.clone(),
             changes: *changes,
             digest: row.digest,
         }))
+    }
+
+    /// What the catalog shows of a version of a note, if that is the present one.
+    fn row_of(
+        &self,
+        note: NoteId,
+        heads: &[ChangeHash],
+    ) -> Result<Option<catalog::Entry>, VaultError> {
+        if catalog::is_stale(self.db(), note)? {
+            return Ok(None);
+        }
+        let row = catalog::get(self.db(), note)?;
+        // Last: somebody may be editing it.
+        let is_present = documents::get(self.db(), note)?.is_some_and(|now| now.heads == heads);
+        Ok(row.filter(|_| is_present))
     }
 }
 
