@@ -21,6 +21,7 @@ mod checkpoint;
 #[cfg(feature = "web")]
 mod draft;
 mod error;
+mod evict;
 mod exchange;
 mod fetch;
 mod history;
@@ -32,6 +33,7 @@ mod push;
 mod remotes;
 mod spelling;
 mod status;
+mod trail;
 mod uploads;
 mod verify;
 mod whole;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join, stream};
 
-use super::{Vault, VaultError, exchange::Progress, exchange::Session};
+use super::{Vault, VaultError, exchange::Progress, exchange::Session, trail::Trail};
 use crate::{
     event::{Event, Origin, RemoteName, RenewReason, ResetReason},
     id::{DeviceId, ImageId, SegmentHash, Seq},
@@ -37,13 +37,6 @@ enum Read {
     Short,
     /// The last that was read is gone: the remote lost it.
     Lost,
-}
-
-/// Where a reading of a device's segments is.
-struct Trail {
-    chain: Chain,
-    /// The hashes of those before the last.
-    before: Vec<SegmentHash>,
 }
 
 /// What came of reading the segments of all.
@@ -258,7 +251,7 @@ impl Session<'_> {
             new = self.segments_from(device, 1).await?;
             chain = Chain::default();
         }
-        let mut trail = Trail { chain, before: Vec::new() };
+        let mut trail = Trail::from(chain);
         (self.progress)(Progress::Pulling(new.len() as u64));
         let remote = std::sync::Arc::clone(&self.remote);
         let gets = new.into_iter().map(|(seq, hash)| {
@@ -288,7 +281,7 @@ impl Session<'_> {
             }
             (self.progress)(Progress::Pulled);
         }
-        let Trail { chain, .. } = trail;
+        let chain = trail.chain();
         if chain.seq >= head {
             return Ok(Read::All);
         }
@@ -385,42 +378,6 @@ impl Session<'_> {
                 Ok(Some(Read::Part))
             }
         }
-    }
-}
-
-/// A segment that does not follow those that were read: the remote lost, reordered or made up one.
-#[derive(Debug, thiserror::Error)]
-#[error("segment {seq} of device {} does not follow segment {known}, the last that was read: the remote may not show all of them yet, or has lost one", device.short())]
-struct OutOfOrder {
-    device: DeviceId,
-    seq: u64,
-    known: u64,
-}
-
-impl Trail {
-    /// Whether a segment follows one that was read. One beside the last does not always: a device that
-    /// has a twin has more than one line of segments, and what comes before it may be missing.
-    fn leads_to(&self, segment: &Segment) -> Result<(), OutOfOrder> {
-        let Self { chain, before } = self;
-        let follows = |hashes: &[SegmentHash]| {
-            segment.previous.is_none_or(|previous| hashes.contains(&previous))
-        };
-        let in_order = if segment.seq == chain.seq {
-            follows(before)
-        } else {
-            segment.seq == chain.seq + 1
-                && (segment.previous.is_some() || chain.seq == 0)
-                && follows(&chain.hashes)
-        };
-        let out = OutOfOrder { device: segment.device, seq: segment.seq, known: chain.seq };
-        if in_order || mutant::is(Mutant::PreviousUnchecked) { Ok(()) } else { Err(out) }
-    }
-
-    fn note(&mut self, seq: u64, hash: SegmentHash) {
-        if seq > self.chain.seq {
-            self.before.clone_from(&self.chain.hashes);
-        }
-        self.chain.note(seq, hash);
     }
 }
 

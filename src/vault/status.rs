@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{RemoteStatus, Vault, VaultError, lock};
 use crate::{
     clock::{self, Timestamp},
-    db::{DbError, Read},
-    event::{Event, Origin, RemoteName},
+    db::{DbError, Read as _},
+    event::{Event, RemoteName},
     id::{ImageId, NoteId},
     image::MediaType,
-    log::{FoldError, LogError, Then},
     mutant::{self, Mutant},
     projection::{
         catalog::{self, Entry, ImageRecord},
@@ -425,41 +424,6 @@ impl Vault {
         names.collect()
     }
 
-    /// Whether a receipt proves that a remote holds an image.
-    pub(super) fn is_uploaded(&self, image: ImageId) -> Result<bool, VaultError> {
-        Ok(is_proved(self.db(), image)?)
-    }
-
-    /// Drops local bytes of an image that a remote is proved to hold.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::OnlyCopy`] where no receipt says so.
-    pub fn evict(&self, image: ImageId) -> Result<(), VaultError> {
-        let record = catalog::image_record(self.db(), image)?
-            .ok_or_else(|| VaultError::UnknownImage(image.to_string()))?;
-        self.record_evicted(image)?;
-        self.0.images.remove(image, record.media_type)?;
-        Ok(())
-    }
-
-    /// Says that a local copy goes, before it does: an image that is said to be here must be here. The
-    /// proof is looked at as part of the append, so that no loss of it can come in between.
-    pub(super) fn record_evicted(&self, image: ImageId) -> Result<(), VaultError> {
-        let proved: Then = Box::new(move |draft| {
-            if is_proved(draft, image)? || mutant::is(Mutant::EvictsUnproved) {
-                return Ok(());
-            }
-            Err(FoldError::Unproved(image))
-        });
-        match self.append([(Origin::Here, Event::ImageEvicted { image })], Some(proved)) {
-            Err(VaultError::Log(LogError::Refused(FoldError::Unproved(image)))) => {
-                Err(VaultError::OnlyCopy(image))
-            }
-            appended => appended.map(drop),
-        }
-    }
-
     /// Puts a row that no event made; for tests of what finds it.
     #[doc(hidden)]
     pub fn damage_for_test(&self, table: crate::db::Table, key: &[u8]) -> Result<(), VaultError> {
@@ -475,16 +439,6 @@ impl Vault {
     pub fn rows(&self, table: crate::db::Table) -> Result<usize, VaultError> {
         Ok(self.db().scan(table, &[])?.len())
     }
-}
-
-/// Whether a receipt proves that a remote holds an image.
-fn is_proved(read: &impl Read, image: ImageId) -> Result<bool, DbError> {
-    for (remote, _) in receipts::list(read)? {
-        if outbox::get(read, &remote, image)?.is_some_and(|upload| upload.is_done()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 const fn retry_at(upload: &Upload) -> Option<Timestamp> {
