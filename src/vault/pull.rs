@@ -346,7 +346,7 @@ impl Session<'_> {
             let before = segment.previous.map(|hash| Read::Without(seq.saturating_sub(1), hash));
             return Ok(Some(before.unwrap_or(Read::Part)));
         }
-        if device == self.vault.device()? && !mutant::is(Mutant::LeavesPulse) {
+        if device == self.vault.device()? {
             // Whoever put it was cut off before the pulse, and others may have looked before that.
             self.owe_pulse()?;
         }
