@@ -139,7 +139,7 @@ pub(super) fn is_whole(remote: &Path, temporary: usize) {
         let name = path.rsplit('/').next().unwrap();
         if path.starts_with("images/") {
             assert!(name.starts_with(&hash()), "{path} is not whole");
-        } else if path.starts_with("log/") {
+        } else if path.starts_with("log/") || path.starts_with("checkpoints/") {
             let named = name.rsplit('-').next().unwrap();
             assert!(hash().starts_with(named), "{path} is not whole");
         } else if name.starts_with("~syncthing~everleaf-") {
