@@ -142,7 +142,10 @@ impl Sim {
         let (next, came) = (Mutex::new(seeds), Mutex::new(BTreeMap::new()));
         let work = || {
             while let Some(seed) = lock(&next).next() {
-                let history = sim::run(&self.settings(seed));
+                // What simulated devices warn of is the storm.
+                let silent = tracing::subscriber::NoSubscriber::default();
+                let history =
+                    tracing::subscriber::with_default(silent, || sim::run(&self.settings(seed)));
                 if let Err(broken) = &history {
                     context.tell(format_args!("seed {seed} breaks {:?}", broken.promises));
                 }
