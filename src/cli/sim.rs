@@ -141,7 +141,9 @@ impl Sim {
     fn histories(&self, context: &Context, seeds: Range<u64>) -> BTreeMap<u64, Came> {
         let (next, came) = (Mutex::new(seeds), Mutex::new(BTreeMap::new()));
         let work = || {
-            while let Some(seed) = lock(&next).next() {
+            loop {
+                // Not in a `while let`, which would keep the lock until the history is over.
+                let Some(seed) = lock(&next).next() else { return };
                 // What simulated devices warn of is the storm.
                 let silent = tracing::subscriber::NoSubscriber::default();
                 let history =
