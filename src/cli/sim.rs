@@ -91,11 +91,11 @@ impl Sim {
             broken: Vec::new(),
         };
         let mut failures = Vec::new();
-        for (seed, came) in self.histories(context, seeds) {
+        for came in self.histories(context, seeds).into_values() {
             let outcome = match came {
                 Ok(outcome) => outcome,
                 Err(broken) => {
-                    report.broken.push(Failure::of(seed, &broken));
+                    report.broken.push(Failure::of(&broken));
                     let outcome = broken.outcome.clone();
                     failures.push(broken);
                     outcome
@@ -196,9 +196,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Failure {
-    fn of(seed: u64, broken: &Broken) -> Self {
+    fn of(broken: &Broken) -> Self {
         Self {
-            seed,
+            seed: broken.settings.seed,
             promises: broken.promises.clone(),
             what: broken.what.clone(),
             replay: broken.replay(),

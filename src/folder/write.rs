@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::{self, ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -129,15 +129,8 @@ pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
 
 /// The hash of a file.
 pub(super) fn hash(path: &Path) -> io::Result<blake3::Hash> {
-    let (mut file, mut hasher) = (File::open(path)?, blake3::Hasher::new());
+    let mut hasher = blake3::Hasher::new();
     // In pieces that several lanes of a processor can share.
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize()),
-            Ok(read) => drop(hasher.update(buffer.get(..read).unwrap_or_default())),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize())
 }

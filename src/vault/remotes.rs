@@ -4,15 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ImageStatus, Vault, VaultError};
+use super::{Vault, VaultError};
 use crate::{
     event::{Event, RemoteName, RemoteOptions},
     id::VaultId,
-    projection::{outbox, receipts},
+    projection::receipts,
     remote::{Key, Location, Remote, RemoteError, RemoteExt as _},
     seal::VaultKey,
     segment::{VAULT_FILE_LIMIT, VaultFile},
-    upload::State,
 };
 
 /// A remote, as `status` and `remote list` show it.
@@ -55,25 +54,6 @@ impl Vault {
             });
         }
         Ok(remotes)
-    }
-
-    /// The images of which an upload to some remote failed or is blocked, as [`Vault::image_list`] has
-    /// them. It costs what has yet to be uploaded, however much was.
-    ///
-    /// # Errors
-    ///
-    /// What the database said.
-    pub fn stuck_images(&self) -> Result<Vec<ImageStatus>, VaultError> {
-        let is_stuck = |state| matches!(state, State::Failed | State::Blocked);
-        for (remote, _) in receipts::list(self.db())? {
-            let active = self.candidates(&remote, outbox::active(self.db(), &remote)?)?;
-            if active.iter().any(|candidate| is_stuck(candidate.state())) {
-                let mut images = self.image_list()?;
-                images.retain(|image| image.state.is_some_and(is_stuck));
-                return Ok(images);
-            }
-        }
-        Ok(Vec::new())
     }
 
     /// How to reach a remote; without a name, the only one there is.

@@ -284,6 +284,25 @@ impl Vault {
         Ok(list)
     }
 
+    /// The images of which an upload to some remote failed or is blocked, as [`Vault::image_list`] has
+    /// them. It costs what has yet to be uploaded, however much was.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn stuck_images(&self) -> Result<Vec<ImageStatus>, VaultError> {
+        let is_stuck = |state| matches!(state, State::Failed | State::Blocked);
+        for (remote, _) in receipts::list(self.db())? {
+            let active = self.candidates(&remote, outbox::active(self.db(), &remote)?)?;
+            if active.iter().any(|candidate| is_stuck(candidate.state())) {
+                let mut images = self.image_list()?;
+                images.retain(|image| image.state.is_some_and(is_stuck));
+                return Ok(images);
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// Makes failed and blocked uploads due now: of these images, or of all. Gives how many.
     ///
     /// # Errors
