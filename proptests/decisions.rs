@@ -221,7 +221,8 @@ fn everybody_is_read_from_the_last_segment_on() {
     ]);
     let reading = |n, from, head| Reading { device: device(n), from, head };
     // The second has lost its head: what it had pushed may be gone too.
-    let expected = [reading(1, 3, 3), reading(2, 4, 0), reading(3, 1, 1), reading(4, 1, 0)];
+    let expected =
+        [reading(1, 3, Some(3)), reading(2, 4, None), reading(3, 1, Some(1)), reading(4, 1, None)];
     assert_eq!(readings(&heads, &known), expected);
 }
 

@@ -17,8 +17,8 @@ pub struct Reading {
     pub device: DeviceId,
     /// The number to read from.
     pub from: u64,
-    /// The number that its head names: all up to it should be there.
-    pub head: u64,
+    /// The number that its head names: all up to it should be there. `None` where no head can be read.
+    pub head: Option<u64>,
 }
 
 /// Decides whose segments to list, and from where: everybody's, once anything has changed. A head
@@ -38,7 +38,7 @@ pub fn readings(
         if mutant::is(Mutant::ReadsPastLast) {
             from = known.get(device).map_or(1, |chain| chain.seq + 1);
         }
-        let head = heads.get(device).map_or(0, |head| head.seq);
+        let head = heads.get(device).map(|head| head.seq);
         readings.push(Reading { device: *device, from, head });
     }
     readings

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everleaf::{
-    event::RenewReason,
+    event::{RenewReason, ResetReason},
     remote::{Call, Failure, Fault, Faulty, Remote, Requests},
 };
 
@@ -65,6 +65,42 @@ async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none
     watch.note("three, from the watch\n");
     scene.settle(&[&watch, &laptop, &phone]).await;
     assert_eq!(laptop.sources().len(), 3);
+}
+
+#[tokio::test]
+async fn what_no_head_leads_to_is_announced_by_whoever_reads_it() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    laptop.note("one\n");
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    scene.settle(&[&laptop, &phone]).await;
+    let tablet = Device::join("tablet", 3, &laptop);
+    tablet.add(&scene.remote).await;
+    tablet.note("two, from the tablet\n");
+    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
+    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
+    faulty.fail(Fault { prefix: "heads/".into(), skip: 1, ..fault });
+    let remote: Arc<dyn Remote> = faulty;
+    let before = scene.memory.snapshot();
+    tablet.try_sync(&remote).await.unwrap_err();
+    let mut put = scene.memory.snapshot();
+    put.retain(|name, _| name.starts_with("log/") && !before.contains_key(name));
+    assert_eq!(put.len(), 1, "{put:?}");
+    // The remote was emptied between the tablet's head and its segment, and the others filled it anew.
+    scene.memory.restore(Default::default());
+    scene.settle(&[&laptop, &phone]).await;
+    let mut all = scene.memory.snapshot();
+    all.extend(put);
+    scene.memory.restore(all);
+    // It notices, and is cut off before it tells all of it again.
+    tablet.try_sync(&remote).await.unwrap_err();
+    assert_eq!(resets(&tablet), [ResetReason::SegmentGone]);
+
+    scene.settle(&[&tablet, &laptop, &phone]).await;
+    assert_eq!(laptop.sources().len(), 2);
+    assert_eq!(phone.sources(), laptop.sources());
 }
 
 #[tokio::test]

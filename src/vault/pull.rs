@@ -246,6 +246,13 @@ impl Session<'_> {
             }
         }
         new.retain(|(seq, hash)| !chain.holds(*seq, *hash));
+        if head.is_none() && !new.is_empty() {
+            // Only who joins looks for what no head leads to, and what is read here counts as told to
+            // all. It may be our own: the remote was emptied after we had said that there will be some.
+            self.owe_pulse()?;
+            let name = devices::name(self.vault.db(), device)?;
+            self.announce(device, name).await?;
+        }
         if chain.seq > 1 && new.iter().any(|(seq, _)| *seq == chain.seq) {
             // A twin put it there. It may have put more beside those that were read before.
             new = self.segments_from(device, 1).await?;
@@ -282,9 +289,9 @@ impl Session<'_> {
             (self.progress)(Progress::Pulled);
         }
         let chain = trail.chain();
-        if chain.seq >= head {
+        let Some(head) = head.filter(|head| chain.seq < *head) else {
             return Ok(Read::All);
-        }
+        };
         // Where files arrive in any order, a head may be here before what it names.
         let name = devices::name(self.vault.db(), device)?;
         self.report.awaited.push(format!(

@@ -59,7 +59,8 @@ impl Session<'_> {
                 self.receipts(&ready).await?;
             }
             if before.seq == 0 && !mutant::is(Mutant::PutsUnannounced) {
-                self.announce(device).await?;
+                let name = self.vault.device_name()?;
+                self.announce(device, name).await?;
             }
             self.put(device, &ready).await?;
             match self.look(device, &before, &ready).await? {
@@ -75,28 +76,24 @@ impl Session<'_> {
                     return Ok(true);
                 }
             }
-            self.put_head(device, seq, Some(hash)).await?;
+            let head = Head { seq, hash: Some(hash), name: self.vault.device_name()? };
+            self.put_head(device, head).await?;
             self.beat().await?;
             self.receipts(&ready).await?;
         }
     }
 
-    /// Says that there will be segments of ours: nobody looks for those of a device without a head, and
-    /// whoever puts them may be gone for ever before the next head.
-    async fn announce(&mut self, device: DeviceId) -> Result<(), VaultError> {
+    /// Says that there are, or will be, segments of a device: nobody looks for those of one without a
+    /// head, and whoever puts them may be gone for ever before the next head.
+    pub(super) async fn announce(&self, device: DeviceId, name: String) -> Result<(), VaultError> {
         // A twin may have got further.
-        let head = self.remote.head(&Key::Head(device)).await.map_err(self.error())?;
-        if head.is_some() { Ok(()) } else { self.put_head(device, 0, None).await }
+        let there = self.remote.head(&Key::Head(device)).await.map_err(self.error())?;
+        let head = Head { seq: 0, hash: None, name };
+        if there.is_some() { Ok(()) } else { self.put_head(device, head).await }
     }
 
-    /// Says where our segments end.
-    async fn put_head(
-        &mut self,
-        device: DeviceId,
-        seq: u64,
-        hash: Option<SegmentHash>,
-    ) -> Result<(), VaultError> {
-        let head = Head { seq, hash, name: self.vault.device_name()? };
+    /// Says where the segments of a device end.
+    async fn put_head(&self, device: DeviceId, head: Head) -> Result<(), VaultError> {
         let sealed = head
             .seal(&self.vault.0.sealer, device)
             .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
