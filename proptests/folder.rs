@@ -311,6 +311,25 @@ fn a_replaced_image_is_shown_by_every_note_that_shows_the_file() {
 }
 
 #[test]
+fn an_image_may_give_way_to_another_of_the_same_note() {
+    let desk = Desk::new();
+    let [one, other] = [png(2, 2, b"one"), png(3, 3, b"other")];
+    desk.write("a.md", "![](a.png) ![](b.png) ![](c.png)\n");
+    desk.write("a.png", &one);
+    desk.write("b.png", &other);
+    desk.write("c.png", &one);
+    desk.import();
+    // The note shows no image that it did not show, and none is gone from it.
+    desk.write("c.png", &other);
+    assert_eq!(desk.import().changed, 1);
+    let vault = desk.device.vault();
+    let body = vault.read(desk.note("a.md"), None).unwrap().body;
+    let shown: Vec<_> = body.embeds().map(|embed| embed.image).collect();
+    assert_eq!(shown, [&one, &other, &other].map(|bytes| id(bytes)));
+    assert_eq!(desk.import().changed, 0);
+}
+
+#[test]
 fn a_deleted_image_file_takes_no_image_from_a_note() {
     let desk = Desk::new();
     desk.write("a.png", png(2, 2, b"a"));

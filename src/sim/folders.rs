@@ -183,8 +183,11 @@ fn check(
             return wrong(format!("deleted {c:?}"));
         }
         let dropped = |(_, image): &&Shown| meddling.picture.is_none_or(|(old, _)| old != *image);
-        if let Some((name, _)) = draft.drops.iter().find(dropped) {
-            return wrong(format!("dropped {name}"));
+        if let Some((name, image)) = draft.drops.iter().find(dropped) {
+            let taken: Vec<String> =
+                draft.embeds.iter().map(|(n, i)| format!("{n} ({})", i.short())).collect();
+            let taken = taken.join(", ");
+            return wrong(format!("dropped {name} ({}) and took {taken}", image.short()));
         }
     }
     Ok(())

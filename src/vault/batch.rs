@@ -135,7 +135,10 @@ impl Vault {
 /// The version of a note that shows `body`: its present one, or one made directly on `base`.
 fn edited_before(note: &Note, base: &Heads, body: &Body) -> Result<Option<Heads>, NoteError> {
     let source = body.source();
-    let shows = |other: &Body| other.source() == source && other.images() == body.images();
+    // One image may have taken the place of another that is shown elsewhere in the note as well.
+    let images = |body: &Body| body.embeds().map(|embed| embed.image).collect::<Vec<_>>();
+    let wanted = images(body);
+    let shows = |other: &Body| other.source() == source && images(other) == wanted;
     if shows(&note.body()) {
         return Ok(Some(note.heads()));
     }
