@@ -62,10 +62,7 @@ pub(super) fn content(
     }
     for piece in body.pieces() {
         match piece {
-            Piece::Text(inserted) => inserted.chars().for_each(|c| {
-                let value = Value::Text(c.to_string().into());
-                text.insert(SET, value);
-            }),
+            Piece::Text(inserted) => text.insert_all(inserted),
             Piece::Embed(embed) => text.embed(embed),
             Piece::Foreign => {}
         }
@@ -105,6 +102,16 @@ impl Text {
         self.next - 1
     }
 
+    /// Puts in each character, one after the other.
+    fn insert_all(&mut self, inserted: &str) {
+        let Some(first) = inserted.chars().next() else { return };
+        let (first, rest) = inserted.split_at(first.len_utf8());
+        self.insert(SET, Value::Text(first.into()));
+        self.columns.follow(self.next - 1, rest);
+        self.next += rest.chars().count() as u64;
+        self.last = Some(self.next - 1);
+    }
+
     /// As `block::put_embed` does it.
     fn embed(&mut self, embed: &Embed) {
         let block = Some((SELF, self.insert(MAKE_MAP, Value::Null)));
@@ -126,6 +133,9 @@ const MAKE_MAP: u64 = 0;
 const SET: u64 = 1;
 const MAKE_LIST: u64 = 2;
 const MAKE_TEXT: u64 = 4;
+
+/// What a value is, in its lowest four bits: text.
+const TEXT: u64 = 6;
 
 /// The author of a change among its actors, and the first of the others.
 const SELF: u64 = 0;
@@ -206,11 +216,33 @@ impl Columns {
             }
             Value::Text(text) => {
                 self.value.extend_from_slice(text.as_bytes());
-                kind(6, text.len())
+                kind(TEXT, text.len())
             }
         };
         self.value_kind.push(Some(kind));
         self.predecessors.push(Some(0));
+    }
+
+    /// Puts in the characters of a text behind what operation `last` put into the body, each behind the one
+    /// before. What is the same for all of them is written once.
+    fn follow(&mut self, last: u64, text: &str) {
+        let count = text.chars().count() as u64;
+        if count == 0 {
+            return;
+        }
+        self.object_actor.repeat(Some(OTHER), count);
+        self.object_op.repeat(Some(BODY), count);
+        self.key_actor.repeat(Some(SELF), count);
+        let last = last.cast_signed();
+        self.key_op.push(Some(last - self.last_key));
+        self.key_op.repeat(Some(1), count - 1);
+        self.last_key = last + count.cast_signed() - 1;
+        self.key_name.repeat(None, count);
+        self.insert.resize(self.insert.len() + text.chars().count(), true);
+        self.action.repeat(Some(SET), count);
+        text.chars().for_each(|c| self.value_kind.push(Some((c.len_utf8() as u64) << 4 | TEXT)));
+        self.value.extend_from_slice(text.as_bytes());
+        self.predecessors.repeat(Some(0), count);
     }
 
     /// The change that these are the columns of.
@@ -274,12 +306,19 @@ impl<T> Default for Runs<T> {
 
 impl<T: Encode + PartialEq> Runs<T> {
     fn push(&mut self, value: Option<T>) {
+        self.repeat(value, 1);
+    }
+
+    fn repeat(&mut self, value: Option<T>, times: u64) {
+        if times == 0 {
+            return;
+        }
         self.is_there |= value.is_some();
         match &mut self.last {
-            Some((last, count)) if *last == value => *count += 1,
+            Some((last, count)) if *last == value => *count += times,
             _ => {
                 self.end_run();
-                self.last = Some((value, 1));
+                self.last = Some((value, times));
             }
         }
     }
