@@ -1,38 +1,33 @@
 //! The log: events, appended durably, never rewritten.
 //!
-//! One thread writes. Whoever appends waits for it, and all that wait at the same time share one
-//! `fsync`. What the projections make of an event is written in the same batch as the event, so
-//! that neither is ever there without the other.
+//! One at a time writes: whoever appends first, for all that come to wait meanwhile, so that they share
+//! one `fsync` and nobody is woken to write for one alone. What the projections make of an event is
+//! written in the same batch as the event, so that neither is ever there without the other.
 //!
 //! A database that lost its tail opens without a word (see [`crate::db`]), so the last event is also
 //! noted in the file `head` beside it.
 
 mod head;
+mod turns;
+mod writer;
 
 use std::{
     fmt,
     path::Path,
-    sync::{
-        Arc,
-        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
-    },
-    thread::JoinHandle,
+    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
 };
 
-use self::head::HeadFile;
+use self::{
+    head::HeadFile,
+    turns::Turns,
+    writer::{Append, Behind, Request, Writer},
+};
 use crate::{
     clock::Timestamp,
-    crash,
-    db::{Db, DbError, Draft, Durability},
+    db::{Db, DbError, Draft},
     event::{self, Event, Origin, Recorded},
     id::{EventHash, ImageId, Seq},
-    mutant::{self, Mutant},
 };
-
-/// How many appends share one `fsync` at most.
-const GROUP: usize = 256;
-/// How many bytes wait to be cached until they are worth an `fsync` of their own.
-const BEHIND: usize = 4 << 20;
 
 /// Why the log could not be read or appended to.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +50,7 @@ pub enum LogError {
     /// A projection could not take an event in, so it was not appended.
     #[error("an event was refused")]
     Refused(#[source] FoldError),
-    /// The thread that writes is gone.
+    /// Whoever wrote came to a bad end, so what is on disk is not known.
     #[error("the log is closed")]
     Closed,
 }
@@ -103,23 +98,12 @@ pub struct New {
 /// What else to draft once the events are folded, in the same batch.
 pub type Then = Box<dyn FnOnce(&mut Draft<'_>) -> Result<(), FoldError> + Send>;
 
-enum Request {
-    Append(Append),
-    Keep(Vec<u8>, Vec<u8>),
-    Alone(Box<dyn FnOnce(&Db) + Send>),
-}
-
-struct Append {
-    events: Vec<New>,
-    then: Option<Then>,
-    reply: SyncSender<Result<Vec<Recorded>, LogError>>,
-}
-
 /// The log of one vault on one device.
 pub struct Log {
     db: Arc<Db>,
-    requests: Option<Sender<Request>>,
-    writer: Option<JoinHandle<()>>,
+    turns: Turns<Request>,
+    writer: Mutex<Writer>,
+    behind: Arc<Mutex<Behind>>,
 }
 
 impl fmt::Debug for Log {
@@ -138,7 +122,7 @@ pub struct Opened {
 }
 
 impl Log {
-    /// Opens the log of the vault in `vault` and starts its writer.
+    /// Opens the log of the vault in `vault`.
     ///
     /// # Errors
     ///
@@ -158,21 +142,16 @@ impl Log {
             Some((seq, _)) => Some(seq),
             None => None,
         };
-        let (requests, receiver) = channel();
-        let (db_of_writer, beyond) = (Arc::clone(&db), missing.is_some());
-        let writer = Writer { db: db_of_writer, fold, head, last, beyond, behind: Vec::new() };
-        let writer = std::thread::Builder::new()
-            .name("everleaf-log".into())
-            .spawn(crash::inherited(mutant::inherited(move || writer.run(&receiver))))
-            .map_err(|source| DbError::Io {
-                action: "start a thread for",
-                path: vault.to_path_buf(),
-                source,
-            })?;
-        Ok(Opened {
-            log: Self { db, requests: Some(requests), writer: Some(writer) },
-            lost: missing,
-        })
+        let behind = Arc::default();
+        let writer = Mutex::new(Writer {
+            db: Arc::clone(&db),
+            fold,
+            head,
+            last,
+            beyond: missing.is_some(),
+            behind: Arc::clone(&behind),
+        });
+        Ok(Opened { log: Self { db, turns: Turns::default(), writer, behind }, lost: missing })
     }
 
     /// Appends events, and drafts `then` after them; they are on disk when this returns.
@@ -182,15 +161,17 @@ impl Log {
     /// Where nothing of it was appended.
     pub fn append(&self, events: Vec<New>, then: Option<Then>) -> Result<Vec<Recorded>, LogError> {
         let (reply, answer) = sync_channel(1);
-        self.request(Request::Append(Append { events, then, reply }))?;
+        self.ask(Request::Append(Append { events, then, reply }));
         answer.recv().map_err(|_| LogError::Closed)?
     }
 
     /// Has a value cached some time: with the next events, or when the log is closed. Whoever keeps it
     /// waits for no disk, and a crash may lose it.
     pub fn keep(&self, key: Vec<u8>, value: Vec<u8>) {
-        // A log that is closed keeps nothing, and it can be made again.
-        let _ = self.request(Request::Keep(key, value));
+        let many = self.behind.lock().unwrap_or_else(PoisonError::into_inner).push(key, value);
+        if many {
+            self.ask(Request::WriteBehind);
+        }
     }
 
     /// Does something to the database while nothing is appended.
@@ -203,16 +184,22 @@ impl Log {
         work: impl FnOnce(&Db) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let (reply, answer) = sync_channel(1);
-        self.request(Request::Alone(Box::new(move |db| {
+        self.ask(Request::Alone(Box::new(move |db| {
             // Whoever asked is waiting for it.
             let _ = reply.send(work(db));
-        })))?;
+        })));
         answer.recv().map_err(|_| LogError::Closed)?
     }
 
-    fn request(&self, request: Request) -> Result<(), LogError> {
-        let requests = self.requests.as_ref().ok_or(LogError::Closed)?;
-        requests.send(request).map_err(|_| LogError::Closed)
+    /// Has a request done, by this thread or by another that does several. Of one that came to a bad end
+    /// nobody hears.
+    fn ask(&self, request: Request) {
+        self.turns.take(request, |requests| {
+            // Whoever panicked in there may have left half of it undone.
+            if let Ok(mut writer) = self.writer.lock() {
+                writer.serve(requests);
+            }
+        });
     }
 
     /// The events from `first` on, each checked to follow the one before it.
@@ -242,10 +229,8 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.requests = None;
-        if let Some(writer) = self.writer.take() {
-            // A writer that panicked has answered nobody; there is nobody left to tell.
-            let _ = writer.join();
+        if let Ok(writer) = self.writer.get_mut() {
+            writer.close();
         }
     }
 }
@@ -276,161 +261,4 @@ fn last(db: &Db) -> Result<(Seq, EventHash), LogError> {
     };
     let seq = seq_of(&key);
     Ok((seq, event::decode(seq, None, &bytes)?.hash))
-}
-
-struct Writer {
-    db: Arc<Db>,
-    fold: Box<dyn Fold>,
-    head: HeadFile,
-    last: (Seq, EventHash),
-    /// Whether the head speaks of events that were lost: until another is appended, so that a loss is
-    /// noticed again where whoever was told of it was killed before it did anything about it.
-    beyond: bool,
-    /// What is to be cached with the next events.
-    behind: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-type Reply = (SyncSender<Result<Vec<Recorded>, LogError>>, Vec<Recorded>);
-
-impl Writer {
-    fn run(mut self, requests: &Receiver<Request>) {
-        while let Ok(first) = requests.recv() {
-            let mut group = Vec::new();
-            for request in std::iter::once(first).chain(requests.try_iter().take(GROUP - 1)) {
-                match request {
-                    Request::Append(append) => group.push(append),
-                    Request::Keep(key, value) => self.behind.push((key, value)),
-                    Request::Alone(work) => {
-                        self.append(std::mem::take(&mut group));
-                        work(&self.db);
-                    }
-                }
-            }
-            self.append(group);
-            if self.behind.iter().map(|(_, value)| value.len()).sum::<usize>() > BEHIND {
-                self.write_behind();
-            }
-        }
-        self.write_behind();
-        self.head.sync();
-    }
-
-    /// Caches what waits for it.
-    fn write_behind(&mut self) {
-        if self.behind.is_empty() {
-            return;
-        }
-        let mut batch = self.db.batch();
-        self.behind.drain(..).for_each(|(key, value)| batch.cache(key, Some(value)));
-        if let Err(error) = batch.commit(Durability::Buffered) {
-            tracing::warn!(%error, "what was to be cached could not be kept");
-        }
-    }
-
-    /// Appends what a group asks for in one batch. A request that is refused is answered at once and
-    /// leaves no trace in it.
-    fn append(&mut self, group: Vec<Append>) {
-        if group.is_empty() {
-            return;
-        }
-        let db = Arc::clone(&self.db);
-        let mut batch = db.batch();
-        let mut last = self.last;
-        let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
-        let mut draft = db.draft();
-        for request in group {
-            draft.savepoint();
-            match self.draft(request.events, request.then, last, &mut draft) {
-                Ok(encoded) => {
-                    let mut recorded = Vec::with_capacity(encoded.len());
-                    for (bytes, event) in encoded {
-                        last = (event.seq, event.hash);
-                        batch.event(event.seq.0, bytes);
-                        recorded.push(event);
-                    }
-                    replies.push((request.reply, recorded));
-                }
-                Err(error) => {
-                    draft.rollback();
-                    answer(&request.reply, Err(error));
-                }
-            }
-        }
-        let mut changes = draft.into_changes();
-        let late = mutant::is(Mutant::CursorApart).then(|| changes.apart_from_cursors());
-        batch.apply(changes);
-        // Rows without events can be made again from the log.
-        let durability = if replies.iter().all(|(_, recorded)| recorded.is_empty()) {
-            Durability::Buffered
-        } else {
-            Durability::Synced
-        };
-        if durability == Durability::Synced {
-            self.behind.drain(..).for_each(|(key, value)| batch.cache(key, Some(value)));
-        }
-        let mut committed = batch.commit(durability);
-        if let (Ok(()), Some(late)) = (&committed, late) {
-            let mut batch = db.batch();
-            batch.apply(late);
-            committed = batch.commit(durability);
-        }
-        if committed.is_ok() {
-            self.note_last(last);
-        }
-        // The first to wait is told what the disk said; for the rest, that it said it.
-        let mut failure = committed.err();
-        let failed = failure.is_some();
-        for (reply, recorded) in replies {
-            let result = if failed {
-                Err(failure.take().unwrap_or(DbError::Poisoned).into())
-            } else {
-                Ok(recorded)
-            };
-            answer(&reply, result);
-        }
-    }
-
-    /// Not fatal where it fails: the log itself is durable, and a note that is older is allowed.
-    fn note_last(&mut self, last: (Seq, EventHash)) {
-        if last.0 == self.last.0 {
-            return;
-        }
-        self.last = last;
-        let noted = if self.beyond { self.head.reset(last) } else { self.head.write(last) };
-        match noted {
-            Ok(()) => self.beyond = false,
-            Err(error) => tracing::warn!(%error, "could not note the last event"),
-        }
-    }
-
-    fn draft(
-        &self,
-        events: Vec<New>,
-        then: Option<Then>,
-        mut last: (Seq, EventHash),
-        draft: &mut Draft<'_>,
-    ) -> Result<Vec<(Vec<u8>, Recorded)>, LogError> {
-        let mut encoded = Vec::with_capacity(events.len());
-        for New { at, origin, event } in events {
-            let seq = last.0.next();
-            let (bytes, hash) =
-                event::encode(seq, last.1, at, &origin, &event).map_err(LogError::Encode)?;
-            let recorded = Recorded { seq, at, origin, event, hash };
-            self.fold.fold(&recorded, draft).map_err(LogError::Refused)?;
-            last = (seq, hash);
-            encoded.push((bytes, recorded));
-        }
-        if let Some(then) = then {
-            then(draft).map_err(LogError::Refused)?;
-        }
-        Ok(encoded)
-    }
-}
-
-/// Whoever asked may have gone away meanwhile; the events are appended all the same.
-fn answer(
-    reply: &SyncSender<Result<Vec<Recorded>, LogError>>,
-    result: Result<Vec<Recorded>, LogError>,
-) {
-    let _ = reply.send(result);
 }

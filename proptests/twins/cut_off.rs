@@ -89,7 +89,7 @@ async fn what_no_head_leads_to_is_announced_by_whoever_reads_it() {
     put.retain(|name, _| name.starts_with("log/") && !before.contains_key(name));
     assert_eq!(put.len(), 1, "{put:?}");
     // The remote was emptied between the tablet's head and its segment, and the others filled it anew.
-    scene.memory.restore(Default::default());
+    scene.memory.restore(std::collections::BTreeMap::new());
     scene.settle(&[&laptop, &phone]).await;
     let mut all = scene.memory.snapshot();
     all.extend(put);

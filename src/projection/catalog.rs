@@ -6,7 +6,7 @@ use super::{documents, pair};
 pub use crate::event::Digest;
 use crate::{
     clock::Timestamp,
-    db::{Db, DbError, Draft, Durability, Read, Row, Table, decode_row},
+    db::{Db, DbError, Draft, Read, Row, Table, decode_row},
     event::{Event, Recorded},
     id::{ChangeHash, DeviceId, ImageId, NoteId, Seq},
     image::{Dimensions, MediaType},
@@ -189,27 +189,6 @@ fn names(digest: &Digest) -> impl Iterator<Item = Name<'_>> {
 
 fn called(name: Name<'_>, note: NoteId) -> Vec<u8> {
     pair(&name.key(), note.as_bytes())
-}
-
-/// Notes what all notes are called, in a database of a version that did not.
-///
-/// # Errors
-///
-/// What the database said.
-pub fn index_names(db: &Db) -> Result<(), DbError> {
-    let is_empty = |table| Ok::<_, DbError>(db.rows_behind(table, &[], &[], 1)?.is_empty());
-    if !is_empty(Table::Called)? || is_empty(Table::Catalog)? {
-        return Ok(());
-    }
-    let mut draft = db.draft();
-    for (note, entry) in list(db)? {
-        for name in names(&entry.digest) {
-            draft.put(Table::Called, &called(name, note), Vec::new());
-        }
-    }
-    let mut batch = db.batch();
-    batch.apply(draft.into_changes());
-    batch.commit(Durability::Buffered)
 }
 
 /// The notes that are called so, by their ids.

@@ -164,7 +164,6 @@ fn assemble(
     } else {
         projection::catch_up(&db, &db)?;
     }
-    projection::catalog::index_names(&db)?;
     let mut actor = random(&*clock);
     if mutant::is(Mutant::ActorReused)
         && let Some(own) = projection::devices::identity(&*db)?
