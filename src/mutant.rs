@@ -18,8 +18,8 @@ pub enum Mutant {
     ImportMakesCopies,
     /// 2: an export does not remember what it is about to write.
     ExportsUnannounced,
-    /// 2: the first segments of a device are put before there is a head that leads to them.
-    PutsUnannounced,
+    /// 2: what no head leads to is read by one, and no head is put for it.
+    ReadsUnannounced,
     /// 2: a push does not look whether what it continues is still there.
     PutsBlindly,
     /// 2: a segment is read without asking whether it follows the one before it.
@@ -76,7 +76,7 @@ impl Mutant {
         Self::ImportsUnannounced,
         Self::ImportMakesCopies,
         Self::ExportsUnannounced,
-        Self::PutsUnannounced,
+        Self::ReadsUnannounced,
         Self::PutsBlindly,
         Self::PreviousUnchecked,
         Self::UrlAsText,
@@ -109,7 +109,7 @@ impl Mutant {
             Self::AcknowledgesUnwritten | Self::EditOverwrites | Self::ImportsUnannounced => 1,
             Self::ImportMakesCopies
             | Self::ExportsUnannounced
-            | Self::PutsUnannounced
+            | Self::ReadsUnannounced
             | Self::PutsBlindly
             | Self::PreviousUnchecked => 2,
             Self::UrlAsText => 3,

@@ -41,9 +41,8 @@ async fn what_was_put_but_not_told_of_is_told_of_later() {
     assert_eq!(phone.sources(), laptop.sources());
 }
 
-#[tokio::test]
-async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none() {
-    let scene = Scene::new();
+/// Two devices, and a third that is gone for ever since it put its first segment, before it could say so.
+async fn without_the_tablet(scene: &Scene) -> [Device; 2] {
     let laptop = Device::new("laptop", 1);
     laptop.add(&scene.remote).await;
     laptop.note("one\n");
@@ -58,8 +57,22 @@ async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none
     faulty.fail(Fault { prefix: "heads/".into(), skip: 1, ..fault });
     let remote: Arc<dyn Remote> = faulty;
     tablet.try_sync(&remote).await.unwrap_err();
-    drop(tablet);
+    [laptop, phone]
+}
 
+#[tokio::test]
+async fn what_a_device_put_before_it_was_gone_for_ever_is_read_with_the_next_news() {
+    let scene = Scene::new();
+    let [laptop, phone] = without_the_tablet(&scene).await;
+    laptop.note("three, from the laptop\n");
+    scene.settle(&[&laptop, &phone]).await;
+    assert_eq!(laptop.sources().len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none() {
+    let scene = Scene::new();
+    let [laptop, phone] = without_the_tablet(&scene).await;
     let watch = Device::join("watch", 4, &laptop);
     watch.add(&scene.remote).await;
     watch.note("three, from the watch\n");

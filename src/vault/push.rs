@@ -58,7 +58,7 @@ impl Session<'_> {
             if mutant::is(Mutant::ReceiptBeforePut) {
                 self.receipts(&ready).await?;
             }
-            if before.seq == 0 && !mutant::is(Mutant::PutsUnannounced) {
+            if before.seq == 0 {
                 let name = self.vault.device_name()?;
                 self.announce(device, name).await?;
             }
