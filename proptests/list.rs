@@ -1,19 +1,14 @@
 //! Listing notes in parts, and finding them by what they are called, however many there are.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use everleaf::{
-    db::{Db, Durability, Read as _, Table},
     id::NoteId,
     vault::{Listed, NewNote, VaultError},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index, sample::select};
 
-use crate::{
-    image::png,
-    machine::Machine,
-    world::{Device, options},
-};
+use crate::{image::png, machine::Machine, world::Device};
 
 /// What somebody does to the notes.
 #[derive(Debug, Clone)]
@@ -136,24 +131,6 @@ proptest! {
         check(&device, most);
         device.check();
     }
-}
-
-#[test]
-fn a_database_that_knows_no_names_yet_learns_them() {
-    let mut device = Device::new("laptop", 1);
-    let note = device.note("# Bread\n");
-    device.vault = None;
-    let db = Db::open(&device.path(), Duration::ZERO).unwrap();
-    let mut draft = db.draft();
-    for (key, _) in db.scan(Table::Called, &[]).unwrap() {
-        draft.delete(Table::Called, &key);
-    }
-    let mut batch = db.batch();
-    batch.apply(draft.into_changes());
-    batch.commit(Durability::Synced).unwrap();
-    drop(db);
-    let opened = everleaf::vault::Vault::open(&device.path(), options(&device.clock)).unwrap();
-    assert_eq!(opened.find("Bread").unwrap(), note);
 }
 
 /// A table that fills more than a screen is written in parts, and is one table all the same.

@@ -299,11 +299,12 @@ async fn attack(cast: &mut Cast, lie: &Lie) {
     newcomer.add(&showing(&truth.after)).await;
     let mut objects = truth.after.clone();
     (lie.tell)(truth, &mut objects);
-    let lying = showing(&objects);
+    // To each of them, whatever the others mend.
+    let lying = || showing(&objects);
 
-    says(&verified(laptop, &lying).await, lie.verify, "verify --remote", lie.what);
-    says(&told(&newcomer, &lying).await, lie.newcomer, "a newcomer", lie.what);
-    says(&told(&phone, &lying).await, lie.reader, "a reader", lie.what);
+    says(&verified(laptop, &lying()).await, lie.verify, "verify --remote", lie.what);
+    says(&told(&newcomer, &lying()).await, lie.newcomer, "a newcomer", lie.what);
+    says(&told(&phone, &lying()).await, lie.reader, "a reader", lie.what);
     let honest = laptop.sources();
     for device in [&phone, &newcomer] {
         let sources = device.sources();

@@ -246,7 +246,9 @@ impl Session<'_> {
             }
         }
         new.retain(|(seq, hash)| !chain.holds(*seq, *hash));
-        if head.is_none() && !new.is_empty() && !mutant::is(Mutant::ReadsUnannounced) {
+        // One that was here and is gone is for whoever put it to put again.
+        let had_head = head.is_some() || self.memory.heads.contains_key(&device);
+        if !had_head && !new.is_empty() && !mutant::is(Mutant::ReadsUnannounced) {
             // Only who joins looks for what no head leads to, and what is read here counts as told to
             // all. It may be our own: the remote was emptied after we had said that there will be some.
             self.owe_pulse()?;
