@@ -52,6 +52,25 @@ fn appends_from_many_threads_are_one_chain() {
 }
 
 #[test]
+fn after_a_panic_whoever_waits_is_told_and_nobody_waits_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let acknowledged: usize = std::thread::scope(|scope| {
+        let append = |n: u8| {
+            let log = &log;
+            move || (0..16).filter(|_| log.append(vec![seen(n)], None).is_ok()).count()
+        };
+        let threads: Vec<_> = (0..8).map(|n| scope.spawn(append(n))).collect();
+        let bad = log.alone(|_| -> Result<(), LogError> { panic!("a bad end, on purpose") });
+        assert!(matches!(bad, Err(LogError::Closed)), "{bad:?}");
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(matches!(log.append(vec![seen(1)], None), Err(LogError::Closed)));
+    drop(log);
+    assert!(open(folder.path()).last().unwrap() >= Seq(acknowledged as u64));
+}
+
+#[test]
 fn what_is_refused_leaves_no_trace_in_what_is_appended_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());

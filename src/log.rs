@@ -13,6 +13,7 @@ mod writer;
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
 };
@@ -102,7 +103,8 @@ pub type Then = Box<dyn FnOnce(&mut Draft<'_>) -> Result<(), FoldError> + Send>;
 pub struct Log {
     db: Arc<Db>,
     turns: Turns<Request>,
-    writer: Mutex<Writer>,
+    /// None once it came to a bad end.
+    writer: Mutex<Option<Writer>>,
     behind: Arc<Mutex<Behind>>,
 }
 
@@ -143,14 +145,14 @@ impl Log {
             None => None,
         };
         let behind = Arc::default();
-        let writer = Mutex::new(Writer {
+        let writer = Mutex::new(Some(Writer {
             db: Arc::clone(&db),
             fold,
             head,
             last,
             beyond: missing.is_some(),
             behind: Arc::clone(&behind),
-        });
+        }));
         Ok(Opened { log: Self { db, turns: Turns::default(), writer, behind }, lost: missing })
     }
 
@@ -191,13 +193,15 @@ impl Log {
         answer.recv().map_err(|_| LogError::Closed)?
     }
 
-    /// Has a request done, by this thread or by another that does several. Of one that came to a bad end
-    /// nobody hears.
+    /// Has a request done, by this thread or by another that does several.
     fn ask(&self, request: Request) {
         self.turns.take(request, |requests| {
-            // Whoever panicked in there may have left half of it undone.
-            if let Ok(mut writer) = self.writer.lock() {
-                writer.serve(requests);
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(writing) = writer.as_mut() else { return };
+            // What panicked may be another's request, and half of a batch may be undone: whoever waits is
+            // told that the log is closed, and so is whoever comes later.
+            if catch_unwind(AssertUnwindSafe(|| writing.serve(requests))).is_err() {
+                *writer = None;
             }
         });
     }
@@ -229,7 +233,8 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Ok(writer) = self.writer.get_mut() {
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = writer {
             writer.close();
         }
     }

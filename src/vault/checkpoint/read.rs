@@ -1,6 +1,6 @@
 //! Taking in a checkpoint.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, num::NonZero, sync::Arc};
 
 use futures_util::{StreamExt as _, future::join, stream};
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     event::{ChangeBytes, Covered, Event, Origin, RemoteName},
     id::{ChangeHash, NoteId},
-    note::{self, NoteError},
+    note::{self, Heads, NoteError},
     projection::documents,
     remote::{Key, RemoteError, RemoteExt as _},
     segment::checkpoint::{self, Checkpoint, Entry},
@@ -135,10 +135,11 @@ impl Vault {
             notes: HashSet::new(),
             changes: 0,
         };
-        for entry in entries {
+        let versions = self.versions(&entries);
+        for (entry, version) in entries.into_iter().zip(versions) {
             match entry {
                 Entry::Note { note, .. } => {
-                    taking.whole(entry).map_err(|error| of_note(note, error))?;
+                    taking.whole(entry, version).map_err(|error| of_note(note, error))?;
                 }
                 Entry::Waiting { note, changes } => {
                     for change in changes {
@@ -167,6 +168,24 @@ impl Vault {
         }
         Ok(changes)
     }
+
+    /// The versions of the notes in a part: what takes longest looks at each by itself. More threads than
+    /// processors would only take more memory.
+    fn versions(&self, entries: &[Entry]) -> Vec<Result<Heads, NoteError>> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let share = entries.len().div_ceil(processors).max(1);
+        let shares: Vec<&[Entry]> = entries.chunks(share).collect();
+        let read = |share: &&[Entry]| share.iter().map(version).collect::<Vec<_>>();
+        self.side_by_side(&shares, read).into_iter().flatten().collect()
+    }
+}
+
+/// The version of the note that an entry holds whole, if it holds one.
+fn version(entry: &Entry) -> Result<Heads, NoteError> {
+    match entry {
+        Entry::Note { document, .. } => note::inspect_whole(&document.0),
+        Entry::Waiting { .. } | Entry::Image { .. } => Ok(Heads::default()),
+    }
 }
 
 /// What kept a whole note from being taken in.
@@ -189,9 +208,10 @@ fn of_note(note: NoteId, failed: Failed) -> VaultError {
 }
 
 impl Taking<'_> {
-    fn whole(&mut self, entry: Entry) -> Result<(), Failed> {
+    /// Takes in a note of which the document is at `version`.
+    fn whole(&mut self, entry: Entry, version: Result<Heads, NoteError>) -> Result<(), Failed> {
         let Entry::Note { note, document, heads, changes, digest } = entry else { return Ok(()) };
-        let version = note::inspect_whole(&document.0).map_err(Failed::Note)?;
+        let version = version.map_err(Failed::Note)?;
         if version.as_slice() != heads || !self.notes.insert(note) {
             let reason = "a checkpoint says another version of it than it holds".to_owned();
             return Err(Failed::Note(NoteError::Damaged { reason }));
