@@ -39,5 +39,6 @@ fn main() {
     acts::scale::run(&mut bench);
     acts::merge::run(&mut bench);
     acts::exchange::run(&mut bench);
+    acts::traces::run(&mut bench);
     bench.finish();
 }

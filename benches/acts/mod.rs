@@ -6,3 +6,4 @@ pub mod folder;
 pub mod images;
 pub mod merge;
 pub mod scale;
+pub mod traces;
