@@ -137,6 +137,30 @@ fn a_journal_that_grew_is_empty_after_a_clean_stop_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_journal_that_grew_is_emptied_where_no_stop_is_ever_clean() {
+    let folders = [(); 5].map(|()| tempfile::tempdir().unwrap());
+    let size = |folder: &Path| fs::metadata(folder.join("db/0.jnl")).unwrap().len();
+    for pair in folders.windows(2) {
+        let opened = open(pair[0].path());
+        let before = opened.last().unwrap().0;
+        for n in 0..60 {
+            let device = DeviceId::from_bytes([n; 16]);
+            let event = Event::DeviceSeen { device, name: "long".repeat(5_000) };
+            opened
+                .append(vec![New { at: Timestamp(0), origin: Origin::Here, event }], None)
+                .unwrap();
+        }
+        assert_eq!(opened.last().unwrap(), Seq(before + 60));
+        // What a killed process leaves.
+        copy_folder(pair[0].path(), pair[1].path());
+        assert!(size(pair[1].path()) > 1 << 20);
+        let reopened = open(pair[1].path());
+        assert_eq!(size(pair[1].path()), 0);
+        assert_eq!(reopened.read(Seq(1)).map(Result::unwrap).count() as u64, before + 60);
+    }
+}
+
+#[test]
 fn a_creation_that_was_cut_off_is_begun_anew() {
     let device = Device::new("laptop", 1);
     let whole = device.path();

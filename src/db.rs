@@ -7,8 +7,9 @@
 //! crash during creation leaves a database that never opens; its journals are copied aside before an
 //! opening that follows an unclean stop, since a damaged journal is cut off silently; nothing is
 //! compressed in the journal; a failed commit poisons it for good, since a failed `fsync` can't be
-//! repeated; a journal that grew is emptied by a clean stop, since opening reads all of it. A large value that was not synced can also keep it from opening, so a batch with one is
-//! always synced.
+//! repeated; a journal that grew is emptied by a clean stop, or else when it is opened after an unclean
+//! one, since each opening reads all of it. A large value that was not synced can also keep it from
+//! opening, so a batch with one is always synced.
 
 mod journal;
 mod open;
@@ -39,8 +40,9 @@ use crate::{
     mutant::{self, Mutant},
 };
 
-/// How many bytes a journal may keep when the database is closed. The engine reads all of it whenever it
-/// is opened, with a system call for each row.
+/// How many bytes a journal may keep when the database is closed, or opened after it was not. The engine
+/// reads all of it whenever it is opened, with a system call for each row, and a program that is only ever
+/// killed, as on a phone, would never be rid of it.
 const JOURNAL_KEPT: u64 = 256 << 10;
 /// What a row takes in the journal beside its key and its value.
 const ROW: usize = 24;
@@ -117,6 +119,30 @@ fn without_torn_batch(folder: &Path) -> Result<Option<Engine>, DbError> {
     Ok(None)
 }
 
+/// Writes what an engine has in memory to tables. Gives whether all of it is there, so that the journal
+/// holds nothing else.
+fn write_tables(keyspaces: [&Keyspace; 3]) -> bool {
+    keyspaces.into_iter().all(|keyspace| {
+        let written = keyspace.rotate_memtable_and_wait();
+        written.is_ok() && keyspace.sealed_memtable_count() == 0
+    })
+}
+
+/// The same engine, opened again when its journal was emptied; as it is where that can't be done.
+fn with_empty_journal(opened: Engine, folder: &Path) -> Result<Engine, DbError> {
+    let (database, keyspaces) = opened;
+    if database.persist(PersistMode::SyncAll).is_err() || !write_tables(keyspaces.each_ref()) {
+        return Ok((database, keyspaces));
+    }
+    let mut emptied = journal::Emptied::of(folder);
+    emptied.is_due = true;
+    drop((keyspaces, database));
+    crash::point();
+    drop(emptied);
+    crash::point();
+    engine(folder)
+}
+
 /// Whether a failure is one of what files hold, and not of the disk.
 fn is_of_content(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
@@ -189,7 +215,7 @@ impl Db {
             clear_unfinished(&folder)?;
         }
         mark(&marker).map_err(io("mark as open", &marker))?;
-        let (database, [log, state, cache]) = match engine(&folder) {
+        let mut opened = match engine(&folder) {
             Err(damaged @ DbError::Damaged { .. }) => {
                 if !is_unclean {
                     copy_journals(vault, &folder)?;
@@ -198,6 +224,11 @@ impl Db {
             }
             opened => opened?,
         };
+        if is_unclean && journaled > JOURNAL_KEPT {
+            opened = with_empty_journal(opened, &folder)?;
+            journaled = journal::size(&folder)?;
+        }
+        let (database, [log, state, cache]) = opened;
         close_to_others(&folder);
         Ok(Self {
             emptied: journal::Emptied::of(&folder),
@@ -332,24 +363,14 @@ impl Db {
 impl Drop for Db {
     fn drop(&mut self) {
         if !self.is_poisoned() && self.database.persist(PersistMode::SyncAll).is_ok() {
-            if self.journaled.load(Ordering::Relaxed) > JOURNAL_KEPT && self.write_tables() {
+            let keyspaces = [&self.log, &self.state, &self.cache];
+            if self.journaled.load(Ordering::Relaxed) > JOURNAL_KEPT && write_tables(keyspaces) {
                 self.emptied.is_due = true;
             }
             // What stays behind only costs a copy at the next opening.
             let _ = fs::remove_file(&self.marker);
         }
         close_to_others(&self.folder);
-    }
-}
-
-impl Db {
-    /// Writes what is in memory to tables. Gives whether all of it is there, so that the journal holds
-    /// nothing else.
-    fn write_tables(&self) -> bool {
-        [&self.log, &self.state, &self.cache].into_iter().all(|keyspace| {
-            let written = keyspace.rotate_memtable_and_wait();
-            written.is_ok() && keyspace.sealed_memtable_count() == 0
-        })
     }
 }
 

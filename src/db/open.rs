@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode,
+    config::PartitioningPolicy,
+};
 
 use super::DbError;
 
@@ -79,7 +82,15 @@ fn open_engine(folder: &Path) -> Result<Engine, DbError> {
         .worker_threads(1)
         .open()
         .map_err(error)?;
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+    // Else a table has one block of each, and one of a hundred thousand rows is too large for the cache:
+    // each look-up would read and check it anew, megabytes for a row.
+    let in_parts = || PartitioningPolicy::all(true);
+    let options = || {
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(MEMTABLE)
+            .filter_block_partitioning_policy(in_parts())
+            .index_block_partitioning_policy(in_parts())
+    };
     let keyspace = |name| database.keyspace(name, options).map_err(error);
     let keyspaces = [keyspace("log")?, keyspace("state")?, keyspace("cache")?];
     Ok((database, keyspaces))
