@@ -273,6 +273,34 @@ fn an_edit_is_not_made_twice_when_the_bookmarks_were_not_written() {
 }
 
 #[test]
+fn an_edit_that_was_undone_is_made_again_by_whoever_makes_it_in_a_file() {
+    let desk = Desk::new();
+    let pictures = [png(2, 2, b"one"), png(3, 3, b"other")];
+    desk.write("a.md", "- [ ] milk\n\n![](a.png)\n");
+    desk.write("a.png", &pictures[0]);
+    desk.import();
+    let (folder, _) = desk.export("export");
+    let note = desk.note("a.md");
+    // In the vault it is ticked and its picture replaced, and neither stays so.
+    for picture in [&pictures[1], &pictures[0]] {
+        desk.write("a.png", picture);
+        assert_eq!(desk.import().changed, 1);
+    }
+    for (from, to) in [("[ ]", "[x]"), ("[x]", "[ ]")] {
+        desk.device.edit(note, |text| text.replace(from, to));
+    }
+    assert_eq!(desk.images("a.md"), [id(&pictures[0])]);
+    write(&folder, "a.md", "- [x] milk\n\n![](a.png)\n");
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    let source = desk.source("a.md");
+    assert!(source.contains('x'), "{source}");
+    write(&folder, "a.png", &pictures[1]);
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    assert!(desk.images("a.md").contains(&id(&pictures[1])));
+    desk.device.check();
+}
+
+#[test]
 fn a_file_that_made_a_note_undoes_no_edit_when_the_bookmarks_were_not_written() {
     let desk = Desk::new();
     desk.write("a.md", "a ![](a.png)\n");

@@ -10,7 +10,7 @@ use automerge::{
 
 use super::{
     block::{Seen, splice},
-    edit::{Splice, spliced, splices},
+    edit::{Splice, spliced, splices, stands},
     embed::{Body, Piece},
     first,
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
@@ -309,6 +309,16 @@ impl Note {
             self.shown = OnceLock::from(body);
         }
         Ok(change)
+    }
+
+    /// Whether the edit that made `made` of the version `base` still stands: nothing that came later
+    /// touched what it changed.
+    ///
+    /// # Errors
+    ///
+    /// Where the note never was at `base`.
+    pub fn stands(&self, base: &Heads, made: &Body) -> Result<bool, NoteError> {
+        Ok(stands(&self.body_at(base)?, made, &self.body()))
     }
 
     /// Moves it to another place in its folder. `None` where it is there.

@@ -17,6 +17,24 @@ pub(super) struct Splice {
     pub(super) insert: Body,
 }
 
+/// Whether what made `made` of `base` still stands in `now`: nothing that came later touched it.
+pub(super) fn stands(base: &Body, made: &Body, now: &Body) -> bool {
+    let later = splices(made, now);
+    let is_touched = |ours: &Splice| {
+        let end = ours.at + ours.delete;
+        later.iter().any(|other| {
+            let other_end = other.at + other.delete;
+            if ours.delete == 0 {
+                // Something went, and is nowhere; what comes there may be what went.
+                other.at <= end && ours.at <= other_end
+            } else {
+                other.at < end && ours.at < other_end
+            }
+        })
+    };
+    !splices(made, base).iter().any(is_touched)
+}
+
 /// The splices that make a body of `base` that shows as `new` does, in order and apart from one another.
 ///
 /// Text that only repeats an image for embeds side by side is no text of the document, and stays none

@@ -132,20 +132,25 @@ impl Vault {
     }
 }
 
-/// The version of a note that shows `body`: its present one, or one made directly on `base`.
+/// The version of a note that shows `body`: its present one, or one made directly on `base` of which nothing
+/// was undone since. Whoever makes an edit again that was undone means it.
 fn edited_before(note: &Note, base: &Heads, body: &Body) -> Result<Option<Heads>, NoteError> {
     let source = body.source();
     // One image may have taken the place of another that is shown elsewhere in the note as well.
-    let images = |body: &Body| body.embeds().map(|embed| embed.image).collect::<Vec<_>>();
-    let wanted = images(body);
-    let shows = |other: &Body| other.source() == source && images(other) == wanted;
+    let shows = |other: &Body| {
+        let images = body.embeds().map(|embed| embed.image);
+        other.source() == source && other.embeds().map(|embed| embed.image).eq(images)
+    };
     if shows(&note.body()) {
         return Ok(Some(note.heads()));
     }
     for change in note.history() {
         let heads = Heads::from(vec![change.hash]);
-        if Heads::from(change.deps) == *base && shows(&note.body_at(&heads)?) {
-            return Ok(Some(heads));
+        if Heads::from(change.deps) == *base {
+            let made = note.body_at(&heads)?;
+            if shows(&made) && note.stands(base, &made)? {
+                return Ok(Some(heads));
+            }
         }
     }
     Ok(None)
