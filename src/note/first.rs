@@ -107,8 +107,7 @@ impl Text {
         let Some(first) = inserted.chars().next() else { return };
         let (first, rest) = inserted.split_at(first.len_utf8());
         self.insert(SET, Value::Text(first.into()));
-        self.columns.follow(self.next - 1, rest);
-        self.next += rest.chars().count() as u64;
+        self.next += self.columns.follow(self.next - 1, rest);
         self.last = Some(self.next - 1);
     }
 
@@ -205,18 +204,17 @@ impl Columns {
         self.key_name.push(name);
         self.insert.push(op.insert);
         self.action.push(Some(op.action));
-        let (kind, before) =
-            (|kind: u64, bytes: usize| (bytes as u64) << 4 | kind, self.value.len());
+        let before = self.value.len();
         let kind = match &op.value {
-            Value::Null => kind(0, 0),
-            Value::True => kind(2, 0),
+            Value::Null => kind_of(0, 0),
+            Value::True => kind_of(2, 0),
             Value::Int(number) => {
                 number.encode(&mut self.value);
-                kind(4, self.value.len() - before)
+                kind_of(4, self.value.len() - before)
             }
             Value::Text(text) => {
                 self.value.extend_from_slice(text.as_bytes());
-                kind(TEXT, text.len())
+                kind_of(TEXT, text.len())
             }
         };
         self.value_kind.push(Some(kind));
@@ -224,11 +222,12 @@ impl Columns {
     }
 
     /// Puts in the characters of a text behind what operation `last` put into the body, each behind the one
-    /// before. What is the same for all of them is written once.
-    fn follow(&mut self, last: u64, text: &str) {
-        let count = text.chars().count() as u64;
+    /// before. What is the same for all of them is written once. Gives how many there are.
+    fn follow(&mut self, last: u64, text: &str) -> u64 {
+        let characters = text.chars().count();
+        let count = characters as u64;
         if count == 0 {
-            return;
+            return 0;
         }
         self.object_actor.repeat(Some(OTHER), count);
         self.object_op.repeat(Some(BODY), count);
@@ -238,11 +237,12 @@ impl Columns {
         self.key_op.repeat(Some(1), count - 1);
         self.last_key = last + count.cast_signed() - 1;
         self.key_name.repeat(None, count);
-        self.insert.resize(self.insert.len() + text.chars().count(), true);
+        self.insert.resize(self.insert.len() + characters, true);
         self.action.repeat(Some(SET), count);
-        text.chars().for_each(|c| self.value_kind.push(Some((c.len_utf8() as u64) << 4 | TEXT)));
+        text.chars().for_each(|c| self.value_kind.push(Some(kind_of(TEXT, c.len_utf8()))));
         self.value.extend_from_slice(text.as_bytes());
         self.predecessors.repeat(Some(0), count);
+        count
     }
 
     /// The change that these are the columns of.
@@ -284,6 +284,11 @@ impl Columns {
         let bytes = [&MAGIC, hash.split_at(4).0, &chunk].concat();
         Change { hash: ChangeHash::from_bytes(hash), deps, bytes }
     }
+}
+
+/// What a value of so many bytes is, as its column says it.
+fn kind_of(kind: u64, bytes: usize) -> u64 {
+    (bytes as u64) << 4 | kind
 }
 
 /// A column of runs: `n value` for n equal values, `-n values` for n that differ, `0 n` for n that are
