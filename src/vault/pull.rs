@@ -252,8 +252,7 @@ impl Session<'_> {
             // Only who joins looks for what no head leads to, and what is read here counts as told to
             // all. It may be our own: the remote was emptied after we had said that there will be some.
             self.owe_pulse()?;
-            let name = devices::name(self.vault.db(), device)?;
-            self.announce(device, name).await?;
+            self.announce(device).await?;
         }
         if chain.seq > 1 && new.iter().any(|(seq, _)| *seq == chain.seq) {
             // A twin put it there. It may have put more beside those that were read before.

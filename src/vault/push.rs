@@ -15,7 +15,10 @@ use crate::{
     id::{DeviceId, SegmentHash, Seq},
     mutant::{self, Mutant},
     note::Change,
-    projection::receipts::{self, Chain},
+    projection::{
+        devices,
+        receipts::{self, Chain},
+    },
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
     sync::{self, Cut},
@@ -59,8 +62,7 @@ impl Session<'_> {
                 self.receipts(&ready).await?;
             }
             if before.seq == 0 {
-                let name = self.vault.device_name()?;
-                self.announce(device, name).await?;
+                self.announce(device).await?;
             }
             self.put(device, &ready).await?;
             match self.look(device, &before, &ready).await? {
@@ -85,11 +87,13 @@ impl Session<'_> {
 
     /// Says that there are, or will be, segments of a device: nobody looks for those of one without a
     /// head, and whoever puts them may be gone for ever before the next head.
-    pub(super) async fn announce(&self, device: DeviceId, name: String) -> Result<(), VaultError> {
+    pub(super) async fn announce(&self, device: DeviceId) -> Result<(), VaultError> {
         // A twin may have got further.
-        let there = self.remote.head(&Key::Head(device)).await.map_err(self.error())?;
-        let head = Head { seq: 0, hash: None, name };
-        if there.is_some() { Ok(()) } else { self.put_head(device, head).await }
+        if self.remote.head(&Key::Head(device)).await.map_err(self.error())?.is_some() {
+            return Ok(());
+        }
+        let name = devices::name(self.vault.db(), device)?;
+        self.put_head(device, Head { seq: 0, hash: None, name }).await
     }
 
     /// Says where the segments of a device end.
