@@ -1,7 +1,8 @@
 //! Pushes that were cut off, segments that are gone for ever, and remotes that took another's place.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use everleaf::{
     event::{RenewReason, ResetReason},
     remote::{Call, Failure, Fault, Faulty, Remote, Requests},
@@ -10,15 +11,21 @@ use everleaf::{
 use super::{Scene, renewals, resets};
 use crate::world::Device;
 
-#[tokio::test]
-async fn what_was_put_but_not_told_of_is_told_of_later() {
-    let scene = Scene::new();
+/// A laptop with a note, and a phone that joined it and has it too.
+async fn two_devices(scene: &Scene) -> (Device, Device) {
     let laptop = Device::new("laptop", 1);
     laptop.add(&scene.remote).await;
     laptop.note("one\n");
     let phone = Device::join("phone", 2, &laptop);
     phone.add(&scene.remote).await;
     scene.settle(&[&laptop, &phone]).await;
+    (laptop, phone)
+}
+
+#[tokio::test]
+async fn what_was_put_but_not_told_of_is_told_of_later() {
+    let scene = Scene::new();
+    let (laptop, phone) = two_devices(&scene).await;
     let before = scene.memory.snapshot();
     laptop.note("two, from the laptop\n");
     let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
@@ -41,29 +48,40 @@ async fn what_was_put_but_not_told_of_is_told_of_later() {
     assert_eq!(phone.sources(), laptop.sources());
 }
 
-/// Two devices, and a third that is gone for ever since it put its first segment, before it could say so.
-async fn without_the_tablet(scene: &Scene) -> [Device; 2] {
-    let laptop = Device::new("laptop", 1);
-    laptop.add(&scene.remote).await;
-    laptop.note("one\n");
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&scene.remote).await;
-    scene.settle(&[&laptop, &phone]).await;
-    let tablet = Device::join("tablet", 3, &laptop);
-    tablet.add(&scene.remote).await;
-    tablet.note("two, from the tablet\n");
-    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
-    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
-    faulty.fail(Fault { prefix: "heads/".into(), skip: 1, ..fault });
-    let remote: Arc<dyn Remote> = faulty;
-    tablet.try_sync(&remote).await.unwrap_err();
-    [laptop, phone]
+/// Two devices, and a third that was cut off when it had put its first segment, before it could say so.
+struct CutOff {
+    laptop: Device,
+    phone: Device,
+    tablet: Device,
+    /// The remote, as the tablet reaches it: it says for the tablet that there will be segments, no more.
+    broken: Arc<dyn Remote>,
+    /// The segment that it put.
+    put: BTreeMap<String, Bytes>,
+}
+
+impl CutOff {
+    async fn of(scene: &Scene) -> Self {
+        let (laptop, phone) = two_devices(scene).await;
+        let tablet = Device::join("tablet", 3, &laptop);
+        tablet.add(&scene.remote).await;
+        tablet.note("two, from the tablet\n");
+        let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
+        let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
+        faulty.fail(Fault { prefix: "heads/".into(), skip: 1, ..fault });
+        let broken: Arc<dyn Remote> = faulty;
+        let before = scene.memory.snapshot();
+        tablet.try_sync(&broken).await.unwrap_err();
+        let mut put = scene.memory.snapshot();
+        put.retain(|name, _| name.starts_with("log/") && !before.contains_key(name));
+        assert_eq!(put.len(), 1, "{put:?}");
+        Self { laptop, phone, tablet, broken, put }
+    }
 }
 
 #[tokio::test]
 async fn what_a_device_put_before_it_was_gone_for_ever_is_read_with_the_next_news() {
     let scene = Scene::new();
-    let [laptop, phone] = without_the_tablet(&scene).await;
+    let CutOff { laptop, phone, .. } = CutOff::of(&scene).await;
     laptop.note("three, from the laptop\n");
     scene.settle(&[&laptop, &phone]).await;
     assert_eq!(laptop.sources().len(), 3);
@@ -72,7 +90,7 @@ async fn what_a_device_put_before_it_was_gone_for_ever_is_read_with_the_next_new
 #[tokio::test]
 async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none() {
     let scene = Scene::new();
-    let [laptop, phone] = without_the_tablet(&scene).await;
+    let CutOff { laptop, phone, .. } = CutOff::of(&scene).await;
     let watch = Device::join("watch", 4, &laptop);
     watch.add(&scene.remote).await;
     watch.note("three, from the watch\n");
@@ -83,32 +101,15 @@ async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none
 #[tokio::test]
 async fn what_no_head_leads_to_is_announced_by_whoever_reads_it() {
     let scene = Scene::new();
-    let laptop = Device::new("laptop", 1);
-    laptop.add(&scene.remote).await;
-    laptop.note("one\n");
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&scene.remote).await;
-    scene.settle(&[&laptop, &phone]).await;
-    let tablet = Device::join("tablet", 3, &laptop);
-    tablet.add(&scene.remote).await;
-    tablet.note("two, from the tablet\n");
-    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
-    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
-    faulty.fail(Fault { prefix: "heads/".into(), skip: 1, ..fault });
-    let remote: Arc<dyn Remote> = faulty;
-    let before = scene.memory.snapshot();
-    tablet.try_sync(&remote).await.unwrap_err();
-    let mut put = scene.memory.snapshot();
-    put.retain(|name, _| name.starts_with("log/") && !before.contains_key(name));
-    assert_eq!(put.len(), 1, "{put:?}");
+    let CutOff { laptop, phone, tablet, broken, put } = CutOff::of(&scene).await;
     // The remote was emptied between the tablet's head and its segment, and the others filled it anew.
-    scene.memory.restore(std::collections::BTreeMap::new());
+    scene.memory.restore(BTreeMap::new());
     scene.settle(&[&laptop, &phone]).await;
     let mut all = scene.memory.snapshot();
     all.extend(put);
     scene.memory.restore(all);
     // It notices, and is cut off before it tells all of it again.
-    tablet.try_sync(&remote).await.unwrap_err();
+    tablet.try_sync(&broken).await.unwrap_err();
     assert_eq!(resets(&tablet), [ResetReason::SegmentGone]);
 
     scene.settle(&[&tablet, &laptop, &phone]).await;
