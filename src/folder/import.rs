@@ -23,6 +23,8 @@ use crate::{
 
 /// How many notes are appended at once.
 const GROUP: usize = 256;
+/// How many files are read at once: as many notes as fit in memory when all of them were edited.
+const AHEAD: usize = 64;
 /// How many notes are taken in before their bookmarks are written, or more, where there are more.
 const UNSAVED: usize = 2048;
 
@@ -112,6 +114,12 @@ pub(super) enum Content {
     Unusable,
 }
 
+/// A file that was read.
+struct File {
+    text: String,
+    blake3: String,
+}
+
 /// A note to be made or edited.
 struct Work {
     path: String,
@@ -159,9 +167,11 @@ impl<'a> Import<'a> {
         let vault = self.vault;
         let mut batch = vault.images().batch();
         let mut work = Vec::new();
-        for path in paths {
-            work.extend(self.note(path, &mut batch)?);
-            progress(Progress::Note);
+        for paths in paths.chunks(AHEAD) {
+            for (path, file) in paths.iter().zip(self.read(paths)) {
+                work.extend(self.note(path, file, &mut batch)?);
+                progress(Progress::Note);
+            }
         }
         batch.finish()?;
         self.announce(&work)?;
@@ -183,6 +193,19 @@ impl<'a> Import<'a> {
         }
         self.bookmarks.taken.clear();
         Ok(())
+    }
+
+    /// Reads files on all processors, and has the notes loaded of those that were edited.
+    fn read(&self, paths: &[String]) -> Vec<Result<File, VaultError>> {
+        let (vault, folder, seen) = (self.vault, self.folder, &self.bookmarks.notes);
+        vault.divided(paths, |path| {
+            let text = read_source(&folder.join(path))?;
+            let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
+            if let Some(seen) = seen.get(path).filter(|seen| seen.blake3 != blake3) {
+                vault.prepare(seen.note);
+            }
+            Ok(File { text, blake3 })
+        })
     }
 
     /// Remembers what is about to be taken in. Whoever is killed before the bookmarks are written would
@@ -224,16 +247,20 @@ impl<'a> Import<'a> {
         self.bookmarks.notes.insert(path, Seen { note, heads, blake3, images });
     }
 
-    /// Reads one file; `None` where nothing is to be done about it.
-    fn note(&mut self, path: &str, batch: &mut Batch<'a>) -> Result<Option<Work>, VaultError> {
-        let text = match read_source(&self.folder.join(path)) {
-            Ok(text) => text,
+    /// What is to be done about one file; `None` where that is nothing.
+    fn note(
+        &mut self,
+        path: &str,
+        file: Result<File, VaultError>,
+        batch: &mut Batch<'a>,
+    ) -> Result<Option<Work>, VaultError> {
+        let File { text, blake3 } = match file {
+            Ok(file) => file,
             Err(error) => {
                 self.skip(path, unreadable(&error));
                 return Ok(None);
             }
         };
-        let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
         let (seen, base) = self.known(path, &text, &blake3)?;
         let same_text = seen.as_ref().is_some_and(|seen| seen.blake3 == blake3);
         // Of a file that is as it was, all that can be known was remembered.

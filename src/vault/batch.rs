@@ -75,6 +75,11 @@ impl Vault {
         Ok(Edited { heads, changed })
     }
 
+    /// Has a note loaded for whoever edits it next. Where that fails, they are told.
+    pub(crate) fn prepare(&self, note: NoteId) {
+        let _ = self.with_note(note, |_| Ok(()));
+    }
+
     /// The first version of a note, if `source` is what it showed.
     pub(crate) fn version_made_of(
         &self,

@@ -41,6 +41,7 @@ mod whole;
 use std::{
     collections::HashSet,
     fmt,
+    num::NonZero,
     panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -229,6 +230,20 @@ impl Vault {
         });
         results.sort_unstable_by_key(|(place, _)| *place);
         results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// The same where what takes long is work for the processors: more threads than those would only take
+    /// more memory.
+    pub(crate) fn divided<T: Sync, R: Send>(
+        &self,
+        many: &[T],
+        work: impl Fn(&T) -> R + Sync,
+    ) -> Vec<R> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let share = many.len().div_ceil(processors).max(1);
+        let shares: Vec<&[T]> = many.chunks(share).collect();
+        let all = |share: &&[T]| share.iter().map(&work).collect::<Vec<_>>();
+        self.side_by_side(&shares, all).into_iter().flatten().collect()
     }
 
     /// Waits for its turn to exchange something with a remote.

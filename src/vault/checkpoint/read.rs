@@ -1,6 +1,6 @@
 //! Taking in a checkpoint.
 
-use std::{collections::HashSet, num::NonZero, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::{StreamExt as _, future::join, stream};
 
@@ -135,7 +135,7 @@ impl Vault {
             notes: HashSet::new(),
             changes: 0,
         };
-        let versions = self.versions(&entries);
+        let versions = self.divided(&entries, version);
         for (entry, version) in entries.into_iter().zip(versions) {
             match entry {
                 Entry::Note { note, .. } => {
@@ -167,16 +167,6 @@ impl Vault {
             self.append(events, None)?;
         }
         Ok(changes)
-    }
-
-    /// The versions of the notes in a part: what takes longest looks at each by itself. More threads than
-    /// processors would only take more memory.
-    fn versions(&self, entries: &[Entry]) -> Vec<Result<Heads, NoteError>> {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let share = entries.len().div_ceil(processors).max(1);
-        let shares: Vec<&[Entry]> = entries.chunks(share).collect();
-        let read = |share: &&[Entry]| share.iter().map(version).collect::<Vec<_>>();
-        self.side_by_side(&shares, read).into_iter().flatten().collect()
     }
 }
 
