@@ -45,50 +45,6 @@ fn a_folder_with_anything_else_in_it_is_not_exported_to() {
 }
 
 #[test]
-fn what_was_edited_since_the_export_is_left_alone() {
-    let desk = Desk::new();
-    desk.write("a.md", "a ![](a.png)\n");
-    desk.write("b.md", "b\n");
-    desk.write("a.png", png(2, 2, b"a"));
-    desk.import();
-    let (folder, _) = desk.export("export");
-    for note in ["a.md", "b.md"] {
-        desk.device.edit(desk.note(note), |text| format!("in the vault\n{text}"));
-    }
-    write(&folder, "a.md", "a ![](a.png)\nin the file\n");
-    write(&folder, "a.png", png(3, 3, b"mine"));
-    let (_, report) = desk.export("export");
-    let edited = "it was edited since it was exported; import the folder first";
-    let replaced = "it was replaced since it was exported; import the folder first";
-    assert_eq!(reasons(&report.skipped), [("a.png", replaced), ("a.md", edited)]);
-    assert_eq!(read(&folder, "a.md"), "a ![](a.png)\nin the file\n");
-    assert_eq!(read(&folder, "b.md"), "in the vault\nb\n");
-    assert_eq!(desk.try_import(&folder).changed, 1);
-    assert_eq!(desk.source("a.md"), "in the vault\na ![](a.png)\nin the file\n");
-    assert_eq!(desk.images("a.md"), [id(&png(3, 3, b"mine"))]);
-    assert_eq!(desk.export("export").1.skipped, vec![]);
-    assert_eq!(read(&folder, "a.md"), desk.source("a.md"));
-}
-
-#[test]
-fn a_file_that_an_export_leaves_keeps_its_image() {
-    let desk = Desk::new();
-    let pictures = [png(2, 2, b"one"), png(3, 3, b"two")];
-    let [thrown_away, kept] = [0, 1].map(|n| {
-        desk.device.file("shared.png", &pictures[n]);
-        desk.device.note(&format!("{n}\n\n![](shared.png)\n"))
-    });
-    let (folder, _) = desk.export("export");
-    desk.device.vault().set_trashed(thrown_away, true).unwrap();
-    desk.export("export");
-    assert_eq!(desk.try_import(&folder).changed, 0);
-    for (note, picture) in [(thrown_away, &pictures[0]), (kept, &pictures[1])] {
-        let body = desk.device.vault().read(note, None).unwrap().body;
-        assert_eq!(body.images(), [id(picture)]);
-    }
-}
-
-#[test]
 fn an_image_that_is_not_here_is_not_taken_for_another_of_its_name() {
     let desk = Desk::new();
     let (here, elsewhere) = (png(2, 2, b"here"), png(3, 3, b"elsewhere"));
@@ -357,6 +313,35 @@ async fn images_that_are_elsewhere_are_named_and_reported() {
     phone.device.sync(&remote).await;
     assert_eq!(phone.export("export").1.missing, vec![]);
     assert_eq!(fs::read(folder.join("a.png")).unwrap(), png(2, 2, b"a"));
+}
+
+#[tokio::test]
+async fn an_image_called_by_its_hash_has_its_place_before_its_bytes_are_here() {
+    let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+    let desk = Desk::new();
+    let picture = png(2, 2, b"a");
+    desk.device.file("a.png", &picture);
+    desk.device.note("![](a.png)\n");
+    let note = desk.device.note(&format!("by its hash\n\n![](blake3:{})\n", id(&picture)));
+    let options = everleaf::vault::SyncOptions {
+        images: everleaf::vault::SyncImages::None,
+        ..Default::default()
+    };
+    let phone = Desk::of(Device::join("phone", 2, &desk.device));
+    desk.device.add(&remote).await;
+    phone.device.add(&remote).await;
+    desk.device.sync(&remote).await;
+    let name = crate::world::origin();
+    phone.device.vault().sync(&name, Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+    let (folder, _) = phone.export("export");
+    let absent = read(&folder, "by its hash.md");
+    phone.settled(&folder);
+    phone.device.sync(&remote).await;
+    assert_eq!(phone.export("export").1.missing, vec![]);
+    assert_eq!(read(&folder, "by its hash.md"), absent);
+    let place = absent.split(['(', ')']).nth(1).unwrap();
+    assert_eq!(fs::read(folder.join(place)).unwrap(), picture);
+    assert_eq!(phone.device.vault().read(note, None).unwrap().body.images(), [id(&picture)]);
 }
 
 /// What a person may do between two imports.

@@ -26,6 +26,7 @@ mod hub;
 mod image;
 mod images;
 mod key;
+mod left_alone;
 mod list;
 mod log;
 mod machine;

@@ -167,7 +167,8 @@ pub fn import(
 ///
 /// Notes and images get the names they had where they came from; where two claim one name, or a name
 /// leads out of the folder, the text says another, and import knows what is meant. Files that were
-/// edited since they were exported are left alone: import them first. Files of notes that were moved or
+/// edited since they were exported are left alone: import them first. So is a file that stands where an
+/// image should go and that no note shows; the image goes beside it. Files of notes that were moved or
 /// thrown away meanwhile are left, too. Nothing is written outside of the folder.
 ///
 /// # Errors

@@ -225,13 +225,8 @@ impl Bookmarks {
             }
             self.notes.insert(path, seen);
         }
-        for (place, image) in images.into_iter().filter(|(place, at)| there(place) == Some(*at)) {
-            let shown = self.notes.values_mut().flat_map(|seen| &mut seen.images);
-            for shown in shown.filter(|shown| shown.place.as_ref() == Some(&place)) {
-                shown.holds = (image != shown.image).then_some(image);
-            }
-            self.images.insert(place, image);
-        }
+        let is_there = |(place, image): &(String, ImageId)| there(place) == Some(*image);
+        self.hold(images.into_iter().filter(is_there).collect());
     }
 
     /// Finds out how far an import came that was killed. `made` finds the version that a note came to
@@ -258,7 +253,21 @@ impl Bookmarks {
     /// Takes what was about to be written for written.
     pub(super) fn written(&mut self) {
         let Next { notes, images } = std::mem::take(&mut self.next);
+        self.hold(images);
         self.notes.extend(notes);
+    }
+
+    /// Remembers which images were written, by their places. A file that was left alone shows another there than
+    /// it did, which is nobody's edit.
+    fn hold(&mut self, images: BTreeMap<String, ImageId>) {
+        if images.is_empty() {
+            return;
+        }
+        for shown in self.notes.values_mut().flat_map(|seen| &mut seen.images) {
+            if let Some(image) = shown.place.as_ref().and_then(|place| images.get(place)) {
+                shown.holds = (*image != shown.image).then_some(*image);
+            }
+        }
         self.images.extend(images);
     }
 

@@ -1,24 +1,26 @@
 //! From notes to files.
 
+mod images;
+
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, HashMap, HashSet},
     fs,
     path::Path,
 };
 
+use self::images::Put;
 use super::{
     Absent, ExportOptions, Exported, Progress, Renamed, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
-    named::{At, is_plain},
-    place::{Places, safe, safe_note, titled},
-    write::{self, Draft, There, file_at, look},
+    named::At,
+    place::{Places, safe_note, titled},
+    write::{self, Draft, Over, There, file_at, look},
 };
 use crate::{
     id::{ImageId, NoteId},
-    images::ImageError,
     mutant::{self, Mutant},
     note::{Embed, markdown::Syntax},
-    resolve,
     vault::{Listed, Reading, Vault, VaultError, io},
 };
 
@@ -54,6 +56,7 @@ pub(super) fn run(
         places: Places::default(),
         wiki: HashMap::new(),
         images: BTreeMap::new(),
+        shown: OnceCell::new(),
         files: HashMap::new(),
         bookmarks,
         drafts: Vec::new(),
@@ -89,8 +92,10 @@ struct Export<'a> {
     places: Places,
     /// What `![[name]]` means, by the name in lower case.
     wiki: HashMap<String, ImageId>,
-    /// The images that are in the folder now, or could not be written, by their places.
-    images: BTreeMap<String, bool>,
+    /// What came of the images, by their places.
+    images: BTreeMap<String, Put>,
+    /// The places of the images that files showed before, once somebody asked.
+    shown: OnceCell<HashSet<String>>,
     /// The files that were written or found to be as they should, and their places: where the disk does
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
@@ -150,8 +155,11 @@ impl Export<'_> {
 
     /// Whether the file at `place` is the one at another place of this export.
     fn is_taken(&self, place: &str) -> bool {
-        let there = file_at(&self.folder.join(place)).and_then(|file| self.files.get(&file));
-        there.is_some_and(|other| other != place)
+        let file = file_at(&self.folder.join(place));
+        let there = file.and_then(|file| self.files.get(&file));
+        // A file that was saved anew since gave its number back, perhaps to this one.
+        let is_there = |other: &String| file_at(&self.folder.join(other)) == file;
+        there.is_some_and(|other| other != place && is_there(other))
     }
 
     /// Whoever has a file keeps it, in whatever order they come.
@@ -206,9 +214,17 @@ impl Export<'_> {
         let before = self.bookmarks.notes.get(place).map(|seen| seen.blake3.as_str());
         let ours = |there: blake3::Hash| Some(there.to_hex().as_str()) == before;
         let (path, over) = match look(self.folder, place)? {
-            There::File(path, there) if there != hash && ours(there) => (Some(path), true),
-            There::Nothing(path) => (Some(path), false),
-            There::File(_, there) if there == hash => (None, false),
+            There::File(path, there) if there != hash && ours(there) => {
+                if !self.has_version_at(place)? {
+                    let reason = "it shows a version that is not on this device; sync first, or move it \
+                                  away";
+                    self.skip(place, reason);
+                    return Ok(());
+                }
+                (Some(path), Over::Only(there))
+            }
+            There::Nothing(path) => (Some(path), Over::Nothing),
+            There::File(_, there) if there == hash => (None, Over::Nothing),
             There::File(..) => {
                 let reason = "it was edited since it was exported; import the folder first";
                 self.skip(place, reason);
@@ -231,6 +247,12 @@ impl Export<'_> {
         Ok(())
     }
 
+    /// Whether the version is here that the file at `place` shows: else it may be newer than all that is.
+    fn has_version_at(&self, place: &str) -> Result<bool, VaultError> {
+        let Some(seen) = self.bookmarks.notes.get(place) else { return Ok(true) };
+        self.vault.has_version(seen.note, &seen.heads)
+    }
+
     /// Gives the files of a group their names. What they are going to be is remembered before, and that
     /// they are it after: a file that is neither what it was nor what it was to be is somebody's edit.
     fn publish(&mut self) -> Result<(), VaultError> {
@@ -243,7 +265,7 @@ impl Export<'_> {
                 self.settle(&place);
                 continue;
             }
-            self.skip(&place, "another program made it meanwhile");
+            self.skip(&place, "another program wrote it meanwhile; import the folder first");
             if self.bookmarks.next.notes.remove(&place).is_some() {
                 self.report.notes -= 1;
             }
@@ -288,144 +310,6 @@ impl Export<'_> {
             }
         });
         failed.map_or(Ok((text, shown)), Err)
-    }
-
-    /// What is to stand in the file for an embed.
-    fn destination(
-        &mut self,
-        at: &At<'_>,
-        url: Option<&str>,
-        others: &[Shown],
-    ) -> Result<Shown, VaultError> {
-        let embed = at.embed;
-        let shown = |written: String, place: Option<String>| Shown {
-            name: (written != embed.name).then(|| embed.name.clone()),
-            written,
-            wiki: at.is_wiki(),
-            image: embed.image,
-            place,
-            holds: None,
-            path: embed.path.clone(),
-        };
-        if let Some(url) = url.filter(|url| !at.is_wiki() && is_plain(url)) {
-            return Ok(shown(url.to_owned(), None));
-        }
-        let file = self.vault.local_file(embed.image)?;
-        if file.is_none() {
-            self.absent(at, "its bytes are not on this device; sync to fetch them");
-        }
-        let wanted = at.wanted();
-        let extension = file.as_ref().and_then(|file| file.extension()?.to_str());
-        let own = wanted.as_deref().and_then(safe);
-        let Some(own) = own.or_else(|| extension.map(|extension| at.beside(extension))) else {
-            return Ok(shown(embed.name.clone(), None));
-        };
-        // One that is not there has its place all the same: its name must lead to no other.
-        let mut place = self.places.image(&own, embed.image);
-        self.make_room(&place)?;
-        if self.is_taken(&place) {
-            self.places.retire(&place);
-            place = self.places.image(&own, embed.image);
-        }
-        let is_there = file.is_some() && self.image(at, &place)?;
-        let written = if wanted.as_ref() == Some(&place) && self.leads(at, &place, others) {
-            embed.name.clone()
-        } else {
-            let written = at.rewritten(&place);
-            if written != embed.name {
-                let (from, to) = (embed.name.clone(), written.clone());
-                self.report.renamed.push(Renamed { from, to });
-            }
-            written
-        };
-        let holds = if is_there { None } else { self.own_file(&place) };
-        Ok(Shown { holds, ..shown(written, Some(place)) })
-    }
-
-    /// Whether a reader of the file finds the image at `place` by the embed's name.
-    fn leads(&mut self, at: &At<'_>, place: &str, others: &[Shown]) -> bool {
-        let (name, image) = (&at.embed.name, at.embed.image);
-        let taken = |other: &Shown| {
-            other.written == *name && other.wiki == at.is_wiki() && other.image != image
-        };
-        if others.iter().any(taken) {
-            return false;
-        }
-        if at.is_wiki() {
-            let name = name.split('#').next().unwrap_or_default().trim_end().to_lowercase();
-            return *self.wiki.entry(name).or_insert(image) == image;
-        }
-        match resolve::relative(at.place, &at.target()) {
-            Some(found) if found == place => true,
-            // The name never led there strictly; it is kept where it leads to nothing else.
-            found if at.embed.path.is_some() => {
-                found.is_none_or(|found| self.places.image_at(&found).is_none())
-            }
-            _ => false,
-        }
-    }
-
-    /// Has an image in its place; `false` where it can't be.
-    fn image(&mut self, at: &At<'_>, place: &str) -> Result<bool, VaultError> {
-        if let Some(there) = self.images.get(place) {
-            return Ok(*there);
-        }
-        let there = self.write_image(at, place)?;
-        if there {
-            self.settle(place);
-        }
-        self.images.insert(place.to_owned(), there);
-        self.report.images += u64::from(there);
-        Ok(there)
-    }
-
-    fn write_image(&mut self, at: &At<'_>, place: &str) -> Result<bool, VaultError> {
-        let image = at.embed.image;
-        let before = self.bookmarks.images.get(place).copied();
-        let (path, over) = match look(self.folder, place)? {
-            There::File(_, there) if there.as_bytes() == image.as_bytes() => {
-                self.bookmarks.images.insert(place.to_owned(), image);
-                return Ok(true);
-            }
-            There::File(path, there)
-                if before.is_some_and(|before| before.as_bytes() == there.as_bytes()) =>
-            {
-                (path, true)
-            }
-            There::Nothing(path) => (path, false),
-            There::File(..) => {
-                let reason = "it was replaced since it was exported; import the folder first";
-                self.skip(place, reason);
-                return Ok(false);
-            }
-            There::Blocked(reason) => {
-                self.skip(place, reason);
-                return Ok(false);
-            }
-        };
-        let mut verified = match self.vault.verified_image(image) {
-            Ok(Some(verified)) => verified,
-            Ok(None) => {
-                self.absent(at, "its bytes are not on this device; sync to fetch them");
-                return Ok(false);
-            }
-            Err(VaultError::Image(error @ ImageError::Damaged { .. })) => {
-                self.absent(at, &error.to_string());
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        let draft = write::draft(&path, &mut verified.file, write::SHARED, over)?;
-        self.drafts.push((place.to_owned(), draft));
-        self.bookmarks.next.images.insert(place.to_owned(), image);
-        Ok(true)
-    }
-
-    /// The image in the file at `place`, if it is as it was last read or written.
-    fn own_file(&self, place: &str) -> Option<ImageId> {
-        let before = self.bookmarks.images.get(place)?;
-        let there = write::hash(&self.folder.join(place)).ok()?;
-        (there.as_bytes() == before.as_bytes()).then_some(*before)
     }
 
     fn skip(&mut self, place: &str, reason: &str) {

@@ -22,7 +22,7 @@ pub(super) const PRIVATE: u32 = 0o600;
 
 /// Puts `bytes` in the place of the file `path`, and has both synced.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
-    draft(path, &mut &*bytes, mode, true)?.publish()?;
+    draft(path, &mut &*bytes, mode, Over::All)?.publish()?;
     Ok(path.parent().map_or(Ok(()), sync_folder)?)
 }
 
@@ -32,7 +32,18 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultE
 pub(super) struct Draft {
     file: TempPath,
     path: PathBuf,
-    over: bool,
+    over: Over,
+}
+
+/// What a draft may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Of nothing: a file that is there stays.
+    Nothing,
+    /// Of a file with this hash: one that somebody saved meanwhile stays.
+    Only(blake3::Hash),
+    /// Of whatever is there.
+    All,
 }
 
 /// Writes what `content` gives to what will be the file `path`. One that is there already is only
@@ -41,7 +52,7 @@ pub(super) fn draft(
     path: &Path,
     content: &mut dyn io::Read,
     mode: u32,
-    over: bool,
+    over: Over,
 ) -> Result<Draft, VaultError> {
     let folder = path.parent().unwrap_or(path);
     let mut file = tempfile::Builder::new()
@@ -62,11 +73,22 @@ impl Draft {
     /// Gives the file its name; gives whether it did.
     pub(super) fn publish(self) -> Result<bool, VaultError> {
         let Self { file, path, over } = self;
-        let persisted = if over { file.persist(&path) } else { file.persist_noclobber(&path) };
+        let persisted = match over {
+            // All that was written since it was looked at, with an fsync each, leaves time to save it.
+            Over::Only(before) if hash(&path).is_ok_and(|there| there != before) => {
+                return Ok(false);
+            }
+            Over::Nothing => file.persist_noclobber(&path),
+            Over::Only(_) | Over::All => file.persist(&path),
+        };
         crash::point();
         match persisted {
             Ok(()) => Ok(true),
-            Err(error) if !over && error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error)
+                if over == Over::Nothing && error.error.kind() == ErrorKind::AlreadyExists =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(failed("write", path)(error.error)),
         }
     }
@@ -127,8 +149,11 @@ pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// The hash of a file.
+/// The hash of a file; a link, or a pipe that may never end, is none.
 pub(super) fn hash(path: &Path) -> io::Result<blake3::Hash> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     let mut hasher = blake3::Hasher::new();
     // In pieces that several lanes of a processor can share.
     hasher.update_reader(File::open(path)?)?;

@@ -9,7 +9,10 @@ use crate::{
     id::{ImageId, NoteId},
     images::{ImageError, Stored, Verified},
     note::{Body, Heads, Note, NoteError},
-    projection::{catalog, documents},
+    projection::{
+        catalog::{self, ImageRecord},
+        documents,
+    },
 };
 
 /// Where an edit left its author: not yet merged with what others did.
@@ -123,6 +126,11 @@ impl Vault {
             return Ok(false);
         }
         self.with_note(note, |loaded| Ok(loaded.has(heads)))
+    }
+
+    /// What is known of an image, if anything is; its bytes may be elsewhere.
+    pub(crate) fn image_record(&self, image: ImageId) -> Result<Option<ImageRecord>, VaultError> {
+        Ok(catalog::image_record(self.db(), image)?)
     }
 
     /// The bytes of an image, just found to be what it is named by; `None` where they are not here.

@@ -1,0 +1,140 @@
+//! What an export leaves alone in a folder, and what becomes of it.
+
+use std::fs;
+
+use everleaf::{
+    folder::{ExportOptions, export},
+    vault::Vault,
+};
+
+use crate::{
+    folder::{Desk, id, read, reasons, write},
+    image::png,
+    world::{copy_folder, options},
+};
+
+#[test]
+fn a_file_that_shows_what_the_vault_lacks_is_left_alone() {
+    let desk = Desk::new();
+    desk.write("a.md", "old\n");
+    desk.import();
+    let (folder, _) = desk.export("export");
+    // A vault of before, put back under a folder of after.
+    let before = desk.device.folder.path().join("before");
+    copy_folder(&desk.device.path(), &before);
+    desk.device.edit(desk.note("a.md"), |text| text + "and newer\n");
+    desk.export("export");
+    let restored = Vault::open(&before, options(&desk.device.clock)).unwrap();
+    let report = export(&restored, &folder, &ExportOptions::default(), &|_| ()).unwrap();
+    assert_eq!(report.skipped.len(), 1);
+    assert!(report.skipped[0].reason.contains("sync first"), "{}", report.skipped[0].reason);
+    assert_eq!(read(&folder, "a.md"), "old\nand newer\n");
+}
+
+#[test]
+fn an_image_that_is_written_beside_a_file_that_is_left_is_nobodys_edit() {
+    let desk = Desk::new();
+    let pictures = [png(2, 2, b"old"), png(3, 3, b"new")];
+    desk.write("a.md", "a ![](a.png)\n");
+    desk.write("a.png", &pictures[0]);
+    desk.import();
+    let (folder, _) = desk.export("export");
+    desk.write("a.png", &pictures[1]);
+    desk.import();
+    write(&folder, "a.md", "a ![](a.png)\nin the file\n");
+    assert_eq!(desk.export("export").1.skipped.len(), 1);
+    assert_eq!(fs::read(folder.join("a.png")).unwrap(), pictures[1]);
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    assert_eq!(desk.source("a.md"), "a ![](a.png)\nin the file\n");
+    assert_eq!(desk.images("a.md"), [id(&pictures[1])]);
+    let body = desk.device.vault().read(desk.note("a.md"), None).unwrap().body;
+    assert_eq!(body.embeds().count(), 1);
+}
+
+#[test]
+fn a_pipe_where_an_image_should_be_stops_no_export() {
+    let desk = Desk::new();
+    desk.write("a.md", "a ![](a.png)\n");
+    desk.write("a.png", png(2, 2, b"a"));
+    desk.import();
+    let (folder, _) = desk.export("export");
+    fs::remove_file(folder.join("a.png")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.join("a.png")).status().unwrap();
+    assert!(made.success());
+    assert_eq!(desk.export("export").1.skipped.len(), 1);
+}
+
+#[test]
+fn a_file_that_no_note_shows_is_left_and_the_image_goes_elsewhere() {
+    let desk = Desk::new();
+    let (old, mine) = (png(2, 2, b"old"), png(3, 3, b"mine"));
+    desk.device.file("a.png", &old);
+    let note = desk.device.note("![](a.png)\n");
+    let (folder, _) = desk.export("export");
+    let shows = desk.device.source(note);
+    desk.device.edit(note, |_| "nothing\n".to_owned());
+    desk.export("export");
+    // No import would take this in: no file shows it.
+    write(&folder, "a.png", &mine);
+    assert_eq!(desk.try_import(&folder).changed, 0);
+    desk.device.edit(note, |_| shows.clone());
+    for _ in 0..2 {
+        let (_, report) = desk.export("export");
+        assert_eq!((report.images, reasons(&report.skipped)), (1, vec![]));
+        assert_eq!(fs::read(folder.join("a.png")).unwrap(), mine);
+        desk.settled(&folder);
+    }
+    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [id(&old)]);
+    let elsewhere = folder.join(format!("a-{}.png", id(&old).short()));
+    assert_eq!(fs::read(&elsewhere).unwrap(), old);
+    // What is shown from there is replaced there.
+    fs::write(&elsewhere, &mine).unwrap();
+    let skipped = desk.export("export").1.skipped;
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [id(&mine)]);
+}
+
+#[test]
+fn what_was_edited_since_the_export_is_left_alone() {
+    let desk = Desk::new();
+    desk.write("a.md", "a ![](a.png)\n");
+    desk.write("b.md", "b\n");
+    desk.write("a.png", png(2, 2, b"a"));
+    desk.import();
+    let (folder, _) = desk.export("export");
+    for note in ["a.md", "b.md"] {
+        desk.device.edit(desk.note(note), |text| format!("in the vault\n{text}"));
+    }
+    write(&folder, "a.md", "a ![](a.png)\nin the file\n");
+    write(&folder, "a.png", png(3, 3, b"mine"));
+    let (_, report) = desk.export("export");
+    let edited = "it was edited since it was exported; import the folder first";
+    let replaced = "it was replaced since it was exported; import the folder first";
+    assert_eq!(reasons(&report.skipped), [("a.png", replaced), ("a.md", edited)]);
+    assert_eq!(read(&folder, "a.md"), "a ![](a.png)\nin the file\n");
+    assert_eq!(read(&folder, "b.md"), "in the vault\nb\n");
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    assert_eq!(desk.source("a.md"), "in the vault\na ![](a.png)\nin the file\n");
+    assert_eq!(desk.images("a.md"), [id(&png(3, 3, b"mine"))]);
+    assert_eq!(desk.export("export").1.skipped, vec![]);
+    assert_eq!(read(&folder, "a.md"), desk.source("a.md"));
+}
+
+#[test]
+fn a_file_that_an_export_leaves_keeps_its_image() {
+    let desk = Desk::new();
+    let pictures = [png(2, 2, b"one"), png(3, 3, b"two")];
+    let [thrown_away, kept] = [0, 1].map(|n| {
+        desk.device.file("shared.png", &pictures[n]);
+        desk.device.note(&format!("{n}\n\n![](shared.png)\n"))
+    });
+    let (folder, _) = desk.export("export");
+    desk.device.vault().set_trashed(thrown_away, true).unwrap();
+    desk.export("export");
+    assert_eq!(desk.try_import(&folder).changed, 0);
+    for (note, picture) in [(thrown_away, &pictures[0]), (kept, &pictures[1])] {
+        let body = desk.device.vault().read(note, None).unwrap().body;
+        assert_eq!(body.images(), [id(picture)]);
+    }
+}

@@ -1,0 +1,210 @@
+//! The images of an export: where each goes, and what a file says for it.
+
+use std::collections::HashSet;
+
+use super::Export;
+use crate::{
+    folder::{
+        Renamed,
+        bookmarks::Shown,
+        named::{At, is_plain},
+        place::safe,
+        write::{self, Over, There, look},
+    },
+    id::ImageId,
+    images::ImageError,
+    resolve,
+    vault::VaultError,
+};
+
+/// What came of an image at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It is there.
+    There,
+    /// It is not, for a reason that was reported.
+    Left,
+    /// A file is there that no export wrote and no note shows, so that no import would take it either.
+    Stray,
+}
+
+impl Export<'_> {
+    /// What is to stand in the file for an embed.
+    pub(super) fn destination(
+        &mut self,
+        at: &At<'_>,
+        url: Option<&str>,
+        others: &[Shown],
+    ) -> Result<Shown, VaultError> {
+        let embed = at.embed;
+        let shown = |written: String, place: Option<String>| Shown {
+            name: (written != embed.name).then(|| embed.name.clone()),
+            written,
+            wiki: at.is_wiki(),
+            image: embed.image,
+            place,
+            holds: None,
+            path: embed.path.clone(),
+        };
+        if let Some(url) = url.filter(|url| !at.is_wiki() && is_plain(url)) {
+            return Ok(shown(url.to_owned(), None));
+        }
+        let record = self.vault.image_record(embed.image)?;
+        let is_here = record.as_ref().is_some_and(|record| record.local);
+        if !is_here {
+            self.absent(at, "its bytes are not on this device; sync to fetch them");
+        }
+        let wanted = at.wanted();
+        // What it is may be known where its bytes are not: its place is the same whether they are or not.
+        let extension = record.map(|record| record.media_type.extension());
+        let own = wanted.as_deref().and_then(safe);
+        let Some(own) = own.or_else(|| extension.map(|extension| at.beside(extension))) else {
+            return Ok(shown(embed.name.clone(), None));
+        };
+        let (place, put) = self.put(at, &own, is_here)?;
+        let written = if wanted.as_ref() == Some(&place) && self.leads(at, &place, others) {
+            embed.name.clone()
+        } else {
+            let written = at.rewritten(&place);
+            if written != embed.name {
+                let (from, to) = (embed.name.clone(), written.clone());
+                self.report.renamed.push(Renamed { from, to });
+            }
+            written
+        };
+        let holds = if put == Put::There { None } else { self.own_file(&place) };
+        Ok(Shown { holds, ..shown(written, Some(place)) })
+    }
+
+    /// Whether a reader of the file finds the image at `place` by the embed's name.
+    fn leads(&mut self, at: &At<'_>, place: &str, others: &[Shown]) -> bool {
+        let (name, image) = (&at.embed.name, at.embed.image);
+        let taken = |other: &Shown| {
+            other.written == *name && other.wiki == at.is_wiki() && other.image != image
+        };
+        if others.iter().any(taken) {
+            return false;
+        }
+        if at.is_wiki() {
+            let name = name.split('#').next().unwrap_or_default().trim_end().to_lowercase();
+            return *self.wiki.entry(name).or_insert(image) == image;
+        }
+        match resolve::relative(at.place, &at.target()) {
+            Some(found) if found == place => true,
+            // The name never led there strictly; it is kept where it leads to nothing else.
+            found if at.embed.path.is_some() => {
+                found.is_none_or(|found| self.places.image_at(&found).is_none())
+            }
+            _ => false,
+        }
+    }
+
+    /// Has an image at `own`, or at another place where that is taken. One whose bytes are not here has
+    /// its place all the same: its name must lead to no other.
+    fn put(&mut self, at: &At<'_>, own: &str, is_here: bool) -> Result<(String, Put), VaultError> {
+        let image = at.embed.image;
+        let mut place = self.places.image(own, image);
+        loop {
+            self.make_room(&place)?;
+            let put = match is_here {
+                _ if self.is_taken(&place) => Put::Stray,
+                true => self.image(at, &place)?,
+                false if self.is_stray(&place, image) => Put::Stray,
+                false => Put::Left,
+            };
+            if put != Put::Stray {
+                return Ok((place, put));
+            }
+            self.places.retire(&place);
+            let other = self.places.image(own, image);
+            if other == place {
+                self.skip(&place, "something else is there");
+                return Ok((place, Put::Left));
+            }
+            place = other;
+        }
+    }
+
+    fn image(&mut self, at: &At<'_>, place: &str) -> Result<Put, VaultError> {
+        if let Some(put) = self.images.get(place) {
+            return Ok(*put);
+        }
+        let put = self.write_image(at, place)?;
+        if put == Put::There {
+            self.settle(place);
+            self.report.images += 1;
+        }
+        self.images.insert(place.to_owned(), put);
+        Ok(put)
+    }
+
+    fn write_image(&mut self, at: &At<'_>, place: &str) -> Result<Put, VaultError> {
+        let image = at.embed.image;
+        let before = self.bookmarks.images.get(place).copied();
+        let (path, over) = match look(self.folder, place)? {
+            There::File(_, there) if there.as_bytes() == image.as_bytes() => {
+                self.bookmarks.images.insert(place.to_owned(), image);
+                return Ok(Put::There);
+            }
+            There::File(path, there)
+                if before.is_some_and(|before| before.as_bytes() == there.as_bytes()) =>
+            {
+                (path, Over::Only(there))
+            }
+            There::Nothing(path) => (path, Over::Nothing),
+            There::File(..) if !self.is_shown(place) => return Ok(Put::Stray),
+            There::File(..) => {
+                let reason = "it was replaced since it was exported; import the folder first";
+                self.skip(place, reason);
+                return Ok(Put::Left);
+            }
+            There::Blocked(reason) => {
+                self.skip(place, reason);
+                return Ok(Put::Left);
+            }
+        };
+        let mut verified = match self.vault.verified_image(image) {
+            Ok(Some(verified)) => verified,
+            Ok(None) => {
+                self.absent(at, "its bytes are not on this device; sync to fetch them");
+                return Ok(Put::Left);
+            }
+            Err(VaultError::Image(error @ ImageError::Damaged { .. })) => {
+                self.absent(at, &error.to_string());
+                return Ok(Put::Left);
+            }
+            Err(error) => return Err(error),
+        };
+        let draft = write::draft(&path, &mut verified.file, write::SHARED, over)?;
+        self.drafts.push((place.to_owned(), draft));
+        self.bookmarks.next.images.insert(place.to_owned(), image);
+        Ok(Put::There)
+    }
+
+    /// The image in the file at `place`, if it is as it was last read or written.
+    fn own_file(&self, place: &str) -> Option<ImageId> {
+        let before = self.bookmarks.images.get(place)?;
+        let there = write::hash(&self.folder.join(place)).ok()?;
+        (there.as_bytes() == before.as_bytes()).then_some(*before)
+    }
+
+    /// Whether the file at `place` is no export's, not `image`, and shown by no file that is a note.
+    fn is_stray(&self, place: &str, image: ImageId) -> bool {
+        let ours = self.bookmarks.images.get(place);
+        write::hash(&self.folder.join(place)).is_ok_and(|there| {
+            let is = |image: &ImageId| image.as_bytes() == there.as_bytes();
+            !is(&image) && !ours.is_some_and(is) && !self.is_shown(place)
+        })
+    }
+
+    /// Whether a file that is a note shows the image at `place`, as far as is known.
+    fn is_shown(&self, place: &str) -> bool {
+        let shown = self.shown.get_or_init(|| {
+            let there =
+                self.bookmarks.notes.iter().filter(|(note, _)| self.folder.join(note).is_file());
+            let shown = there.flat_map(|(_, seen)| &seen.images);
+            shown.filter_map(|shown| shown.place.clone()).collect::<HashSet<_>>()
+        });
+        shown.contains(place)
+    }
+}
