@@ -17,6 +17,8 @@ mod acts;
 mod chart;
 mod measure;
 mod process;
+#[path = "../proptests/shared.rs"]
+mod shared;
 mod vault;
 
 fn main() {

@@ -13,6 +13,9 @@ use serde_json::json;
 
 use crate::chart::{self, Line};
 
+/// How many notes a large vault has.
+const LARGE: usize = 100_000;
+
 /// What a figure has to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
@@ -102,11 +105,16 @@ impl Bench {
     /// A run that writes to the folder `bench` of the build.
     pub fn new(filter: Vec<String>, large: bool) -> Self {
         let mut sizes = vec![100, 1_000, 10_000];
-        sizes.extend(large.then_some(100_000));
+        sizes.extend(large.then_some(LARGE));
         let folder = out();
         fs::create_dir_all(&folder).unwrap();
         let lines = File::options().append(true).create(true).open(folder.join("figures.jsonl"));
         Self { filter, sizes, folder, lines: lines.unwrap(), figures: Vec::new() }
+    }
+
+    /// Whether large vaults are asked for as well.
+    pub fn is_large(&self) -> bool {
+        self.sizes.contains(&LARGE)
     }
 
     /// Whether any of these acts was asked for: one whose name holds a filter, or any without filters.

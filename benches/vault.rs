@@ -2,8 +2,8 @@
 //! seed makes the same notes, on any machine.
 //!
 //! A note has 1 to 20 KB, most of them few; one in a hundred is long. Every twentieth has a name that is
-//! hard on programs. In a vault each was edited up to four times; of 100,000, each tenth. Vaults are kept in `target/bench` and
-//! made anew only when this file says another [`VERSION`].
+//! hard on programs. In a vault each was edited up to four times; of 100,000, each tenth; in a deep one, a
+//! hundred times. Vaults are kept in `target/bench` and made anew only when this file says another [`VERSION`].
 
 use std::{
     fs,
@@ -24,6 +24,8 @@ use crate::measure::out;
 
 /// Of what is generated: another one makes what was kept anew.
 const VERSION: u32 = 1;
+/// How many notes a vault has whose notes were edited a hundred times.
+pub const DEEP: usize = 10_000;
 /// How many threads write a vault: they share each `fsync`.
 const WRITERS: usize = 8;
 
@@ -210,14 +212,26 @@ pub struct Generated {
 impl Generated {
     /// A vault of so many notes, all of them on its remote; made where it is not there.
     pub fn of(notes: usize) -> Self {
-        let folder = out().join(format!("vaults/{notes}-v{VERSION}"));
+        // Each edit of a note that was just made loads it, which for so many would take an hour.
+        let is_edited = |number| notes <= 10_000 || number % 10 == 0;
+        let edits = |number, dice: &mut Dice| if is_edited(number) { dice.below(5) } else { 0 };
+        Self::made(&notes.to_string(), notes, edits)
+    }
+
+    /// The same of [`DEEP`] notes that were edited a hundred times each: a million events.
+    pub fn deep() -> Self {
+        Self::made("deep", DEEP, |_, _| 99)
+    }
+
+    fn made(name: &str, notes: usize, edits: impl Fn(usize, &mut Dice) -> usize + Sync) -> Self {
+        let folder = out().join(format!("vaults/{name}-v{VERSION}"));
         let generated = Self { vault: folder.join("vault"), remote: folder.join("remote") };
         if !folder.exists() {
             eprintln!("making a vault of {notes} notes, once");
             let unfinished = folder.with_extension("unfinished");
             let _ = fs::remove_dir_all(&unfinished);
             fs::create_dir_all(&unfinished).unwrap();
-            make(&unfinished, &folder, notes);
+            make(&unfinished, &folder, notes, edits);
             fs::rename(&unfinished, &folder).unwrap();
         }
         generated
@@ -253,7 +267,12 @@ impl Generated {
 }
 
 /// Makes a vault in `folder`, whose remote will be in `later`.
-fn make(folder: &Path, later: &Path, notes: usize) {
+fn make(
+    folder: &Path,
+    later: &Path,
+    notes: usize,
+    edits: impl Fn(usize, &mut Dice) -> usize + Sync,
+) {
     let generated = Generated { vault: folder.join("vault"), remote: folder.join("remote") };
     fs::create_dir(&generated.remote).unwrap();
     let vault = Vault::create(&generated.vault, "bench", None, Options::default()).unwrap();
@@ -263,9 +282,7 @@ fn make(folder: &Path, later: &Path, notes: usize) {
         let new = NewNote { source: source.clone(), path, folder: None };
         let note = vault.new_note(&new).unwrap();
         let mut dice = Dice::new(number);
-        // Each edit of a note that was just made loads it, which for so many would take an hour.
-        let is_edited = notes <= 10_000 || number % 10 == 0;
-        for _ in 0..if is_edited { dice.below(5) } else { 0 } {
+        for _ in 0..edits(number, &mut dice) {
             let seen = vault.read(note, None).unwrap();
             source = edited(&source, &mut dice);
             vault.edit(note, &seen.heads, &source, None).unwrap();

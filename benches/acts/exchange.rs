@@ -19,7 +19,7 @@ use everleaf::{
 use crate::{
     measure::{Bench, Figure, Pair, Target, median, millis, number, timed},
     process::{everleaf, run as finish},
-    vault::{self, Generated, runtime},
+    vault::{self, DEEP, Generated, runtime},
 };
 
 const JOIN: &str = "`join`, whole process";
@@ -28,22 +28,33 @@ const JOIN_MEMORY: &str = "memory of a `join`, at its peak";
 const FIRST_LIST: &str = "first `list` after a `join`";
 const UPLOAD: &str = "upload of 1,000 images of 100 KB";
 const UPLOAD_MEMORY: &str = "memory of an upload, at its peak";
+const DEEP_ACTS: [&str; 4] = [
+    "`join` of 10,000 notes with 100 edits each",
+    "bytes of that",
+    "memory of that, at its peak",
+    "first `list` after that",
+];
 /// How many notes are loaded to know the size of all.
 const SAMPLE: usize = 1_000;
 
 pub fn run(bench: &mut Bench) {
     for notes in bench.sizes.clone() {
         if bench.wants(&[JOIN, JOIN_BYTES, JOIN_MEMORY, FIRST_LIST]) {
-            join(bench, notes);
+            let acts = [JOIN, JOIN_BYTES, JOIN_MEMORY, FIRST_LIST];
+            join(bench, acts, Some(notes), &Generated::of(notes));
         }
+    }
+    if bench.wants(&DEEP_ACTS) && bench.is_large() {
+        join(bench, DEEP_ACTS, None, &Generated::deep());
     }
     if bench.wants(&[UPLOAD, UPLOAD_MEMORY]) {
         upload(bench);
     }
 }
 
-fn join(bench: &mut Bench, notes: usize) {
-    let generated = Generated::of(notes);
+fn join(bench: &mut Bench, acts: [&'static str; 4], size: Option<usize>, generated: &Generated) {
+    let [act, bytes, memory, list] = acts;
+    let notes = size.unwrap_or(DEEP);
     let folder = tempfile::tempdir_in(crate::measure::out()).unwrap();
     let folder = folder.path();
     let opened = generated.open();
@@ -58,8 +69,7 @@ fn join(bench: &mut Bench, notes: usize) {
     fs::write(&source, vault::image(notes, least)).unwrap();
     let floor = "copying as many bytes as save() of the notes gives, and fdatasync";
     let rounds = if notes > 10_000 { 1 } else { 3 };
-    let size = Some(notes);
-    let pair = Pair { act: JOIN, floor, size, target: Target::Ratio(2.0), rounds };
+    let pair = Pair { act, floor, size, target: Target::Ratio(2.0), rounds };
     let mut read = 0.0;
     bench.pair(
         pair,
@@ -87,11 +97,11 @@ fn join(bench: &mut Bench, notes: usize) {
     );
     let floor = Some(("sum of save() of the notes", number(least)));
     let (unit, target) = ("B", Target::Ratio(1.3));
-    bench.figure(Figure { act: JOIN_BYTES, size, unit, measured: read, floor, target });
+    bench.figure(Figure { act: bytes, size, unit, measured: read, floor, target });
     let figure =
         |act, unit, measured, target| Figure { act, size, unit, measured, floor: None, target };
-    bench.figure(figure(JOIN_MEMORY, "MB", median(peak), Target::AtMost(128.0)));
-    bench.figure(figure(FIRST_LIST, "ms", median(first), Target::Shown));
+    bench.figure(figure(memory, "MB", median(peak), Target::AtMost(128.0)));
+    bench.figure(figure(list, "ms", median(first), Target::Shown));
 }
 
 /// The bytes of all notes as Automerge saves them; where there are many, by some of them.

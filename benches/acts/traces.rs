@@ -4,10 +4,9 @@
 //! josephg/editing-traces.
 
 use std::{
-    env,
     fs::{self, File},
     io::BufReader,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -24,6 +23,7 @@ use serde::Deserialize;
 
 use crate::{
     measure::{Bench, Figure, Target, number, timed},
+    shared,
     vault::{origin, runtime},
 };
 
@@ -37,8 +37,6 @@ const NAMES: [&str; 6] = [
 ];
 /// How many transactions are replayed, unless large runs are asked for.
 const BEGINNING: usize = 5_000;
-/// Where there are vaults of so many notes, traces are replayed whole.
-const LARGE: usize = 100_000;
 
 /// At a place, how many code points go, and what comes instead.
 type Patch = (usize, usize, String);
@@ -71,11 +69,8 @@ pub fn run(bench: &mut Bench) {
         if !bench.wants(&acts) {
             continue;
         }
-        let Some(mut trace) = read(name) else {
-            println!("left out, since it is not here: trace {name}");
-            continue;
-        };
-        if !bench.sizes.contains(&LARGE) {
+        let Some(mut trace) = read(name) else { continue };
+        if !bench.is_large() {
             trace.txns.truncate(BEGINNING);
         }
         replay(bench, acts, &trace);
@@ -83,9 +78,7 @@ pub fn run(bench: &mut Bench) {
 }
 
 fn read(name: &str) -> Option<Trace> {
-    let beside = || Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")).to_owned();
-    let root = env::var_os("EVERLEAF_SHARED").map_or_else(beside, PathBuf::from);
-    let file = File::open(root.join(format!("traces/sequential/{name}.json.gz"))).ok()?;
+    let file = File::open(shared::path(&format!("traces/sequential/{name}.json.gz"))?).unwrap();
     Some(serde_json::from_reader(BufReader::new(GzDecoder::new(file))).unwrap())
 }
 
@@ -168,14 +161,7 @@ fn alone(trace: &Trace) -> Made {
 
 /// The bytes of all files in a folder.
 fn size(folder: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    let of = |entry: fs::DirEntry| {
-        let metadata = entry.metadata().unwrap();
-        if metadata.is_dir() {
-            size(&entry.path())
-        } else {
-            usize::try_from(metadata.len()).unwrap()
-        }
-    };
-    entries.map(|entry| of(entry.unwrap())).sum()
+    let files =
+        walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.unwrap().metadata().unwrap());
+    files.filter(fs::Metadata::is_file).map(|file| usize::try_from(file.len()).unwrap()).sum()
 }
