@@ -119,30 +119,6 @@ fn without_torn_batch(folder: &Path) -> Result<Option<Engine>, DbError> {
     Ok(None)
 }
 
-/// Writes what an engine has in memory to tables. Gives whether all of it is there, so that the journal
-/// holds nothing else.
-fn write_tables(keyspaces: [&Keyspace; 3]) -> bool {
-    keyspaces.into_iter().all(|keyspace| {
-        let written = keyspace.rotate_memtable_and_wait();
-        written.is_ok() && keyspace.sealed_memtable_count() == 0
-    })
-}
-
-/// The same engine, opened again when its journal was emptied; as it is where that can't be done.
-fn with_empty_journal(opened: Engine, folder: &Path) -> Result<Engine, DbError> {
-    let (database, keyspaces) = opened;
-    if database.persist(PersistMode::SyncAll).is_err() || !write_tables(keyspaces.each_ref()) {
-        return Ok((database, keyspaces));
-    }
-    let mut emptied = journal::Emptied::of(folder);
-    emptied.is_due = true;
-    drop((keyspaces, database));
-    crash::point();
-    drop(emptied);
-    crash::point();
-    engine(folder)
-}
-
 /// Whether a failure is one of what files hold, and not of the disk.
 fn is_of_content(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
@@ -211,21 +187,21 @@ impl Db {
             create(vault, &folder)?;
         }
         if is_unclean {
-            copy_journals(vault, &folder)?;
+            copy_journals(vault, &folder);
             clear_unfinished(&folder)?;
         }
         mark(&marker).map_err(io("mark as open", &marker))?;
         let mut opened = match engine(&folder) {
             Err(damaged @ DbError::Damaged { .. }) => {
                 if !is_unclean {
-                    copy_journals(vault, &folder)?;
+                    copy_journals(vault, &folder);
                 }
                 without_torn_batch(&folder)?.ok_or(damaged)?
             }
             opened => opened?,
         };
         if is_unclean && journaled > JOURNAL_KEPT {
-            opened = with_empty_journal(opened, &folder)?;
+            opened = journal::with_empty(opened, &folder)?;
             journaled = journal::size(&folder)?;
         }
         let (database, [log, state, cache]) = opened;
@@ -364,7 +340,9 @@ impl Drop for Db {
     fn drop(&mut self) {
         if !self.is_poisoned() && self.database.persist(PersistMode::SyncAll).is_ok() {
             let keyspaces = [&self.log, &self.state, &self.cache];
-            if self.journaled.load(Ordering::Relaxed) > JOURNAL_KEPT && write_tables(keyspaces) {
+            if self.journaled.load(Ordering::Relaxed) > JOURNAL_KEPT
+                && journal::write_tables(&self.database, keyspaces)
+            {
                 self.emptied.is_due = true;
             }
             // What stays behind only costs a copy at the next opening.
@@ -398,6 +376,15 @@ enum Write {
 }
 
 impl Write {
+    /// What it takes in the journal, about.
+    fn journaled(&self) -> usize {
+        let key = match self {
+            Self::Event(..) => size_of::<u64>(),
+            Self::State(key, _) | Self::Cache(key, _) => key.len(),
+        };
+        ROW + key + self.bytes()
+    }
+
     /// How many bytes its value has.
     fn bytes(&self) -> usize {
         let (Self::Event(_, value) | Self::State(_, Some(value)) | Self::Cache(_, Some(value))) =
@@ -450,7 +437,7 @@ impl Batch<'_> {
         };
         let mode = Some(mode).filter(|_| !mutant::is(Mutant::AcknowledgesUnwritten));
         let mut batch = db.database.batch().durability(mode);
-        let bytes = self.writes.iter().map(|write| ROW + write.bytes()).sum::<usize>();
+        let bytes = self.writes.iter().map(Write::journaled).sum::<usize>();
         db.journaled.fetch_add(bytes as u64, Ordering::Relaxed);
         for write in self.writes {
             match write {

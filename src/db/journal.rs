@@ -15,9 +15,17 @@ use std::{
     io::{self, BufReader, Read, Seek as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use super::{DbError, open::io as failed};
+use fjall::{Database, Keyspace, PersistMode};
+
+use super::{
+    DbError,
+    open::{Engine, engine, io as failed},
+};
+use crate::crash;
 
 /// Empties the journal once the engine is closed, if all that it holds is in tables: the next opening
 /// then has nothing to read. Where that fails, it has.
@@ -149,4 +157,40 @@ fn read<const N: usize>(journal: &mut BufReader<&File>) -> io::Result<Option<[u8
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// How often to look whether tables are written, which takes some milliseconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Writes what an engine has in memory to tables. Gives whether all of it is there, so that the journal
+/// holds nothing else: not where the disk is full or gone. The engine's own call would wait for ever then.
+pub(super) fn write_tables(database: &Database, keyspaces: [&Keyspace; 3]) -> bool {
+    if !keyspaces.iter().all(|keyspace| keyspace.rotate_memtable().is_ok()) {
+        return false;
+    }
+    while keyspaces.iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
+        // Fails once whoever writes tables has given up.
+        if database.persist(PersistMode::Buffer).is_err() {
+            return false;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    true
+}
+
+/// The same engine, opened again when its journal was emptied; as it is where that can't be done.
+pub(super) fn with_empty(opened: Engine, folder: &Path) -> Result<Engine, DbError> {
+    let (database, keyspaces) = opened;
+    if database.persist(PersistMode::SyncAll).is_err()
+        || !write_tables(&database, keyspaces.each_ref())
+    {
+        return Ok((database, keyspaces));
+    }
+    let mut emptied = Emptied::of(folder);
+    emptied.is_due = true;
+    drop((keyspaces, database));
+    crash::point();
+    drop(emptied);
+    crash::point();
+    engine(folder)
 }

@@ -110,8 +110,18 @@ pub(super) fn create(vault: &Path, folder: &Path) -> Result<(), DbError> {
     sync_folder(vault)
 }
 
-/// Keeps the journals as the unclean stop left them: opening cuts off what it can't read.
-pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> {
+/// Keeps the journals as the unclean stop left them: opening cuts off what it can't read. The vault is of
+/// more use than such a copy, so it is opened without one where there can be none.
+pub(super) fn copy_journals(vault: &Path, folder: &Path) {
+    if let Err(error) = copy_aside(vault, folder) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the journals could not be copied aside"
+        );
+    }
+}
+
+fn copy_aside(vault: &Path, folder: &Path) -> Result<(), DbError> {
     let copies = vault.join("journals");
     create_private(&copies).map_err(io("create", &copies))?;
     let mut numbers: Vec<u64> = fs::read_dir(&copies)
@@ -126,12 +136,7 @@ pub(super) fn copy_journals(vault: &Path, folder: &Path) -> Result<(), DbError> 
         fs::remove_dir_all(&old).map_err(io("clear away", &old))?;
     }
     let copy = copies.join((numbers.last().copied().unwrap_or(0) + 1).to_string());
-    if let Err(error) = copy_into(&copy, folder) {
-        // The vault is of more use than a copy of its journals.
-        tracing::warn!(%error, "the journals could not be copied aside");
-        let _ = fs::remove_dir_all(&copy);
-    }
-    Ok(())
+    copy_into(&copy, folder).inspect_err(|_| drop(fs::remove_dir_all(&copy)))
 }
 
 /// Removes the files that the engine was about to give a name when it was stopped; it leaves them.

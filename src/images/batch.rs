@@ -30,6 +30,8 @@ pub struct Batch<'a> {
     /// In the order in which they came, which is the order in which they get their names.
     waiting: VecDeque<Waiting>,
     bytes: u64,
+    /// One that was taken in could not be given its name.
+    is_broken: bool,
     work: Option<Sender<(Finished, SyncSender<Synced>)>>,
 }
 
@@ -51,14 +53,15 @@ enum Unsynced {
 impl<'a> Batch<'a> {
     pub(super) fn of(images: &'a Images) -> Self {
         let (touched, waiting) = (BTreeSet::new(), VecDeque::new());
-        Self { images, touched, waiting, bytes: 0, work: None }
+        Self { images, touched, waiting, bytes: 0, is_broken: false, work: None }
     }
 
     /// Takes in what `reader` gives, up to its end.
     ///
     /// # Errors
     ///
-    /// As [`Images::ingest`]; the batch goes on without it.
+    /// As [`Images::ingest`]; the batch goes on without it. Where it is another that could not be kept, the
+    /// batch will not [`finish`](Self::finish).
     pub fn ingest(&mut self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
         let finished = self.images.draft(reader)?;
         self.take(finished)
@@ -68,7 +71,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Images::ingest_file`]; the batch goes on without it.
+    /// As [`ingest`](Self::ingest), and where `path` is no file.
     pub fn ingest_file(&mut self, path: &Path) -> Result<Stored, ImageError> {
         let looked = self.images.look(path)?;
         if self.holds(&looked.known) {
@@ -87,6 +90,9 @@ impl<'a> Batch<'a> {
     pub fn finish(mut self) -> Result<(), ImageError> {
         while !self.waiting.is_empty() {
             self.publish_first()?;
+        }
+        if self.is_broken {
+            return Err(ImageError::SyncFailed { path: self.images.tmp.clone() });
         }
         self.images.shards.settle(&self.images.folder, self.touched)
     }
@@ -140,13 +146,16 @@ impl<'a> Batch<'a> {
         let Some(Waiting { stored, file }) = self.waiting.pop_front() else { return Ok(()) };
         self.bytes -= stored.bytes;
         let synced = match file {
-            Unsynced::Here(finished) => finished.synced()?,
+            Unsynced::Here(finished) => finished.synced(),
             Unsynced::Under(told) => told.recv().unwrap_or_else(|_| {
                 let path = self.images.tmp.clone();
                 Err(ImageError::SyncFailed { path })
-            })?,
+            }),
         };
-        self.images.publish(synced).map(drop)
+        // Whoever is told may have asked for another.
+        let published = synced.and_then(|synced| self.images.publish(synced)).map(drop);
+        self.is_broken |= published.is_err();
+        published
     }
 }
 

@@ -5,11 +5,15 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream, unix::OwnedReadHalf},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{Semaphore, mpsc},
     task::JoinSet,
 };
@@ -19,6 +23,10 @@ use crate::vault::{Vault, VaultError};
 
 /// Processes that are served at once; others wait.
 const CONNECTIONS: usize = 64;
+/// How long a process may take to read what it is told.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait where nobody can be let in.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the socket of a vault until `stop` ends. What was asked before that is answered.
 ///
@@ -41,14 +49,22 @@ pub async fn serve(vault: Vault, stop: impl Future<Output = ()> + Send) -> Resul
             _ = connections.join_next(), if !connections.is_empty() => continue,
             () = &mut stop => break,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // As where no more files may be open: the next would fail at once as well.
+            vault.clock().sleep(PAUSE).await;
+            continue;
+        };
         // Nobody else gets into the folder; this is for folders that somebody opened to others.
         let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0);
         if !allowed {
             tracing::warn!("another user asked at the socket, and was sent away");
             continue;
         }
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = &mut stop => break,
+        };
+        let Ok(place) = place else { break };
         let (vault, mut ended) = (vault.clone(), ended.clone());
         connections.spawn(async move {
             if let Err(error) = converse(stream, &vault, &mut ended).await {
@@ -86,7 +102,7 @@ async fn converse(
     let mut reader = BufReader::new(reader);
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let hello = Hello { protocol: PROTOCOL, version, process: std::process::id() };
-    writer.write_all(&line(&hello)?).await?;
+    say(&mut writer, &hello).await?;
     loop {
         let mut text = Vec::new();
         let mut bounded = (&mut reader).take(LINE_LIMIT);
@@ -101,7 +117,7 @@ async fn converse(
             Ok(asked) => asked,
             Err(error) => {
                 let told = Told::<()>::Error(not_understood(&error));
-                writer.write_all(&line(&told)?).await?;
+                say(&mut writer, &told).await?;
                 continue;
             }
         };
@@ -116,7 +132,7 @@ async fn converse(
             tokio::select! {
                 biased;
                 Some(step) = told.recv() => {
-                    writer.write_all(&line(&Told::<()>::Progress(step))?).await?;
+                    say(&mut writer, &Told::<()>::Progress(step)).await?;
                 }
                 answer = &mut answer => break answer.map_or_else(Told::Error, Told::Answer),
                 () = gone(&mut reader) => return Ok(()),
@@ -124,9 +140,9 @@ async fn converse(
             }
         };
         while let Ok(step) = told.try_recv() {
-            writer.write_all(&line(&Told::<()>::Progress(step))?).await?;
+            say(&mut writer, &Told::<()>::Progress(step)).await?;
         }
-        writer.write_all(&line(&answer)?).await?;
+        say(&mut writer, &answer).await?;
     }
 }
 
@@ -143,8 +159,9 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
     }
 }
 
-fn line(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {
+/// Says something, to a process that takes it.
+async fn say(writer: &mut OwnedWriteHalf, value: &impl serde::Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
-    Ok(line)
+    tokio::time::timeout(PATIENCE, writer.write_all(&line)).await?
 }
