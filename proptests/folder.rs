@@ -1,5 +1,7 @@
 //! A folder of Markdown files: what was edited in it is merged, and nothing else is touched.
 
+mod several;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -142,12 +144,12 @@ fn what_cannot_be_taken_in_is_listed_and_the_rest_comes_in() {
     desk.write(".obsidian/hidden.md", "hidden");
     desk.write("._good.md", "hidden");
     let long = fs::File::create(desk.folder.join("long.md")).unwrap();
-    long.set_len((16 << 20) + 1).unwrap();
+    long.set_len((4 << 20) + 1).unwrap();
     let report = desk.try_import(&desk.folder);
     assert_eq!((report.notes, report.changed), (1, 1));
     let expected = [
         ("latin.md", "it is not UTF-8 text"),
-        ("long.md", "a note of 16777217 bytes is larger than the limit of 16777216"),
+        ("long.md", "a note of 4194305 bytes is larger than the limit of 4194304"),
     ];
     assert_eq!(reasons(&report.skipped), expected);
     let missing: Vec<_> =

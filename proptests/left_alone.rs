@@ -138,3 +138,35 @@ fn a_file_that_an_export_leaves_keeps_its_image() {
         assert_eq!(body.images(), [id(picture)]);
     }
 }
+
+#[test]
+fn files_of_notes_that_went_elsewhere_are_left_and_told_of() {
+    let desk = Desk::new();
+    for name in ["moved.md", "thrown away.md", "stays.md"] {
+        desk.write(name, name);
+    }
+    desk.import();
+    let (folder, report) = desk.export("export");
+    assert_eq!(report.left, vec![]);
+    let vault = desk.device.vault();
+    vault.set_path(desk.note("moved.md"), Some("elsewhere.md")).unwrap();
+    vault.set_trashed(desk.note("thrown away.md"), true).unwrap();
+    let left = desk.export("export").1.left;
+    let told: Vec<_> = left.iter().map(|left| (left.path.as_str(), left.what.as_str())).collect();
+    let moved = "the note is elsewhere.md now; this file is as it was";
+    let thrown_away = "the note is in the trash, or gone; this file is as it was";
+    assert_eq!(told, [("moved.md", moved), ("thrown away.md", thrown_away)]);
+    assert_eq!(read(&folder, "moved.md"), "moved.md");
+}
+
+#[test]
+fn an_exported_folder_is_not_passed_over_in_silence_by_who_lacks_its_notes() {
+    let desk = Desk::new();
+    desk.write("a.md", "only here\n");
+    desk.import();
+    let (folder, _) = desk.export("export");
+    let other = Desk::of(crate::world::Device::join("phone", 2, &desk.device));
+    let report = other.try_import(&folder);
+    assert_eq!((report.changed, report.skipped.len()), (0, 1));
+    assert!(report.skipped[0].reason.contains("sync"), "{}", report.skipped[0].reason);
+}

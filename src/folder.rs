@@ -68,6 +68,18 @@ pub struct Imported {
     pub missing: Vec<Missing>,
     /// Files that could not be taken in.
     pub skipped: Vec<Skipped>,
+    /// Files that were taken in, though not as their owner may think.
+    #[serde(default)]
+    pub remarks: Vec<Remark>,
+}
+
+/// What became of a file, where that may be a surprise.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Remark {
+    /// Where it is in the folder.
+    pub path: String,
+    /// What became of it.
+    pub what: String,
 }
 
 /// Images of the folder that its notes show.
@@ -119,6 +131,9 @@ pub struct Exported {
     pub skipped: Vec<Skipped>,
     /// Images whose bytes are not here; the notes name them all the same.
     pub missing: Vec<Absent>,
+    /// Files of notes that have gone elsewhere since: nobody asked for them to be removed.
+    #[serde(default)]
+    pub left: Vec<Remark>,
 }
 
 /// A name that an export changed.
@@ -146,8 +161,9 @@ pub struct Absent {
 /// Takes the notes of `folder` in, with the images that they show.
 ///
 /// A file that was imported or exported before, and is as it was then, changes nothing. One that was
-/// edited is an edit of the version it was made of. Any other is an edit of the note that has its path,
-/// or else a new note. Where an image file was replaced, the notes that show it show the new one. No
+/// edited is an edit of the version it was made of. Any other whose path a note has is an edit of the version
+/// of that note that it has most lines in common with, if those are more than half of either; else it is a
+/// new note, as there is a README in many a folder. Where an image file was replaced, the notes that show it show the new one. No
 /// note is ever thrown away because its file is gone.
 ///
 /// # Errors

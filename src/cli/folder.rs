@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use everleaf::{
-    folder::{ExportOptions, Exported, ImportOptions, Imported, Skipped},
+    folder::{ExportOptions, Exported, ImportOptions, Imported, Remark, Skipped},
     socket::calls,
 };
 
@@ -58,6 +58,7 @@ impl Import {
                 context.tell(format!("{note}: no image {name}{}", near.unwrap_or_default()));
             }
             tell_skipped(context, &imported.skipped);
+            tell_remarks(context, &imported.remarks);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -66,7 +67,8 @@ impl Import {
 /// Write all notes and their images into a folder
 ///
 /// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
-/// empty, new, or one that this vault was exported to or imported from.
+/// empty, new, or one that this vault was exported to before. Files of notes that were moved or thrown
+/// away since stay there, and are listed.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -105,8 +107,15 @@ impl Export {
                 context.tell(format!("{note}: no image {name}: {}", missing.reason));
             }
             tell_skipped(context, &exported.skipped);
+            tell_remarks(context, &exported.left);
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn tell_remarks(context: &Context, remarks: &[Remark]) {
+    for Remark { path, what } in remarks {
+        context.tell(format!("note: {}: {}", clean(path), clean(what)));
     }
 }
 

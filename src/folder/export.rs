@@ -11,7 +11,7 @@ use std::{
 
 use self::images::Put;
 use super::{
-    Absent, ExportOptions, Exported, Progress, Renamed, Skipped,
+    Absent, ExportOptions, Exported, Progress, Remark, Renamed, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::At,
     place::{Places, safe_note, titled},
@@ -36,6 +36,7 @@ pub(super) fn run(
     fs::create_dir_all(folder).map_err(io("create", folder))?;
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     vault.refuse_inside(folder)?;
+    let _one_at_a_time = vault.folder_turn();
     let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
     let ours = match found {
         Found::Exported | Found::Restored => true,
@@ -63,6 +64,7 @@ pub(super) fn run(
         report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
     };
     let placed = export.place(notes);
+    export.tell_left(&placed);
     export.settle_known(&placed);
     for group in placed.chunks(GROUP) {
         for (note, place) in group {
@@ -310,6 +312,23 @@ impl Export<'_> {
             }
         });
         failed.map_or(Ok((text, shown)), Err)
+    }
+
+    /// Tells which files of before are of notes that are elsewhere now.
+    fn tell_left(&mut self, placed: &[(Listed, String)]) {
+        let now: HashMap<NoteId, &String> =
+            placed.iter().map(|(listed, place)| (listed.note, place)).collect();
+        let taken: HashSet<&String> = placed.iter().map(|(_, place)| place).collect();
+        for (path, seen) in &self.bookmarks.notes {
+            if taken.contains(path) || !self.folder.join(path).is_file() {
+                continue;
+            }
+            let what = match now.get(&seen.note) {
+                Some(place) => format!("the note is {place} now; this file is as it was"),
+                None => "the note is in the trash, or gone; this file is as it was".to_owned(),
+            };
+            self.report.left.push(Remark { path: path.clone(), what });
+        }
     }
 
     fn skip(&mut self, place: &str, reason: &str) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    ImportOptions, Imported, Progress, Skipped,
+    ImportOptions, Imported, Progress, Remark, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown, Taken},
     reader::Reader,
     walk::{Files, walk},
@@ -25,6 +25,8 @@ use crate::{
 const GROUP: usize = 256;
 /// How many files are read at once: as many notes as fit in memory when all of them were edited.
 const AHEAD: usize = 64;
+/// Of a file that is as it was, of which this device lacks what it shows.
+const NOT_HERE: &str = "it shows a version that is not on this device; sync, then import it again";
 /// How many notes are taken in before their bookmarks are written, or more, where there are more.
 const UNSAVED: usize = 2048;
 
@@ -35,12 +37,15 @@ pub(super) fn run(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Imported, VaultError> {
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
+    let _one_at_a_time = vault.folder_turn();
     let Loaded { mut bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
     let Files { notes, tree, skipped } = walk(folder, vault.folder())?;
     let before = bookmarks.clone();
-    let mut live = HashMap::new();
-    for row in vault.list()?.into_iter().filter(|row| !row.trashed) {
-        if let Some(path) = row.path {
+    let (mut live, mut trashed) = (HashMap::new(), HashSet::new());
+    for row in vault.list()? {
+        if row.trashed {
+            trashed.insert(row.note);
+        } else if let Some(path) = row.path {
             live.entry(path).or_insert(row.note);
         }
     }
@@ -67,6 +72,7 @@ pub(super) fn run(
         bookmarks,
         tree,
         live,
+        trashed,
         contents: HashMap::new(),
         stored: Vec::new(),
         files: BTreeMap::new(),
@@ -148,6 +154,7 @@ pub(super) struct Import<'a> {
     exported: bool,
     moved: HashMap<String, Option<String>>,
     live: HashMap<String, NoteId>,
+    trashed: HashSet<NoteId>,
     contents: HashMap<String, Content>,
     /// What the group has taken in so far.
     stored: Vec<Stored>,
@@ -189,6 +196,10 @@ impl<'a> Import<'a> {
             let edited = vault.edit_at(note, &heads, &work.body, &stored)?;
             let moved = path.map_or(Ok(false), |path| vault.set_path(note, Some(&path)))?;
             self.report.changed += u64::from(edited.changed || moved);
+            if edited.changed && self.trashed.contains(&note) {
+                let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";
+                self.remark(&work.path, what);
+            }
             self.remember(work, note, edited.heads);
         }
         self.bookmarks.taken.clear();
@@ -300,6 +311,11 @@ impl<'a> Import<'a> {
         self.report.notes += 1;
         let moves = base.as_ref().is_some_and(|base| base.path.is_some());
         if same && !moves {
+            if let Some(base) = &base
+                && !self.vault.has_note(base.note)?
+            {
+                self.skip(path, NOT_HERE.to_owned());
+            }
             return Ok(None);
         }
         // Its text is as it was, so an edit is no news for a device that lacks the note.
@@ -307,6 +323,7 @@ impl<'a> Import<'a> {
             && same_text
             && !self.vault.has_version(base.note, &base.heads)?
         {
+            self.skip(path, NOT_HERE.to_owned());
             return Ok(None);
         }
         let body = match &base {
@@ -341,10 +358,13 @@ impl<'a> Import<'a> {
         if let Some(note) = self.live.get(path) {
             // An import that was killed may have made the note of this very file.
             let heads = match self.vault.version_made_of(*note, path, text)? {
-                Some(heads) => heads,
-                None => self.vault.read(*note, None)?.heads,
+                None => self.vault.version_nearest(*note, text)?,
+                made => made,
             };
-            return Ok((None, Some(Base { note: *note, heads, path: None })));
+            if let Some(heads) = heads {
+                return Ok((None, Some(Base { note: *note, heads, path: None })));
+            }
+            self.remark(path, "it is a note of its own, though another note has this path");
         }
         let Some(Some(old)) = self.moved.get(blake3) else { return Ok((None, None)) };
         let Some(seen) = self.bookmarks.notes.get(old).cloned() else { return Ok((None, None)) };
@@ -411,6 +431,10 @@ impl<'a> Import<'a> {
         self.contents.insert(place.to_owned(), Content::Unusable);
         let reason = "it is no image any more; the notes keep the one that it was";
         self.skip(place, reason.to_owned());
+    }
+
+    fn remark(&mut self, path: &str, what: &str) {
+        self.report.remarks.push(Remark { path: path.to_owned(), what: what.to_owned() });
     }
 
     fn skip(&mut self, path: &str, reason: String) {

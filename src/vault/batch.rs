@@ -1,5 +1,7 @@
 //! What an import and an export ask of a vault: many notes at once, and versions to compare with.
 
+use std::collections::HashMap;
+
 use super::{
     Vault, VaultError,
     cache::{Begun, begin, changed},
@@ -14,6 +16,27 @@ use crate::{
         documents,
     },
 };
+
+/// How many versions a text is compared with.
+const NEAR: usize = 64;
+
+/// How many lines two texts have in common, empty ones apart; 0 where they are not more than half of either.
+fn lines_in_common(one: &str, other: &str) -> usize {
+    let lines = |text: &'_ str| text.lines().map(str::trim).filter(|line| !line.is_empty()).count();
+    let mut there: HashMap<&str, usize> = HashMap::new();
+    for line in one.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        *there.entry(line).or_default() += 1;
+    }
+    let both = other.lines().map(str::trim).filter(|line| {
+        there.get_mut(line).is_some_and(|left| {
+            let is_there = *left > 0;
+            *left -= usize::from(is_there);
+            is_there
+        })
+    });
+    let (both, shorter) = (both.count(), lines(one).min(lines(other)));
+    if 2 * both > shorter { both } else { 0 }
+}
 
 /// Where an edit left its author: not yet merged with what others did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +141,32 @@ impl Vault {
                 && loaded.body_at(base).is_ok_and(|body| shows(&body));
             Ok(moved.then(|| base.clone()))
         })
+    }
+
+    /// The version of a note, among its last ones, that a text has most lines in common with; `None` where
+    /// those are not more than half of either, so that it is no version of this note.
+    pub(crate) fn version_nearest(
+        &self,
+        note: NoteId,
+        text: &str,
+    ) -> Result<Option<Heads>, VaultError> {
+        self.with_note(note, |loaded| {
+            let changes = loaded.history();
+            let last = changes.iter().rev().take(NEAR).map(|change| vec![change.hash].into());
+            let mut nearest = None;
+            for heads in std::iter::once(loaded.heads()).chain(last) {
+                let lines = lines_in_common(&loaded.body_at(&heads)?.source(), text);
+                if lines > nearest.as_ref().map_or(0, |(most, _)| *most) {
+                    nearest = Some((lines, heads));
+                }
+            }
+            Ok(nearest.map(|(_, heads)| heads))
+        })
+    }
+
+    /// Whether anything is known of a note.
+    pub(crate) fn has_note(&self, note: NoteId) -> Result<bool, VaultError> {
+        Ok(documents::get(self.db(), note)?.is_some())
     }
 
     /// Whether the note is here, and was once at `heads`.

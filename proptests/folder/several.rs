@@ -1,0 +1,81 @@
+//! Several folders of one vault, folders that moved, and imports that run at once.
+
+use super::{Desk, write};
+
+/// What all notes say, sorted.
+fn texts(desk: &Desk) -> Vec<String> {
+    let mut texts: Vec<String> =
+        desk.device.sources().into_iter().map(|(_, _, source)| source).collect();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn another_folders_file_of_the_same_name_is_a_note_of_its_own() {
+    let desk = Desk::new();
+    desk.write("README.md", "# Work\n\nimportant\n");
+    desk.import();
+    let home = desk.device.folder.path().join("home");
+    write(&home, "README.md", "# Home\n\nother\n");
+    let report = desk.try_import(&home);
+    assert_eq!((report.changed, report.remarks.len()), (1, 1));
+    let sources = texts(&desk);
+    assert_eq!(sources, ["# Home\n\nother\n", "# Work\n\nimportant\n"]);
+    // Each folder goes on with its own.
+    write(&home, "README.md", "# Home\n\nother, edited\n");
+    desk.write("README.md", "# Work\n\nimportant, edited\n");
+    assert_eq!((desk.try_import(&home).changed, desk.import().changed), (1, 1));
+    let sources = texts(&desk);
+    assert_eq!(sources, ["# Home\n\nother, edited\n", "# Work\n\nimportant, edited\n"]);
+}
+
+#[test]
+fn a_folder_that_was_moved_and_edited_undoes_no_edit_of_the_vault() {
+    let desk = Desk::new();
+    desk.write("a.md", "one\ntwo\nthree\nfour\nfive\n");
+    desk.import();
+    desk.device.edit(desk.note("a.md"), |text| text.replace("one", "one, in the vault"));
+    let moved = desk.device.folder.path().join("moved");
+    write(&moved, "a.md", "one\ntwo\nthree\nfour\nfive, in the file\n");
+    assert_eq!(desk.try_import(&moved).changed, 1);
+    let merged = "one, in the vault\ntwo\nthree\nfour\nfive, in the file\n";
+    assert_eq!(desk.source("a.md"), merged);
+    assert_eq!(desk.device.sources().len(), 1);
+}
+
+#[test]
+fn two_imports_at_once_take_each_file_in_once() {
+    let desk = Desk::new();
+    for number in 0..150 {
+        desk.write(&format!("{number}.md"), format!("# {number}\n"));
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| desk.import());
+        }
+    });
+    assert_eq!(desk.device.sources().len(), 150);
+    for number in 0..150 {
+        desk.write(&format!("{number}.md"), format!("# {number}\none\n"));
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| desk.import());
+        }
+    });
+    assert!(texts(&desk).iter().all(|text| text.matches("one").count() == 1));
+}
+
+#[test]
+fn an_edit_of_a_file_whose_note_is_in_the_trash_is_told_of() {
+    let desk = Desk::new();
+    desk.write("a.md", "a\n");
+    desk.import();
+    let note = desk.note("a.md");
+    desk.device.vault().set_trashed(note, true).unwrap();
+    desk.write("a.md", "a\nand more\n");
+    let report = desk.import();
+    assert_eq!((report.changed, report.remarks.len()), (1, 1));
+    assert!(report.remarks[0].what.contains("in the trash"), "{}", report.remarks[0].what);
+    assert_eq!(desk.device.source(note), "a\nand more\n");
+}
