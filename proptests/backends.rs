@@ -210,8 +210,12 @@ async fn a_remote_is_opened_by_its_url() {
     put(&*remote, &Key::Pulse, "x").await;
     assert_eq!(std::fs::read(folder.path().join("pulse")).unwrap(), b"x");
     let url = format!("dir:{}/missing", folder.path().display());
-    let error = open(&RemoteOptions { url, ..RemoteOptions::default() }, &crate::hub::key(1))
+    // A disk may be away when it is opened, and back when it is used.
+    let missing = open(&RemoteOptions { url, ..RemoteOptions::default() }, &crate::hub::key(1))
         .await
-        .unwrap_err();
+        .unwrap();
+    let error = missing.head(&Key::Pulse).await.unwrap_err();
     assert!(matches!(error, RemoteError::NoBucket { .. }));
+    std::fs::create_dir(folder.path().join("missing")).unwrap();
+    assert_eq!(missing.head(&Key::Pulse).await.unwrap(), None);
 }

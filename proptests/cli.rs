@@ -346,7 +346,7 @@ fn tables_are_for_people() {
     machine.run_with("vault", &["new"], b"# Beta\x1b[31m\n").ok();
     let list = machine.run(&["list"]).ok();
     assert!(
-        list.contains("1 image, 1 pending  Alpha") && list.contains("Notes/Alpha.md"),
+        list.contains("1 image, 1 to upload  Alpha") && list.contains("Notes/Alpha.md"),
         "{list}"
     );
     assert!(!list.contains('\x1b'), "{list}");

@@ -166,7 +166,7 @@ fn a_text_that_is_no_text() {
     File::create(machine.path("long.md")).unwrap().set_len(17 << 20).unwrap();
     assert_snapshot!(machine.said(&machine.run(&["new", "long.md"])), @r"
         exit 1
-        error: a note of 17825792 bytes is larger than the limit of <hex>
+        error: a note of 17825792 bytes is larger than the limit of 4194304
         hint: split the note
         ");
 }

@@ -9,7 +9,7 @@ use std::{
 
 use everleaf::{
     clock::Timestamp,
-    db::{Db, DbError, Table},
+    db::{Db, DbError, Durability, Table},
     event::{Event, Origin, RenewReason},
     id::{DeviceId, ImageId, Seq, VaultId},
     log::{Log, LogError, New},
@@ -338,4 +338,70 @@ fn a_vault_without_a_log_or_with_another_key_is_not_opened() {
     fs::write(folder.path().join("vault.json"), other).unwrap();
     let error = Vault::open(folder.path(), options(&clock)).unwrap_err();
     assert!(matches!(error, VaultError::DamagedFile(_)), "{error}");
+}
+
+#[test]
+fn a_log_without_its_beginning_is_not_read_as_a_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    log.append(vec![seen(1), seen(2), seen(3)], None).unwrap();
+    let rows: Vec<_> = {
+        let db = {
+            drop(log);
+            Db::open(folder.path(), Duration::ZERO).unwrap()
+        };
+        db.events(1).map(Result::unwrap).collect()
+    };
+    let headless = tempfile::tempdir().unwrap();
+    let db = Db::open(headless.path(), Duration::ZERO).unwrap();
+    let mut batch = db.batch();
+    for (key, value) in rows.into_iter().skip(1) {
+        batch.event(u64::from_be_bytes(key.try_into().unwrap()), value);
+    }
+    batch.commit(Durability::Synced).unwrap();
+    assert_eq!(everleaf::log::read(&db, Seq(2)).filter(Result::is_ok).count(), 2);
+    let error = everleaf::log::read(&db, Seq(1)).next().unwrap().unwrap_err();
+    assert!(matches!(error, LogError::Damaged(_)), "{error}");
+}
+
+#[test]
+fn a_vault_whose_disk_is_gone_can_still_be_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(folder.path());
+    for n in 0..60 {
+        let device = DeviceId::from_bytes([n; 16]);
+        let event = Event::DeviceSeen { device, name: "long".repeat(5_000) };
+        opened.append(vec![New { at: Timestamp(0), origin: Origin::Here, event }], None).unwrap();
+    }
+    fs::remove_dir_all(folder.path()).unwrap();
+    // There are tables to write now, and nowhere to write them.
+    drop(opened);
+}
+
+#[test]
+fn a_vault_that_lost_its_file_is_a_vault_still() {
+    let mut device = Device::new("laptop", 1);
+    let note = device.note("# Kept\n");
+    let (path, key) = (device.path(), device.vault().key().to_bech32().to_string());
+    device.vault = None;
+    fs::remove_file(path.join("vault.json")).unwrap();
+    let refused = Vault::create(&path, "laptop", None, options(&device.clock)).unwrap_err();
+    assert!(matches!(refused, VaultError::Exists(_)), "{refused}");
+    device.reopen();
+    assert_eq!(device.source(note), "# Kept\n");
+    assert_eq!(device.vault().key().to_bech32().to_string(), key);
+    assert!(path.join("vault.json").is_file());
+}
+
+#[test]
+fn a_remote_in_a_folder_is_no_vault_and_stays_as_it_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new("laptop", 1);
+    fs::copy(device.path().join("vault.json"), folder.path().join("vault.json")).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = Vault::open(folder.path(), options(&device.clock)).unwrap_err();
+    assert!(matches!(refused, VaultError::NoVault(_)), "{refused}");
+    let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
 }

@@ -76,9 +76,9 @@ mutants! {
     a_status_from_intention: StatusFromIntention, 0, 150;
     a_cursor_apart_from_its_state: CursorApart, 0, 150;
     an_upload_never_tried_again: NeverRetries, 0, 150;
-    a_push_that_does_not_look: PutsBlindly, 107, 150;
+    a_push_that_does_not_look: PutsBlindly, 43, 150;
     a_change_from_the_future: SkipsFuture, 0, 150;
-    a_time_that_a_wrong_clock_set: TrustsRetryTime, 1, 150;
+    a_time_that_a_wrong_clock_set: TrustsRetryTime, 22, 150;
     an_actor_that_a_twin_has_too: ActorReused, 0, 150;
     a_twin_that_nobody_looks_for: ForgetsTwins, 2, 150;
     a_segment_beside_the_last: ReadsPastLast, 2, 150;

@@ -354,3 +354,30 @@ async fn an_old_copy_that_has_the_pulse_that_is_remembered_is_noticed() {
     phone.add(&scene.remote).await;
     scene.settle(&[&laptop, &phone]).await;
 }
+
+#[tokio::test]
+async fn an_old_copy_of_a_remote_that_lacks_only_images_is_completed() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    for name in ["a.png", "b.png"] {
+        laptop.file(name, &crate::image::png(3, 4, name.as_bytes()));
+    }
+    laptop.note("![](a.png) ![](b.png)\n");
+    let without = {
+        laptop.sync(&scene.remote).await;
+        let mut objects = scene.memory.snapshot();
+        objects.retain(|name, _| !name.starts_with("images/"));
+        // As it was before they came.
+        objects.insert("pulse".into(), bytes::Bytes::from_static(b"earlier"));
+        objects
+    };
+    laptop.sync(&scene.remote).await;
+    scene.memory.restore(without);
+    laptop.sync(&scene.remote).await;
+    let images = |objects: std::collections::BTreeMap<String, bytes::Bytes>| {
+        objects.keys().filter(|name| name.starts_with("images/")).count()
+    };
+    assert_eq!(images(scene.memory.snapshot()), 2);
+    laptop.check();
+}

@@ -1,5 +1,7 @@
 //! One device, and two that meet.
 
+mod remotes;
+
 use std::{path::PathBuf, sync::Arc};
 
 use everleaf::{

@@ -154,7 +154,8 @@ pub fn looks_like(start: &[u8]) -> &'static str {
         // Its signatures for images are those that proved too short.
         Some(kind) if kind.matcher_type() != infer::MatcherType::Image => kind.mime_type(),
         _ if text() => "text",
-        Some(kind) => kind.mime_type(),
+        // Its kind is one of those that are taken, so there is not enough of it.
+        Some(_) => "a part of one",
         None => "data of an unknown kind",
     }
 }

@@ -172,14 +172,11 @@ impl Images {
         Ok(Verified { file, path, bytes: hashed.bytes() })
     }
 
-    /// Removes the local copy of an image; whether there was one.
+    /// Removes the local copy of an image, which only [`Vault::evict`](crate::vault::Vault::evict) may, as it
+    /// asks for proof; whether there was one.
     ///
     /// Not synced: after a power cut the file may be there again, which harms nobody.
-    ///
-    /// # Errors
-    ///
-    /// [`ImageError::Io`].
-    pub fn remove(&self, image: ImageId, media_type: MediaType) -> Result<bool, ImageError> {
+    pub(crate) fn remove(&self, image: ImageId, media_type: MediaType) -> Result<bool, ImageError> {
         let path = self.path(image, media_type);
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),

@@ -59,6 +59,42 @@
 //! # }
 //! ```
 //!
+//! # An editor that stays open
+//!
+//! It saves what was written since its last save, on the version that the last save gave, and hears
+//! what others did meanwhile:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use everleaf::vault::{NewNote, Options, Vault};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let home = tempfile::tempdir()?;
+//! # let vault = Vault::create(&home.path().join("vault"), "laptop", None, Options::default())?;
+//! let source = "# Walk\n".to_owned();
+//! let note = vault.new_note(&NewNote { source, ..NewNote::default() })?;
+//! let opened = vault.read(note, None)?;
+//! let mut news = vault.follow();
+//!
+//! // Somebody pastes a picture: its bytes are taken in, and part of the note once it is named.
+//! let pasted = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x06\0\0\0";
+//! let stored = vault.images().ingest(&mut &pasted[..])?;
+//! let pictures = BTreeMap::from([("lake.png".to_owned(), stored)]);
+//! let saved = vault.save_draft(note, &opened.heads, "# Walk\n\n![](lake.png)\n", &pictures)?;
+//!
+//! // Meanwhile another window, or a sync, changes the note too.
+//! vault.edit(note, &opened.heads, "# Walk by the lake\n", None)?;
+//! assert!(news.has_changed()?); // `changed()` waits for it
+//! let saved = vault.save_draft(note, &saved, "# Walk\n\n![](lake.png)\n\nCold.\n", &pictures)?;
+//!
+//! let merged = vault.read(note, None)?;
+//! assert_eq!(merged.body.source(), "# Walk by the lake\n\n![](lake.png)\n\nCold.\n");
+//! assert_ne!(merged.heads, saved); // what to open next, with all of it
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # The way of the data
 //!
 //! Data flows one way. An edit becomes an event; the log makes it durable; projections fold it;

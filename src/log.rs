@@ -73,6 +73,19 @@ pub enum FoldError {
     /// The local copy of an image was to go, and no receipt proves that a remote holds it.
     #[error("image {} is on no remote", .0.short())]
     Unproved(ImageId),
+    /// An image was said to be here, and its file is not.
+    #[error("the file of image {} went meanwhile", .0.short())]
+    NoFile(ImageId),
+}
+
+/// The last event that was acknowledged in the vault in `vault`, as it is noted beside the database; `None`
+/// where it is not. Opens nothing else, and makes nothing.
+pub(crate) fn acknowledged(vault: &Path) -> Result<Option<Seq>, DbError> {
+    let path = vault.join(HEAD);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(HeadFile::open(&path)?.read()?.map(|(seq, _)| seq))
 }
 
 /// What is made of each event as it is appended: the projections.
@@ -98,6 +111,11 @@ pub struct New {
 
 /// What else to draft once the events are folded, in the same batch.
 pub type Then = Box<dyn FnOnce(&mut Draft<'_>) -> Result<(), FoldError> + Send>;
+
+/// Where the last event is noted.
+const HEAD: &str = "head";
+/// What the first event follows.
+const NOTHING: EventHash = EventHash::from_bytes([0; EventHash::LEN]);
 
 /// The log of one vault on one device.
 pub struct Log {
@@ -130,7 +148,7 @@ impl Log {
     ///
     /// [`LogError::Altered`] where the last event is another than was acknowledged.
     pub fn open(vault: &Path, db: Arc<Db>, fold: Box<dyn Fold>) -> Result<Opened, LogError> {
-        let head = HeadFile::open(&vault.join("head"))?;
+        let head = HeadFile::open(&vault.join(HEAD))?;
         let last = last(&db)?;
         let missing = match head.read()? {
             Some((seq, hash)) if seq <= last.0 => {
@@ -240,18 +258,18 @@ impl Drop for Log {
     }
 }
 
-/// The events from `first` on, each checked to follow the one before it.
+/// The events from `first` on, each checked to follow the one before it; the first of all follows none.
 pub fn read(db: &Db, first: Seq) -> impl Iterator<Item = Result<Recorded, LogError>> + use<> {
-    let mut before: Option<(Seq, EventHash)> = None;
-    db.events(first.0).map(move |row| {
+    let mut expected = first.max(Seq(1));
+    let mut before = (expected == Seq(1)).then_some(NOTHING);
+    db.events(expected.0).map(move |row| {
         let (key, bytes) = row?;
         let seq = seq_of(&key);
-        let follows = before.is_none_or(|(last, _)| last.next() == seq);
-        if !follows {
+        if seq != expected {
             return Err(event::DecodeError::Chain(seq).into());
         }
-        let recorded = event::decode(seq, before.map(|(_, hash)| hash), &bytes)?;
-        before = Some((seq, recorded.hash));
+        let recorded = event::decode(seq, before, &bytes)?;
+        (expected, before) = (seq.next(), Some(recorded.hash));
         Ok(recorded)
     })
 }
@@ -262,7 +280,7 @@ fn seq_of(key: &[u8]) -> Seq {
 
 fn last(db: &Db) -> Result<(Seq, EventHash), LogError> {
     let Some((key, bytes)) = db.last_event()? else {
-        return Ok((Seq(0), EventHash::from_bytes([0; EventHash::LEN])));
+        return Ok((Seq(0), NOTHING));
     };
     let seq = seq_of(&key);
     Ok((seq, event::decode(seq, None, &bytes)?.hash))

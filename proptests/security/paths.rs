@@ -245,7 +245,7 @@ fn a_text_without_end_is_read_to_a_bound() {
     for arguments in [["new", "/dev/zero"].as_slice(), &["new", "/dev/full"]] {
         let ran = machine.run(arguments);
         assert_eq!(ran.code, 1);
-        assert!(ran.stderr.contains("is larger than the limit of 16777216"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("is larger than the limit of 4194304"), "{}", ran.stderr);
     }
     machine.run_with("vault", &["new", "--path", "a.md", "/dev/stdin"], b"by a pipe\n").ok();
     assert_eq!(machine.run(&["show", "a.md"]).ok(), "by a pipe\n");

@@ -35,6 +35,12 @@ impl Hooked {
     fn next(&self, hook: impl FnOnce() + Send + 'static) {
         *self.1.lock().unwrap() = Some(Box::new(hook));
     }
+
+    /// The same, the time after.
+    fn next_but_one(self: &Arc<Self>, hook: impl FnOnce() + Send + 'static) {
+        let clock = Arc::clone(self);
+        self.next(move || clock.next(hook));
+    }
 }
 
 impl fmt::Debug for Hooked {
@@ -114,4 +120,106 @@ async fn a_sync_that_is_dropped_holds_the_others_off_until_its_append_is_done() 
     assert_eq!(vault.status().unwrap().unsynced_notes, 0);
     assert_eq!(vault.verify().unwrap().findings, vec![]);
     vault.remove_remote(&origin()).unwrap();
+}
+
+#[tokio::test]
+async fn an_image_whose_file_goes_before_it_is_recorded_is_not_said_to_be_here() {
+    let clock = Hooked::new();
+    let (folder, vault, _) = vault(&clock).await;
+    std::fs::write(folder.path().join("b.png"), png(3, 4, b"b")).unwrap();
+    let new = NewNote {
+        source: "![b](b.png)\n".to_owned(),
+        path: None,
+        folder: Some(folder.path().to_owned()),
+    };
+    let images = vault.folder().join("images");
+    let listed = || vault.image_list().unwrap().len();
+    let before = listed();
+    // A note asks for the time when it is made, and again when it is appended.
+    clock.next_but_one(move || {
+        let all = walkdir::WalkDir::new(images).into_iter().map(Result::unwrap);
+        all.filter(|entry| entry.file_type().is_file())
+            .for_each(|entry| std::fs::remove_file(entry.path()).unwrap());
+    });
+    let refused = vault.new_note(&new).unwrap_err();
+    assert!(everleaf::vault::chain(&refused).ends_with("went meanwhile"), "{refused}");
+    assert_eq!((listed(), vault.list().unwrap().len()), (before, 1));
+    vault.new_note(&new).unwrap();
+    assert_eq!((listed(), vault.list().unwrap().len()), (before + 1, 2));
+}
+
+#[tokio::test]
+async fn an_edit_that_ends_in_a_panic_is_not_what_the_next_one_builds_on() {
+    let clock = Hooked::new();
+    let (_folder, vault, _) = vault(&clock).await;
+    let note = vault.list().unwrap()[0].note;
+    let before = vault.read(note, None).unwrap();
+    let source = before.body.source();
+    // The change is made then, and not yet in the log.
+    clock.next_but_one(|| panic!("a bad end, on purpose"));
+    let edit = || vault.edit(note, &before.heads, &format!("{source}lost\n"), None);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(edit)).unwrap_err();
+    assert_eq!(vault.read(note, None).unwrap(), before);
+    vault.edit(note, &before.heads, &format!("{source}kept\n"), None).unwrap();
+    let path = vault.folder().to_owned();
+    drop(vault);
+    let again = Vault::open(&path, Options::default()).unwrap();
+    assert_eq!(again.read(note, None).unwrap().body.source(), format!("{source}kept\n"));
+    assert_eq!(again.verify().unwrap().findings, vec![]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_that_is_written_to_is_verified_all_the_same() {
+    let clock = Hooked::new();
+    let (_folder, vault, remote) = vault(&clock).await;
+    let writer = vault.clone();
+    let writing = tokio::task::spawn_blocking(move || {
+        for number in 0..60 {
+            let source = format!("# {number}\n");
+            writer.new_note(&NewNote { source, ..NewNote::default() }).unwrap();
+        }
+    });
+    let syncing = vault.clone();
+    let syncing = tokio::spawn(async move {
+        let options = SyncOptions::default();
+        for _ in 0..10 {
+            syncing.sync(&origin(), Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+        }
+    });
+    let wrong = |finding: &everleaf::vault::Finding| !finding.problem.contains("all the time");
+    while !writing.is_finished() {
+        let checked = vault.clone();
+        let found = tokio::task::spawn_blocking(move || checked.verify().unwrap()).await.unwrap();
+        assert_eq!(found.findings.iter().filter(|one| wrong(one)).count(), 0, "{found:?}");
+    }
+    writing.await.unwrap();
+    syncing.await.unwrap();
+    assert_eq!(vault.verify().unwrap().findings, vec![]);
+}
+
+#[test]
+fn whoever_follows_is_never_told_of_an_earlier_event_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Vault::create(&folder.path().join("vault"), "laptop", None, Options::default());
+    let vault = vault.unwrap();
+    let follower = vault.follow();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        vault.new_note(&NewNote::default()).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut last = *follower.borrow();
+        while !threads.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            let now = *follower.borrow();
+            assert!(now >= last, "{now} after {last}");
+            last = now;
+        }
+    });
+    let last = vault.events(everleaf::id::Seq(1)).last().unwrap().unwrap().seq;
+    assert_eq!(*follower.borrow(), last);
 }

@@ -80,8 +80,9 @@ impl Draft {
     /// Leaves the text on disk, and says where beside the error that kept it from being taken in.
     pub(super) fn keep(self, error: CliError) -> CliError {
         match self.0.keep() {
-            Ok((_, path)) => CliError::Kept { path, source: Box::new(error) },
-            Err(_) => error,
+            // Not where the editor removed it.
+            Ok((_, path)) if path.is_file() => CliError::Kept { path, source: Box::new(error) },
+            _ => error,
         }
     }
 

@@ -110,6 +110,12 @@ pub(super) enum CliError {
     /// The editor was left without a text.
     #[error("nothing was written, so no note was made")]
     NothingWritten,
+    /// A remote was to be at several places, and is no hub.
+    #[error("a remote is at one place, and `{0}` is another")]
+    TwoPlaces(String),
+    /// A note was to become empty, as where what should have written the text failed.
+    #[error("the new text is empty, so nothing was changed")]
+    Emptied,
     /// A text was written and could not be taken in.
     #[error("the text was not taken in")]
     Kept {
@@ -151,6 +157,10 @@ impl CliError {
             }
             Self::Browser { .. } => Some("leave out --open, and open the address yourself".into()),
             Self::NoEditor => Some("set $EDITOR, or name a file; `-` is standard input".into()),
+            Self::TwoPlaces(_) => {
+                Some("give the other a name of its own with `everleaf remote add`".into())
+            }
+            Self::Emptied => Some("`everleaf trash` throws a note away".into()),
             Self::Kept { path, source } => {
                 let kept = format!("your text is kept in {}", path.display());
                 Some(source.hint().map_or(kept.clone(), |hint| format!("{hint}; {kept}")))

@@ -81,7 +81,7 @@ fn cells(row: &Listed, digits: usize) -> [String; 5] {
         badges.push(count(row.images as u64, "image"));
     }
     if row.pending_images > 0 {
-        badges.push(format!("{} pending", row.pending_images));
+        badges.push(format!("{} to upload", row.pending_images));
     }
     if row.trashed {
         badges.push("trashed".to_owned());
@@ -149,7 +149,7 @@ pub(super) fn elsewhere(place: &everleaf::vault::Place) -> String {
     format!("image {} is not on this device yet; {on}", place.image.short())
 }
 
-fn heads(text: &str) -> std::result::Result<Heads, String> {
+pub(super) fn heads(text: &str) -> std::result::Result<Heads, String> {
     let heads: Heads = text.parse().map_err(|error| format!("{error}"))?;
     if heads.as_slice().is_empty() {
         return Err("heads are one or more hashes with commas between them".to_owned());

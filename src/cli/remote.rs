@@ -82,6 +82,12 @@ impl RemoteArgs {
         urls: &[String],
         vault: VaultId,
     ) -> Result<RemoteOptions> {
+        // Only hubs stand in for one another, and paths have spaces.
+        if let [first, more, ..] = urls
+            && !first.starts_with("http")
+        {
+            return Err(CliError::TwoPlaces(more.clone()));
+        }
         let location: Location = urls
             .join(" ")
             .parse()

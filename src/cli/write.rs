@@ -9,7 +9,10 @@ use std::{
 use clap::Args;
 use everleaf::{
     id::NoteId,
-    note::markdown::{self, Syntax},
+    note::{
+        Heads,
+        markdown::{self, Syntax},
+    },
     socket::{Door, calls},
     vault::NewNote,
 };
@@ -19,6 +22,7 @@ use super::{
     CliError, Context, Result,
     context::path_at,
     editor::{Draft, Text},
+    notes::heads,
     text::clean,
 };
 
@@ -53,7 +57,13 @@ impl New {
         };
         let (vault, note) = match file {
             Some(file) => make(Text::from(&file)?).await?,
-            None if !io::stdin().is_terminal() => make(Text::from_stdin()?).await?,
+            None if !io::stdin().is_terminal() => {
+                let text = Text::from_stdin()?;
+                if text.source.is_empty() {
+                    return Err(CliError::NothingWritten);
+                }
+                make(text).await?
+            }
             None => {
                 let draft = Draft::write("")?;
                 let written = match draft.text() {
@@ -80,13 +90,17 @@ impl New {
 #[command(after_help = "\
 Examples:
   everleaf edit Bread
-  everleaf show Bread --source | sed 's/rye/spelt/' | everleaf edit Bread -")]
+  everleaf show Bread --source | sed 's/rye/spelt/' | everleaf edit Bread -
+  everleaf edit Bread bread.md --at HEADS   bread.md was made of that version: what came since is merged")]
 pub(super) struct Edit {
     /// Unique start of an id, a path, or an exact title
     note: String,
     /// The new text; `-` is standard input
     #[arg(value_name = "FILE|-")]
     file: Option<PathBuf>,
+    /// The version that FILE was made of, as `show --json` gave it; without, the present one
+    #[arg(long, value_name = "HEADS", value_parser = heads, requires = "file")]
+    at: Option<Heads>,
 }
 
 impl Edit {
@@ -94,7 +108,7 @@ impl Edit {
         let calls::Text { note, heads, source, .. } = {
             let vault = context.vault().await?;
             let note = vault.ask(calls::Find { query: self.note }).await?;
-            vault.ask(calls::Read { note, heads: None }).await?
+            vault.ask(calls::Read { note, heads: self.at }).await?
         };
         let take_in = async |text: Text| {
             let vault = context.vault().await?;
@@ -104,7 +118,11 @@ impl Edit {
             Ok((vault, changed))
         };
         let (vault, changed) = if let Some(file) = &self.file {
-            take_in(Text::from(file)?).await?
+            let text = Text::from(file)?;
+            if text.source.trim().is_empty() && !source.trim().is_empty() {
+                return Err(CliError::Emptied);
+            }
+            take_in(text).await?
         } else {
             let draft = Draft::write(&source)?;
             let taken = match draft.text() {

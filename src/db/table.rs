@@ -11,7 +11,7 @@ pub enum Table {
     Cursors = 0,
     /// Change hash → the event that brought it.
     Changes = 1,
-    /// Note → its heads and how long its tail is.
+    /// Note → its heads, and how many changes it has.
     Documents = 2,
     /// Note, event → nothing: the changes of a note, in the order of the log.
     Tails = 3,
@@ -43,11 +43,13 @@ pub enum Table {
     Wanted = 16,
     /// Path or title, note → nothing: which notes are called so.
     Called = 17,
+    /// Remote that was removed → the public addresses that it had.
+    Former = 18,
 }
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Cursors,
         Self::Changes,
         Self::Documents,
@@ -66,6 +68,7 @@ impl Table {
         Self::Unlinked,
         Self::Wanted,
         Self::Called,
+        Self::Former,
     ];
 
     pub(super) fn key(self, key: &[u8]) -> Vec<u8> {

@@ -97,6 +97,14 @@ pub struct RemoteOptions {
     pub profile: Option<String>,
 }
 
+impl RemoteOptions {
+    /// Whether these lead to where `other` do, whatever else differs: what was put there is there.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.url == other.url && self.endpoint == other.endpoint
+    }
+}
+
 /// The bytes of one Automerge change. `Debug` shows their number, not them; JSON has their hex digits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ChangeBytes(pub Vec<u8>);

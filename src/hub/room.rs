@@ -89,7 +89,8 @@ impl Room {
 pub(super) struct Rooms(Mutex<HashMap<VaultId, Arc<Room>>>);
 
 impl Rooms {
-    /// The room of a vault whose key somebody has shown, or of one whose images anybody may see.
+    /// The room of a vault whose key somebody has shown. Images that anybody may see are had without one, and
+    /// so without a limit: what is public is for a proxy to limit, and to cache.
     pub(super) fn enter(&self, vault: VaultId, now: Timestamp) -> Result<Arc<Room>, Problem> {
         let mut rooms = lock(&self.0);
         if let Some(room) = rooms.get(&vault) {

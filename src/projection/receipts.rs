@@ -104,7 +104,12 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::RemoteConfigured { remote, options } => configure(draft, remote, options)?,
         Event::RemoteRemoved { remote } => {
             forget(draft, remote)?;
-            draft.delete(Table::Remotes, remote.as_str().as_bytes());
+            let key = remote.as_str().as_bytes();
+            let bases = get(draft, remote)?.map(|known| bases(&known)).unwrap_or_default();
+            if !bases.is_empty() {
+                draft.put_row(Table::Former, key, &bases)?;
+            }
+            draft.delete(Table::Remotes, key);
         }
         Event::RemoteReset { remote, .. } => {
             if let Some(known) = get(draft, remote)? {
@@ -191,15 +196,13 @@ fn configure(
 ) -> Result<(), DbError> {
     let key = remote.as_str().as_bytes();
     let known = get(draft, remote)?;
-    let same_place = known.as_ref().is_some_and(|known| {
-        known.options.url == options.url && known.options.endpoint == options.endpoint
-    });
-    let mut former = known.as_ref().map(|k| k.former_public_urls.clone()).unwrap_or_default();
-    if let Some(url) = known.as_ref().and_then(|known| known.options.public_url.clone())
-        && !former.contains(&url)
-    {
-        former.push(url);
-    }
+    let same_place = known.as_ref().is_some_and(|known| known.options.is_same_place(options));
+    let mut former = match &known {
+        Some(known) => bases(known),
+        // One of this name that was removed may have put its URLs into notes.
+        None => draft.row(Table::Former, key)?.unwrap_or_default(),
+    };
+    draft.delete(Table::Former, key);
     former.retain(|url| Some(url) != options.public_url.as_ref());
     let (own, told) = match known {
         Some(known) if same_place => (known.own, known.told),
@@ -217,6 +220,13 @@ fn configure(
     Ok(())
 }
 
+/// All public addresses that a remote has and had.
+fn bases(known: &Remote) -> Vec<String> {
+    let mut bases = known.former_public_urls.clone();
+    bases.extend(known.options.public_url.clone().filter(|url| !bases.contains(url)));
+    bases
+}
+
 /// Takes away what was known of the content of a remote.
 fn forget(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbError> {
     for table in [Table::Peers, Table::Unpushed] {
@@ -225,6 +235,34 @@ fn forget(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbError> {
         }
     }
     Ok(())
+}
+
+/// Tells, event by event, when what was known of a remote's content counts no more, as [`fold`] has it.
+pub(crate) struct Content<'a> {
+    remote: &'a RemoteName,
+    place: Option<RemoteOptions>,
+}
+
+impl<'a> Content<'a> {
+    pub(crate) const fn of(remote: &'a RemoteName) -> Self {
+        Self { remote, place: None }
+    }
+
+    /// Whether all that came before this event counts no more.
+    pub(crate) fn is_forgotten(&mut self, event: &Event) -> bool {
+        match event {
+            Event::RemoteReset { remote, .. } => remote == self.remote,
+            Event::RemoteRemoved { remote } if remote == self.remote => {
+                self.place = None;
+                true
+            }
+            Event::RemoteConfigured { remote, options } if remote == self.remote => {
+                let before = self.place.replace(options.clone());
+                before.is_none_or(|before| !before.is_same_place(options))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A remote; `None` where this device knows none of that name.
@@ -273,16 +311,16 @@ pub fn peers(read: &impl Read, remote: &RemoteName) -> Result<Vec<(DeviceId, Cha
     peers.collect()
 }
 
-/// The events that a remote has yet to be told of, in the order of the log.
+/// How many changes of notes a remote has yet to be told of.
 ///
 /// # Errors
 ///
 /// What the database said.
-pub fn unpushed(read: &impl Read, remote: &RemoteName) -> Result<Vec<Seq>, DbError> {
-    Ok(seqs(remote, &untold(read, remote, None)?))
+pub fn unpushed_changes(read: &impl Read, remote: &RemoteName) -> Result<usize, DbError> {
+    Ok(untold(read, remote, None)?.iter().filter(|(_, note)| !note.is_empty()).count())
 }
 
-/// The first of them behind one, at most `most`.
+/// The first events behind one that a remote has yet to be told of, in the order of the log, at most `most`.
 ///
 /// # Errors
 ///

@@ -44,8 +44,14 @@ impl Dir {
     /// [`RemoteError::NoBucket`] where there is no such directory: a disk may not be connected, so
     /// none is made.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, RemoteError> {
-        let root = Root { path: path.into(), swept: Once::new() };
-        blocking(move || root.check().map(|()| Self(Arc::new(root)))).await
+        let dir = Self::at(path);
+        dir.with(Root::check).await?;
+        Ok(dir)
+    }
+
+    /// The same without a look whether it is there: each call looks, since a disk comes and goes.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(Arc::new(Root { path: path.into(), swept: Once::new() }))
     }
 
     /// The remote in the directory at `path`, which is made where it is missing.

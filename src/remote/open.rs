@@ -98,18 +98,17 @@ fn hubs(_: &str) -> Result<Location, RemoteError> {
     ))
 }
 
-/// The remote that `options` describe, for the vault that `key` is of. Of a directory it is checked
-/// that it is there; an S3 store or a hub is not asked before the first call.
+/// The remote that `options` describe, for the vault that `key` is of. Nothing is asked before the first
+/// call: what is away now may be back by then.
 ///
 /// # Errors
 ///
-/// [`RemoteError::Misconfigured`] where the options make no sense, [`RemoteError::NoBucket`] where
-/// the directory is missing.
+/// [`RemoteError::Misconfigured`] where the options make no sense.
 pub async fn open(options: &RemoteOptions, key: &VaultKey) -> Result<Arc<dyn Remote>, RemoteError> {
     #[cfg(not(feature = "https"))]
     let _ = key;
     match options.url.parse()? {
-        Location::Dir(path) => Ok(Arc::new(Dir::open(path).await?)),
+        Location::Dir(path) => Ok(Arc::new(Dir::at(path))),
         #[cfg(feature = "s3")]
         Location::S3 { bucket, prefix } => {
             let mut s3 = super::S3Options::new(bucket, prefix);

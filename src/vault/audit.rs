@@ -54,21 +54,36 @@ impl Vault {
             };
             if let Some(problem) = self.lie(remote, device, &head, &read).await.map_err(error)? {
                 found.find(listed.key.to_string(), problem);
+                if repair && head.seq < read.seq {
+                    self.put_head_of(name, remote, device, &read).await?;
+                }
             }
         }
         for (device, chain) in known.into_iter().filter(|(_, chain)| chain.seq > 0) {
             let key = Key::Head(device);
             found.find(key.to_string(), "it is gone, though segments of the device are there");
             if repair {
-                let (seq, hash) = (chain.seq, chain.hashes.last().copied());
-                let head = Head { seq, hash, name: devices::name(self.db(), device)? };
-                let sealed = head.seal(&self.0.sealer, device);
-                let sealed = sealed
-                    .map_err(|source| VaultError::Segment { remote: name.clone(), source })?;
-                remote.put(&key, Bytes::from(sealed).into()).await.map_err(error)?;
+                self.put_head_of(name, remote, device, &chain).await?;
             }
         }
         Ok(())
+    }
+
+    /// Puts a head that leads to all that was read of a device.
+    async fn put_head_of(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        device: DeviceId,
+        chain: &Chain,
+    ) -> Result<(), VaultError> {
+        let (seq, hash) = (chain.seq, chain.hashes.last().copied());
+        let head = Head { seq, hash, name: devices::name(self.db(), device)? };
+        let sealed = head.seal(&self.0.sealer, device);
+        let sealed =
+            sealed.map_err(|source| VaultError::Segment { remote: name.clone(), source })?;
+        let put = remote.put(&Key::Head(device), Bytes::from(sealed).into()).await;
+        put.map_err(|source| VaultError::Remote { remote: name.clone(), source })
     }
 
     /// What is wrong with a head, if anything, given what was read of its device.
@@ -111,6 +126,7 @@ impl Vault {
         repair: bool,
         found: &mut Verification,
     ) -> Result<(), VaultError> {
+        let _one_at_a_time = self.exchange().await;
         let error = |source| VaultError::Remote { remote: name.clone(), source };
         let mut events = Vec::new();
         for (image, upload) in outbox::list(self.db(), name)? {

@@ -70,6 +70,9 @@ impl Cache {
     fn weigh(&mut self, note: NoteId, bytes: usize) {
         if let Some(kept) = self.notes.get_mut(&note) {
             self.bytes = self.bytes + bytes - std::mem::replace(&mut kept.bytes, bytes);
+            if bytes == 0 && Arc::strong_count(&kept.slot) == 1 {
+                self.notes.remove(&note);
+            }
         }
         while self.bytes > KEPT {
             // One that somebody uses now must stay: a second slot would be a second truth.
@@ -95,13 +98,17 @@ impl Vault {
         })
     }
 
-    /// Does something with the slot of a note, which nobody else does meanwhile.
+    /// Does something with the slot of a note, which nobody else does meanwhile. Where that panics, the
+    /// slot is empty: a note with a change that is not in the log must not be what comes next builds on.
     fn in_slot<T>(&self, id: NoteId, work: impl FnOnce(&mut Slot) -> T) -> T {
         let slot = lock(&self.0.notes).slot(id);
         let mut held = lock(&slot);
-        let result = work(&mut held);
-        let bytes = held.bytes();
+        let mut taken = std::mem::take(&mut *held);
+        let result = work(&mut taken);
+        let bytes = taken.bytes();
+        *held = taken;
         drop(held);
+        drop(slot);
         lock(&self.0.notes).weigh(id, bytes);
         result
     }

@@ -12,11 +12,16 @@ use crate::{
 impl Vault {
     /// Changes the body of a note to `source`, which its author wrote having seen it at `base`, and
     /// gives the version that shows just that: the base of what is written next. What others did
-    /// meanwhile is merged in the note's present version.
+    /// meanwhile is merged in the note's present version. For an editor that stays open; it should save
+    /// once a second at most, since each save is a change for ever.
     ///
-    /// `pictures` are images whose bytes are here, by the names that the source calls them. A draft
-    /// that was saved before, say by a request whose answer got lost, is not saved twice.
-    pub(crate) fn save_draft(
+    /// `pictures` are images that [`images`](Self::images) took in, by the names that the source calls
+    /// them. A draft that was saved before, say by a request whose answer got lost, is not saved twice.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was changed.
+    pub fn save_draft(
         &self,
         note: NoteId,
         base: &Heads,
@@ -40,8 +45,12 @@ impl Vault {
         Ok(self.edit_at(note, base, &body, &found)?.heads)
     }
 
-    /// Gives a note the body that it had at `heads`.
-    pub(crate) fn go_back(&self, note: NoteId, heads: &Heads) -> Result<bool, VaultError> {
+    /// Gives a note the body that it had at `heads`, as one more edit; whether it had another.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was changed.
+    pub fn go_back(&self, note: NoteId, heads: &Heads) -> Result<bool, VaultError> {
         let then: Body = self.read(note, Some(heads))?.body;
         let now = self.read(note, None)?;
         self.edit_body(note, &now.heads, &then, &[])

@@ -10,7 +10,7 @@ use crate::{
     event::{ParseRemoteNameError, RemoteName},
     id::{ImageId, NoteId, VaultId},
     images::ImageError,
-    log::LogError,
+    log::{FoldError, LogError},
     note::NoteError,
     remote::RemoteError,
     seal::KeyError,
@@ -239,6 +239,7 @@ impl VaultError {
                 "`everleaf verify --repair` and a sync fetch it again, if a remote holds it".into()
             }
             Self::OnlyCopy(_) => "run `everleaf sync` first".into(),
+            Self::Log(LogError::Refused(FoldError::NoFile(_))) => "do it again".into(),
             Self::Remote { source, .. } => return remote_hint(source),
             _ => return None,
         })

@@ -5,6 +5,7 @@ use crate::{
     db::{DbError, Read},
     event::{Event, Origin},
     id::ImageId,
+    image::MediaType,
     log::{FoldError, LogError, Then},
     mutant::{self, Mutant},
     projection::{catalog, outbox, receipts},
@@ -25,7 +26,21 @@ impl Vault {
         let record = catalog::image_record(self.db(), image)?
             .ok_or_else(|| VaultError::UnknownImage(image.to_string()))?;
         self.record_evicted(image)?;
-        self.0.images.remove(image, record.media_type)?;
+        self.remove_file(image, record.media_type)
+    }
+
+    /// Removes the file of an image that is said to be gone, unless somebody took it in again since.
+    pub(super) fn remove_file(
+        &self,
+        image: ImageId,
+        media_type: MediaType,
+    ) -> Result<(), VaultError> {
+        let files = self.0.images.clone();
+        let removed = self.0.log.alone(move |db| {
+            let is_here = catalog::image_record(db, image)?.is_some_and(|record| record.local);
+            Ok(if is_here { Ok(false) } else { files.remove(image, media_type) })
+        })?;
+        removed?;
         Ok(())
     }
 

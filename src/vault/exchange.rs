@@ -11,7 +11,7 @@ use crate::{
     clock::{Timestamp, fraction},
     db::Durability,
     event::RemoteName,
-    id::{DeviceId, ImageId},
+    id::{DeviceId, ImageId, Seq},
     mutant::{self, Mutant},
     remote::{Counted, Key, Remote, RemoteError, Requests},
     upload::PARALLEL,
@@ -146,6 +146,10 @@ pub(super) struct Memory {
     /// is worth while to weigh them again.
     pub(super) grown: u64,
     pub(super) enough: u64,
+    /// The last event when notes were last looked through for URLs of former public addresses.
+    pub(super) linked: Seq,
+    /// The image that was put there last.
+    pub(super) last_image: Option<ImageId>,
 }
 
 /// One sync with one remote.

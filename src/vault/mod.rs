@@ -65,9 +65,10 @@ use crate::{
     db::Db,
     event::{Event, Origin, Recorded, RemoteName},
     id::{DeviceId, ImageId, Seq, VaultId},
+    image::MediaType,
     images::Images,
-    log::{Log, LogError, New, Then},
-    mutant,
+    log::{FoldError, Log, LogError, New, Then},
+    mutant::{self, Mutant},
     projection::devices::{self, Identity},
     seal::{Sealer, VaultKey},
 };
@@ -93,6 +94,8 @@ struct Inner {
     /// another change of the same name.
     actor: [u8; 8],
     notes: Mutex<cache::Cache>,
+    /// One import or export at a time: two that know nothing of one another would take a file in twice.
+    folders: Mutex<()>,
     /// Uploads that this process is making.
     in_flight: Mutex<HashSet<(RemoteName, ImageId)>>,
     /// The last event; whoever follows the log waits for it.
@@ -176,6 +179,11 @@ impl Vault {
         &*self.0.clock
     }
 
+    /// Waits for its turn to exchange something with a folder.
+    pub(crate) fn folder_turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.0.folders)
+    }
+
     fn db(&self) -> &Db {
         &self.0.db
     }
@@ -197,11 +205,38 @@ impl Vault {
         let at = self.0.clock.now();
         let events: Vec<New> =
             events.into_iter().map(|(origin, event)| New { at, origin, event }).collect();
+        let then = self.with_files(&events, then);
         let recorded = self.0.log.append(events, then)?;
         if let Some(last) = recorded.last() {
-            self.0.appended.send_replace(last.seq);
+            // Those that were written together come back in any order.
+            self.0.appended.send_if_modified(|told| {
+                let is_news = last.seq > *told;
+                *told = last.seq.max(*told);
+                is_news
+            });
         }
         Ok(recorded)
+    }
+
+    /// Has events that say that an image is here refused where its file is not. Files go only in a turn of
+    /// the log, so one that is seen in one stays.
+    fn with_files(&self, events: &[New], then: Option<Then>) -> Option<Then> {
+        let images = events.iter().filter_map(|new| match &new.event {
+            Event::ImageStored { image, media_type, .. }
+            | Event::ImageFetched { image, media_type, .. } => Some((*image, *media_type)),
+            _ => None,
+        });
+        let images: Vec<(ImageId, MediaType)> = images.collect();
+        if images.is_empty() || mutant::is(Mutant::EventBeforeBytes) {
+            return then;
+        }
+        let files = self.0.images.clone();
+        Some(Box::new(move |draft| {
+            match images.iter().find(|(image, media_type)| !files.contains(*image, *media_type)) {
+                Some((image, _)) => Err(FoldError::NoFile(*image)),
+                None => then.map_or(Ok(()), |then| then(draft)),
+            }
+        }))
     }
 
     /// Appends events that this device is the origin of.

@@ -26,8 +26,9 @@ use crate::{
     upload::State,
 };
 
-/// The largest note that is taken in, in bytes of its source.
-pub const NOTE_LIMIT: u64 = 16 << 20;
+/// The largest note that is taken in, in bytes of its source. Automerge takes some 500 bytes of memory for each
+/// character, so one of 16 MiB would take all of a small machine's.
+pub const NOTE_LIMIT: u64 = 4 << 20;
 
 /// A note to be made.
 #[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]

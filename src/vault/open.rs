@@ -16,9 +16,9 @@ use crate::{
     crash,
     db::{Db, Lock, sync_folder},
     event::{Event, RenewReason},
-    id::DeviceId,
+    id::{DeviceId, Seq},
     images::Images,
-    log::{Log, Opened},
+    log::{self, Log, Opened},
     mutant::{self, Mutant},
     projection::{self, Projections},
     seal::VaultKey,
@@ -52,6 +52,7 @@ impl Default for Options {
 
 const VAULT_FILE: &str = "vault.json";
 const KEY_FILE: &str = "key";
+const DATABASE: &str = "db";
 /// What a `create` may have left that was cut off before it wrote the file that makes a vault.
 const BEGUN: [&str; 11] = [
     "db",
@@ -106,10 +107,17 @@ impl Vault {
     /// old for it, and [`DbError::Locked`](crate::db::DbError::Locked) where another process has it.
     pub fn open(folder: &Path, options: Options) -> Result<Self, VaultError> {
         let path = folder.join(VAULT_FILE);
-        if !path.is_file() {
+        // A remote in a folder has a file of that name as well, and neither of these.
+        let is_vault = folder.join(KEY_FILE).is_file() || folder.join(DATABASE).is_dir();
+        if !is_vault || (!path.is_file() && !is_used(folder)?) {
             return Err(VaultError::NoVault(folder.to_path_buf()));
         }
         close_to_others(folder);
+        if !path.is_file() {
+            // As after a copy that left it out: the key says it all.
+            let vault = Self::kept_key(folder)?.vault_id();
+            write_private(&path, &VaultFile::new(vault).to_bytes())?;
+        }
         let file = VaultFile::from_bytes(&read_small(&path)?).map_err(|error| match error {
             VaultFileError::Newer { format } => {
                 VaultError::Newer { path: folder.to_path_buf(), format }
@@ -121,8 +129,11 @@ impl Vault {
             return Err(VaultError::DamagedFile(folder.join(KEY_FILE)));
         }
         let lock = Lock::take(folder, options.patience)?;
+        let id = key.vault_id();
         let vault = assemble(folder, lock, key, options)?;
-        vault.identity()?;
+        if vault.identity()?.vault != id {
+            return Err(VaultError::DamagedFile(folder.join(KEY_FILE)));
+        }
         Ok(vault)
     }
 }
@@ -183,6 +194,7 @@ fn assemble(
         inline,
         actor,
         notes: Mutex::new(Cache::default()),
+        folders: Mutex::default(),
         in_flight: Mutex::new(HashSet::new()),
         appended,
         exchanging: Arc::default(),
@@ -268,9 +280,17 @@ fn make_folder(folder: &Path) -> Result<(), VaultError> {
         .map_err(io("close to others", folder))
 }
 
+/// Whether more was done in a folder than to begin a vault: one that lost its `vault.json` is a vault still.
+fn is_used(folder: &Path) -> Result<bool, VaultError> {
+    let has_more = log::acknowledged(folder)?.is_some_and(|last| last > Seq(1));
+    let images = folder.join("images");
+    let has_images = fs::read_dir(images).is_ok_and(|mut images| images.next().is_some());
+    Ok(has_more || has_images)
+}
+
 /// That a folder holds nothing but what an interrupted `create` left.
 fn check_vacant(folder: &Path) -> Result<(), VaultError> {
-    if folder.join(VAULT_FILE).exists() {
+    if folder.join(VAULT_FILE).exists() || is_used(folder)? {
         return Err(VaultError::Exists(folder.to_path_buf()));
     }
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {

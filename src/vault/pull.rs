@@ -72,6 +72,7 @@ impl Session<'_> {
             Looked::Part => false,
             Looked::Gaps => self.looked_enough(tag.as_deref()),
         };
+        self.miss_images().await?;
         if let Err(error) = self.vault.blocking(Vault::refresh_catalog).await {
             self.problem(&error);
         }

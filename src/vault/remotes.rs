@@ -44,7 +44,7 @@ impl Vault {
         for (name, remote) in receipts::list(self.db())? {
             let memory = self.memory(&name)?;
             remotes.push(RemoteStatus {
-                unpushed_changes: receipts::unpushed(self.db(), &name)?.len(),
+                unpushed_changes: receipts::unpushed_changes(self.db(), &name)?,
                 last_sync: memory.last_sync.map(|at| at.to_string()),
                 name: name.into(),
                 url: remote.options.url,

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::fraction,
     event::{Event, Origin, RemoteName},
-    id::{ImageId, NoteId},
+    id::{ImageId, NoteId, Seq},
     image::MediaType,
     images::ImageError,
     mutant::{self, Mutant},
@@ -85,6 +85,9 @@ impl Session<'_> {
         while let Some(result) = attempts.next().await {
             match result {
                 Ok(Some((image, event))) => {
+                    if let Event::ImageUploaded { .. } = event {
+                        self.memory.last_image = Some(image);
+                    }
                     count(self.vault, &mut self.report.uploaded, &event)?;
                     (self.progress)(match event {
                         Event::ImageUploaded { .. } => Progress::Uploaded(image),
@@ -98,15 +101,37 @@ impl Session<'_> {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Notices that the image which was put there last is gone: an old copy of the remote was put in its
+    /// place, from before a time in which images came and no segment did. Then every image is asked for again.
+    pub(super) async fn miss_images(&mut self) -> Result<(), VaultError> {
+        let Some(image) = self.memory.last_image else { return Ok(()) };
+        let done = outbox::get(self.vault.db(), &self.name, image)?.is_some_and(|up| up.is_done());
+        let record = catalog::image_record(self.vault.db(), image)?.filter(|_| done);
+        let Some(record) = record else { return Ok(()) };
+        let key = self.vault.key_of(image, &record)?;
+        let there = self.remote.head(&key).await.map_err(self.error())?;
+        if there.is_some_and(|meta| meta.size == record.bytes) {
+            return Ok(());
+        }
+        tracing::warn!(remote = %self.name, "the remote has lost images that it had confirmed");
+        let name = self.name.clone();
+        self.vault.blocking(move |vault| vault.doubt_images(&name)).await?;
+        self.memory.last_image = None;
+        self.remember()
+    }
+
     /// Puts URLs into the notes that show uploaded images. Gives whether any was put.
     pub(super) async fn link(&mut self) -> Result<bool, VaultError> {
-        let name = self.name.clone();
-        let (linked, unreadable) = self.vault.blocking(move |vault| vault.link(&name)).await?;
-        for error in unreadable {
+        let (name, looked) = (self.name.clone(), self.memory.linked);
+        let linked = self.vault.blocking(move |vault| vault.link(&name, looked)).await?;
+        if linked.unreadable.is_empty() {
+            self.memory.linked = linked.through;
+        }
+        for error in linked.unreadable {
             self.problem(&error);
         }
-        self.report.linked += linked;
-        Ok(linked > 0)
+        self.report.linked += linked.put;
+        Ok(linked.put > 0)
     }
 }
 
@@ -201,6 +226,18 @@ impl Vault {
         Ok(Outcome::Confirmed { url, already_there: confirmed })
     }
 
+    /// Takes back the receipts of images that can be put again.
+    fn doubt_images(&self, remote: &RemoteName) -> Result<(), VaultError> {
+        let mut events = Vec::new();
+        for (image, upload) in outbox::list(self.db(), remote)? {
+            let is_here = catalog::image_record(self.db(), image)?.is_some_and(|r| r.local);
+            if upload.is_done() && is_here {
+                events.push(Event::UploadRetried { image, remote: remote.clone() });
+            }
+        }
+        self.record(events)
+    }
+
     /// The bytes of an image, their hash verified.
     fn body(&self, image: ImageId, media_type: MediaType) -> Result<Upload, ImageError> {
         use std::io::Read as _;
@@ -217,34 +254,37 @@ impl Vault {
         Ok(Bytes::from(bytes).into())
     }
 
-    /// Puts URLs into notes: one change for each note, and nothing but URLs in it.
-    fn link(&self, remote: &RemoteName) -> Result<(u64, Vec<VaultError>), VaultError> {
-        let mut unreadable = Vec::new();
-        let Some(known) = receipts::get(self.db(), remote)? else { return Ok((0, unreadable)) };
+    /// Puts URLs into notes: one change for each note, and nothing but URLs in it. `looked` is the event
+    /// through which notes were looked through for URLs of former addresses.
+    fn link(&self, remote: &RemoteName, looked: Seq) -> Result<Linked, VaultError> {
+        let through = self.0.log.last()?;
+        let mut linked = Linked { put: 0, unreadable: Vec::new(), through };
+        let Some(known) = receipts::get(self.db(), remote)? else { return Ok(linked) };
         if known.options.public_url.is_none() {
-            return Ok((0, unreadable));
+            return Ok(linked);
         }
+        let former = &known.former_public_urls;
         let mut due: BTreeMap<NoteId, Vec<(ImageId, String)>> = BTreeMap::new();
-        for (image, note) in self.link_candidates(&known)? {
+        for (image, note, current) in self.link_candidates(&known, looked != through)? {
             let done = mutant::is(Mutant::SwapBeforeReceipt)
                 || outbox::get(self.db(), remote, image)?.is_some_and(|up| up.is_done());
-            if let Some(url) = self.public_url(&known, image)?.filter(|_| done) {
+            if let Some(url) = self.public_url(&known, image)?.filter(|_| done)
+                && is_to_be_put(current.as_deref(), &url, former)
+            {
                 due.entry(note).or_default().push((image, url));
             }
         }
         let due: Vec<(NoteId, Vec<(ImageId, String)>)> = due.into_iter().collect();
-        let former = &known.former_public_urls;
-        let mut linked = 0;
         for result in self.side_by_side(&due, |(note, wanted)| self.put_urls(*note, wanted, former))
         {
             match result {
-                Ok(put) => linked += put,
+                Ok(put) => linked.put += put,
                 // One note that can't be read must not keep the others from their URLs.
-                Err(error @ VaultError::Note { .. }) => unreadable.push(error),
+                Err(error @ VaultError::Note { .. }) => linked.unreadable.push(error),
                 Err(error) => return Err(error),
             }
         }
-        Ok((linked, unreadable))
+        Ok(linked)
     }
 
     /// Puts the URLs of images into a note, where they are to be put; gives how many were.
@@ -317,20 +357,32 @@ impl Vault {
         Ok(end.and_then(|(_, end)| MediaType::from_extension(end)))
     }
 
-    /// Images in notes that have no URL there, or one that may begin with a base of old.
+    /// Images in notes that have no URL there, or, where there is `news` and the remote had other public
+    /// addresses, some URL, with that.
     fn link_candidates(
         &self,
         remote: &receipts::Remote,
-    ) -> Result<Vec<(ImageId, NoteId)>, VaultError> {
-        let mut candidates = catalog::unlinked(self.db())?;
-        if !remote.former_public_urls.is_empty() {
+        news: bool,
+    ) -> Result<Vec<(ImageId, NoteId, Option<String>)>, VaultError> {
+        let unlinked = catalog::unlinked(self.db())?.into_iter();
+        let mut candidates: Vec<_> = unlinked.map(|(image, note)| (image, note, None)).collect();
+        if news && !remote.former_public_urls.is_empty() {
             for (note, entry) in catalog::list(self.db())? {
                 let linked = entry.digest.images.into_iter().filter(|(_, url)| url.is_some());
-                candidates.extend(linked.map(|(image, _)| (image, note)));
+                candidates.extend(linked.map(|(image, url)| (image, note, url)));
             }
         }
         Ok(candidates)
     }
+}
+
+/// What came of putting URLs into notes.
+struct Linked {
+    put: u64,
+    /// Notes that could not be read.
+    unreadable: Vec<VaultError>,
+    /// The last event when it began.
+    through: Seq,
 }
 
 /// What an error means for an upload.

@@ -127,20 +127,19 @@ impl Vault {
         found: &mut Verification,
     ) -> Result<Vec<Key>, VaultError> {
         let mut covered: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        let mut content = receipts::Content::of(name);
         for recorded in self.events(Seq(1)) {
-            match recorded?.event {
-                Event::RemoteReset { remote, .. } | Event::RemoteRemoved { remote }
-                    if remote == *name =>
-                {
-                    covered.clear();
+            let event = recorded?.event;
+            if content.is_forgotten(&event) {
+                covered.clear();
+            }
+            if let Event::CheckpointRead { remote, covers, .. } = event
+                && remote == *name
+            {
+                for of in covers {
+                    let last = covered.entry(of.device).or_default();
+                    *last = of.seq.max(*last);
                 }
-                Event::CheckpointRead { remote, covers, .. } if remote == *name => {
-                    for of in covers {
-                        let last = covered.entry(of.device).or_default();
-                        *last = of.seq.max(*last);
-                    }
-                }
-                _ => {}
             }
         }
         let mut keys = Vec::new();
