@@ -359,7 +359,7 @@ fn a_log_without_its_beginning_is_not_read_as_a_whole_one() {
         batch.event(u64::from_be_bytes(key.try_into().unwrap()), value);
     }
     batch.commit(Durability::Synced).unwrap();
-    assert_eq!(everleaf::log::read(&db, Seq(2)).filter(Result::is_ok).count(), 2);
+    assert_eq!(everleaf::log::read(&db, Seq(2)).flatten().count(), 2);
     let error = everleaf::log::read(&db, Seq(1)).next().unwrap().unwrap_err();
     assert!(matches!(error, LogError::Damaged(_)), "{error}");
 }
