@@ -161,10 +161,10 @@ pub struct Absent {
 /// Takes the notes of `folder` in, with the images that they show.
 ///
 /// A file that was imported or exported before, and is as it was then, changes nothing. One that was
-/// edited is an edit of the version it was made of. Any other whose path a note has is an edit of the version
-/// of that note that it has most lines in common with, if those are more than half of either; else it is a
-/// new note, as there is a README in many a folder. Where an image file was replaced, the notes that show it show the new one. No
-/// note is ever thrown away because its file is gone.
+/// edited is an edit of the version it was made of. Any other whose path a note has is an edit of the
+/// version of that note that it has most lines in common with, if those are more than half of each; else
+/// it is a new note, as there is a README in many a folder. Where an image file was replaced, the notes
+/// that show it show the new one. No note is ever thrown away because its file is gone.
 ///
 /// # Errors
 ///

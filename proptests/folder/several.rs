@@ -30,6 +30,17 @@ fn another_folders_file_of_the_same_name_is_a_note_of_its_own() {
 }
 
 #[test]
+fn a_stub_that_is_one_line_of_a_note_is_a_note_of_its_own() {
+    let desk = Desk::new();
+    desk.write("README.md", "# Notes\n\none\n\ntwo\n");
+    desk.import();
+    let other = desk.device.folder.path().join("other");
+    write(&other, "README.md", "# Notes\n");
+    assert_eq!(desk.try_import(&other).remarks.len(), 1);
+    assert_eq!(texts(&desk), ["# Notes\n", "# Notes\n\none\n\ntwo\n"]);
+}
+
+#[test]
 fn a_folder_that_was_moved_and_edited_undoes_no_edit_of_the_vault() {
     let desk = Desk::new();
     desk.write("a.md", "one\ntwo\nthree\nfour\nfive\n");

@@ -257,8 +257,8 @@ impl Bookmarks {
         self.notes.extend(notes);
     }
 
-    /// Remembers which images were written, by their places. A file that was left alone shows another there than
-    /// it did, which is nobody's edit.
+    /// Remembers which images were written, by their places. A file that was left alone shows another there
+    /// than it did, which is nobody's edit.
     fn hold(&mut self, images: BTreeMap<String, ImageId>) {
         if images.is_empty() {
             return;

@@ -41,11 +41,10 @@ pub(super) fn run(
     let Loaded { mut bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
     let Files { notes, tree, skipped } = walk(folder, vault.folder())?;
     let before = bookmarks.clone();
-    let (mut live, mut trashed) = (HashMap::new(), HashSet::new());
+    let (mut live, mut trashed) = (HashMap::new(), HashMap::new());
     for row in vault.list()? {
-        if row.trashed {
-            trashed.insert(row.note);
-        } else if let Some(path) = row.path {
+        trashed.insert(row.note, row.trashed);
+        if let Some(path) = row.path.filter(|_| !row.trashed) {
             live.entry(path).or_insert(row.note);
         }
     }
@@ -154,7 +153,8 @@ pub(super) struct Import<'a> {
     exported: bool,
     moved: HashMap<String, Option<String>>,
     live: HashMap<String, NoteId>,
-    trashed: HashSet<NoteId>,
+    /// Whether notes are in the trash, of all that are listed.
+    trashed: HashMap<NoteId, bool>,
     contents: HashMap<String, Content>,
     /// What the group has taken in so far.
     stored: Vec<Stored>,
@@ -196,7 +196,7 @@ impl<'a> Import<'a> {
             let edited = vault.edit_at(note, &heads, &work.body, &stored)?;
             let moved = path.map_or(Ok(false), |path| vault.set_path(note, Some(&path)))?;
             self.report.changed += u64::from(edited.changed || moved);
-            if edited.changed && self.trashed.contains(&note) {
+            if edited.changed && self.trashed.get(&note) == Some(&true) {
                 let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";
                 self.remark(&work.path, what);
             }
@@ -312,6 +312,7 @@ impl<'a> Import<'a> {
         let moves = base.as_ref().is_some_and(|base| base.path.is_some());
         if same && !moves {
             if let Some(base) = &base
+                && !self.trashed.contains_key(&base.note)
                 && !self.vault.has_note(base.note)?
             {
                 self.skip(path, NOT_HERE.to_owned());

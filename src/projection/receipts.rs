@@ -251,10 +251,8 @@ impl<'a> Content<'a> {
     /// Whether all that came before this event counts no more.
     pub(crate) fn is_forgotten(&mut self, event: &Event) -> bool {
         match event {
-            Event::RemoteReset { remote, .. } => remote == self.remote,
-            Event::RemoteRemoved { remote } if remote == self.remote => {
-                self.place = None;
-                true
+            Event::RemoteReset { remote, .. } | Event::RemoteRemoved { remote } => {
+                remote == self.remote
             }
             Event::RemoteConfigured { remote, options } if remote == self.remote => {
                 let before = self.place.replace(options.clone());

@@ -9,10 +9,7 @@ use super::{Vault, VaultError, Verification, error::chain, exchange::Session};
 use crate::{
     event::{Event, RemoteName},
     id::{DeviceId, ImageId},
-    projection::{
-        catalog, devices, outbox,
-        receipts::{self, Chain},
-    },
+    projection::{catalog, devices, outbox, receipts::Chain},
     remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
     segment::{HEAD_LIMIT, Head},
 };
@@ -28,11 +25,7 @@ impl Vault {
         found: &mut Verification,
     ) -> Result<(), VaultError> {
         let error = |source| VaultError::Remote { remote: name.clone(), source };
-        let mut known: BTreeMap<DeviceId, Chain> =
-            receipts::peers(self.db(), name)?.into_iter().collect();
-        if let Some(own) = receipts::get(self.db(), name)? {
-            known.insert(self.device()?, own.own);
-        }
+        let mut known = self.known_chains(name)?;
         for listed in remote.list_all(&Prefix::Heads, None).await.map_err(error)? {
             let Key::Head(device) = listed.key else { continue };
             let read = known.remove(&device).unwrap_or_default();

@@ -20,22 +20,25 @@ use crate::{
 /// How many versions a text is compared with.
 const NEAR: usize = 64;
 
-/// How many lines two texts have in common, empty ones apart; 0 where they are not more than half of either.
+/// The lines of a text that say something, without what surrounds them.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// How many lines two texts have in common; 0 where they are not more than half of each: a stub that is one
+/// line of a long note is no version of it.
 fn lines_in_common(one: &str, other: &str) -> usize {
-    let lines = |text: &'_ str| text.lines().map(str::trim).filter(|line| !line.is_empty()).count();
-    let mut there: HashMap<&str, usize> = HashMap::new();
-    for line in one.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        *there.entry(line).or_default() += 1;
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    lines(one).for_each(|line| *left.entry(line).or_default() += 1);
+    let (mut both, mut all) = (0, 0);
+    for line in lines(other) {
+        all += 1;
+        if let Some(times) = left.get_mut(line).filter(|times| **times > 0) {
+            *times -= 1;
+            both += 1;
+        }
     }
-    let both = other.lines().map(str::trim).filter(|line| {
-        there.get_mut(line).is_some_and(|left| {
-            let is_there = *left > 0;
-            *left -= usize::from(is_there);
-            is_there
-        })
-    });
-    let (both, shorter) = (both.count(), lines(one).min(lines(other)));
-    if 2 * both > shorter { both } else { 0 }
+    if 2 * both > all.max(lines(one).count()) { both } else { 0 }
 }
 
 /// Where an edit left its author: not yet merged with what others did.
@@ -144,7 +147,7 @@ impl Vault {
     }
 
     /// The version of a note, among its last ones, that a text has most lines in common with; `None` where
-    /// those are not more than half of either, so that it is no version of this note.
+    /// those are not more than half of each, so that it is no version of this note.
     pub(crate) fn version_nearest(
         &self,
         note: NoteId,

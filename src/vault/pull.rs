@@ -227,12 +227,7 @@ impl Session<'_> {
 
     /// How far every device was read here, this one included.
     pub(super) fn known_chains(&self) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
-        let db = self.vault.db();
-        let mut known: BTreeMap<_, _> = receipts::peers(db, &self.name)?.into_iter().collect();
-        if let Some(remote) = receipts::get(db, &self.name)? {
-            known.insert(self.vault.device()?, remote.own);
-        }
-        Ok(known)
+        self.vault.known_chains(&self.name)
     }
 
     /// Reads the segments of a device from a number on.
@@ -391,6 +386,18 @@ impl Session<'_> {
 }
 
 impl Vault {
+    /// How far every device was read on a remote, this one included.
+    pub(super) fn known_chains(
+        &self,
+        remote: &RemoteName,
+    ) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
+        let mut known: BTreeMap<_, _> = receipts::peers(self.db(), remote)?.into_iter().collect();
+        if let Some(row) = receipts::get(self.db(), remote)? {
+            known.insert(self.device()?, row.own);
+        }
+        Ok(known)
+    }
+
     /// Appends what a segment carries, with the receipt that it was read, in one batch.
     pub(super) fn take_in_segment(
         &self,

@@ -100,8 +100,7 @@ impl Vault {
             remote.put(&Key::Vault, bytes::Bytes::from(file).into()).await.map_err(error)?;
         }
         let before = receipts::get(self.db(), &name)?.map(|known| known.options);
-        if before.is_none_or(|known| known.url != options.url || known.endpoint != options.endpoint)
-        {
+        if before.is_none_or(|known| !known.is_same_place(&options)) {
             // What is remembered is of another place.
             self.forget_remote(&name)?;
         }

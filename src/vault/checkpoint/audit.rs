@@ -25,11 +25,7 @@ impl Vault {
         found: &mut Verification,
     ) -> Result<(), VaultError> {
         let error = |source| VaultError::Remote { remote: name.clone(), source };
-        let mut known: BTreeMap<DeviceId, Chain> =
-            receipts::peers(self.db(), name)?.into_iter().collect();
-        if let Some(own) = receipts::get(self.db(), name)? {
-            known.insert(self.device()?, own.own);
-        }
+        let known = self.known_chains(name)?;
         for listed in remote.list_all(&Prefix::Checkpoints, None).await.map_err(error)? {
             // Parts that no first part names were cut off, and stand for nothing.
             let Key::Checkpoint { device, seq, part: 0, hash } = listed.key else { continue };
