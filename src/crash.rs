@@ -16,7 +16,7 @@ pub(crate) const fn inherited<F>(run: F) -> F {
 }
 
 #[cfg(feature = "sim")]
-pub(crate) use self::fuse::{extinguish, inherited, is_spent, light, point};
+pub(crate) use self::fuse::{extinguish, inherited, is_spent, light, passed, point};
 
 #[cfg(feature = "sim")]
 mod fuse {
@@ -36,31 +36,41 @@ mod fuse {
         Spent,
     }
 
-    thread_local! {
-        // Shared with the threads that inherit it, so that it can be lit after they were started.
-        static FUSE: RefCell<Arc<Mutex<Fuse>>> = RefCell::default();
+    /// A fuse, and how many points it has seen.
+    #[derive(Default)]
+    struct Watched {
+        fuse: Fuse,
+        passed: u64,
     }
 
-    fn with<T>(work: impl FnOnce(&mut Fuse) -> T) -> T {
-        let fuse = FUSE.with(|fuse| Arc::clone(&fuse.borrow()));
-        let mut fuse = fuse.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&mut fuse)
+    thread_local! {
+        // Shared with the threads that inherit it, so that it can be lit after they were started.
+        static FUSE: RefCell<Arc<Mutex<Watched>>> = RefCell::default();
+    }
+
+    fn with<T>(work: impl FnOnce(&mut Watched) -> T) -> T {
+        let watched = FUSE.with(|fuse| Arc::clone(&fuse.borrow()));
+        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut watched)
     }
 
     /// A place where a process may be killed.
     pub(crate) fn point() {
-        let death = with(|fuse| match std::mem::take(fuse) {
-            Fuse::Lit(0, death) => {
-                *fuse = Fuse::Spent;
-                Some(death)
-            }
-            Fuse::Lit(left, death) => {
-                *fuse = Fuse::Lit(left - 1, death);
-                None
-            }
-            other => {
-                *fuse = other;
-                None
+        let death = with(|Watched { fuse, passed }| {
+            *passed += 1;
+            match std::mem::take(fuse) {
+                Fuse::Lit(0, death) => {
+                    *fuse = Fuse::Spent;
+                    Some(death)
+                }
+                Fuse::Lit(left, death) => {
+                    *fuse = Fuse::Lit(left - 1, death);
+                    None
+                }
+                other => {
+                    *fuse = other;
+                    None
+                }
             }
         });
         if let Some(death) = death {
@@ -70,17 +80,22 @@ mod fuse {
 
     /// Has `death` happen at the point that comes after so many others.
     pub(crate) fn light(points: u64, death: Death) {
-        with(|fuse| *fuse = Fuse::Lit(points, death));
+        with(|watched| watched.fuse = Fuse::Lit(points, death));
     }
 
     /// Whether death has come.
     pub(crate) fn is_spent() -> bool {
-        with(|fuse| matches!(fuse, Fuse::Spent))
+        with(|watched| matches!(watched.fuse, Fuse::Spent))
     }
 
     /// Puts the fuse out; whether it was spent.
     pub(crate) fn extinguish() -> bool {
-        with(|fuse| matches!(std::mem::take(fuse), Fuse::Spent))
+        with(|watched| matches!(std::mem::take(&mut watched.fuse), Fuse::Spent))
+    }
+
+    /// How many points this thread and those that inherited its fuse have passed.
+    pub(crate) fn passed() -> u64 {
+        with(|watched| watched.passed)
     }
 
     /// What a thread is to run, with the fuse of the one that starts it.

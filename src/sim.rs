@@ -38,7 +38,11 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use self::{dice::Dice, world::World};
-use crate::mutant::{self, Mutant};
+use crate::{
+    crash as points,
+    mutant::{self, Mutant},
+    vault::chain,
+};
 
 /// What a simulation is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +98,9 @@ impl Default for Settings {
 pub struct Outcome {
     /// Steps that were made.
     pub steps: usize,
+    /// Steps of input and output in them: requests to the remote, each of which may fail, and writes to a
+    /// disk, at each of which a process may be killed.
+    pub io_steps: u64,
     /// How often each kind of thing happened.
     pub happened: BTreeMap<&'static str, u64>,
     /// What was done, a line each, for people.
@@ -165,7 +172,9 @@ pub fn run(settings: &Settings) -> Result<Outcome, Box<Broken>> {
 fn history(settings: &Settings) -> Result<Outcome, Box<Broken>> {
     mutant::set(settings.mutant);
     let mut world = World::new(*settings);
+    let passed = points::passed();
     let result = world.run();
+    world.outcome.io_steps = world.remote.calls() + (points::passed() - passed);
     mutant::set(None);
     let Err(mut wrong) = result else { return Ok(world.into_outcome()) };
     // A cause says more than what came of it.
@@ -204,17 +213,6 @@ impl Wrong {
 /// should not have happened either.
 impl<E: std::error::Error> From<E> for Wrong {
     fn from(error: E) -> Self {
-        Self { promises: Vec::new(), what: shown(&error) }
+        Self { promises: Vec::new(), what: chain(&error) }
     }
-}
-
-/// An error and what caused it, in one line.
-fn shown(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -62,6 +62,8 @@ struct Report {
     histories: u64,
     steps: usize,
     steps_per_second: f64,
+    io_steps: u64,
+    io_steps_per_second: f64,
     happened: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     trace: Vec<String>,
@@ -86,6 +88,8 @@ impl Sim {
             histories: 0,
             steps: 0,
             steps_per_second: 0.0,
+            io_steps: 0,
+            io_steps_per_second: 0.0,
             happened: BTreeMap::new(),
             trace: Vec::new(),
             broken: Vec::new(),
@@ -103,6 +107,7 @@ impl Sim {
             };
             report.histories += 1;
             report.steps += outcome.steps;
+            report.io_steps += outcome.io_steps;
             for (kind, times) in outcome.happened {
                 *report.happened.entry(kind).or_default() += times;
             }
@@ -110,7 +115,8 @@ impl Sim {
                 report.trace.extend(outcome.trace);
             }
         }
-        report.steps_per_second = rate(report.steps, began);
+        report.steps_per_second = rate(report.steps as u64, began);
+        report.io_steps_per_second = rate(report.io_steps, began);
         context.show(&report, |out| {
             for line in &report.trace {
                 writeln!(out, "{line}")?;
@@ -132,7 +138,12 @@ impl Sim {
                 (some, broken) => format!("{broken} of {some} histories broke a promise"),
             };
             let (steps, rate) = (count(report.steps as u64, "step"), report.steps_per_second);
-            writeln!(out, "{histories}: {steps}, {rate:.0} a second.")
+            let (io, io_rate) = (report.io_steps, report.io_steps_per_second);
+            writeln!(
+                out,
+                "{histories}: {steps}, {rate:.0} a second; in them {io} of input and output, \
+                 {io_rate:.0} a second."
+            )
         })?;
         Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -207,7 +218,7 @@ impl Failure {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown without digits")]
-fn rate(steps: usize, began: Instant) -> f64 {
+fn rate(steps: u64, began: Instant) -> f64 {
     steps as f64 / began.elapsed().as_secs_f64().max(f64::EPSILON)
 }
 

@@ -16,7 +16,7 @@ use super::{
     edits::{Desk, by_hash, by_name},
     folders,
     model::{Draft, Model},
-    pictures, shown,
+    pictures,
 };
 use crate::{
     clock::{Clock as _, SimulatedClock, Timestamp},
@@ -25,7 +25,7 @@ use crate::{
     note::Heads,
     remote::{Remote, Retry, RetryPolicy},
     seal::VaultKey,
-    vault::{NewNote, Options, Reading, SyncOptions, SyncReport, Vault, VaultError},
+    vault::{NewNote, Options, Reading, SyncOptions, SyncReport, Vault, VaultError, chain},
 };
 
 const TEN_YEARS: u64 = 10 * 365 * 24 * 3600;
@@ -161,7 +161,7 @@ impl Device {
         let options = SyncOptions { parallel: 2, checkpoint: 1500, ..SyncOptions::default() };
         match self.vault()?.sync(&origin()?, remote, &options, &|_| ()).await {
             Ok(report) => Ok(Came::Report(Box::new(report))),
-            Err(error @ VaultError::Remote { .. }) => Ok(Came::Failed(shown(&error))),
+            Err(error @ VaultError::Remote { .. }) => Ok(Came::Failed(chain(&error))),
             Err(error) => Err(Wrong::from(error).at(format_args!("d{}", self.number))),
         }
     }
@@ -227,7 +227,7 @@ impl Device {
         self.clock = Arc::new(SimulatedClock::new(self.clock.now(), seed));
         let vault = Vault::open(&self.path(), options(&self.clock));
         self.vault = Some(vault.map_err(|error| {
-            let (number, why) = (self.number, shown(&error));
+            let (number, why) = (self.number, chain(&error));
             Wrong::promise(1, format!("d{number} can't open what it acknowledged: {why}"))
         })?);
         Ok(())

@@ -147,6 +147,11 @@ impl Hostile {
         images.collect()
     }
 
+    /// How often it was asked for something.
+    pub(super) fn calls(&self) -> u64 {
+        self.0.state().calls
+    }
+
     /// Whether an object was ever there.
     pub(super) fn ever_held(&self, name: &str) -> bool {
         self.0.state().seen.ever.contains(name)
