@@ -5,9 +5,12 @@ use std::time::Duration;
 use axum::{body::Body, response::Response};
 use hyper::{StatusCode, header};
 
-use crate::remote::{
-    RemoteError,
-    hub::{REASON_HEADER, Reason},
+use crate::{
+    remote::{
+        RemoteError,
+        hub::{REASON_HEADER, Reason},
+    },
+    vault::chain,
 };
 
 /// A refusal on its way out.
@@ -123,15 +126,4 @@ impl From<RemoteError> for Problem {
             }
         }
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
