@@ -85,9 +85,11 @@ fn changed(
         return Ok(());
     }
     let mut document = get(draft, note)?.unwrap_or_default();
-    document.heads.retain(|head| !info.deps.contains(head));
     for dep in info.deps {
-        if seq_of(draft, dep)?.is_none() {
+        // Mostly a change builds on what was last known, which need not be looked up.
+        if let Ok(place) = document.heads.binary_search(&dep) {
+            document.heads.remove(place);
+        } else if seq_of(draft, dep)?.is_none() {
             insert(&mut document.missing, dep);
         }
     }

@@ -160,7 +160,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
 }
 
 fn queue_everywhere(draft: &mut Draft<'_>, image: ImageId) -> Result<(), DbError> {
-    for (remote, _) in receipts::list(draft)? {
+    for remote in receipts::names(draft)? {
         queue(draft, &remote, image)?;
     }
     Ok(())

@@ -54,7 +54,7 @@ impl Chain {
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
         Event::NoteChanged { note, .. } => {
-            for (remote, _) in list(draft)? {
+            for remote in names(draft)? {
                 if !is_told(draft, &remote, &event.origin)? {
                     owe(draft, &remote, event.seq, Some(*note));
                 }
@@ -66,7 +66,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
                 Origin::Device { remote, .. } => Some(remote),
                 _ => None,
             };
-            for (remote, _) in list(draft)?.into_iter().filter(|(name, _)| Some(name) != from) {
+            for remote in names(draft)?.into_iter().filter(|name| Some(name) != from) {
                 owe(draft, &remote, event.seq, Some(*note));
             }
         }
@@ -80,7 +80,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
             }
         }
         Event::ImageStored { .. } => {
-            for (remote, _) in list(draft)? {
+            for remote in names(draft)? {
                 owe(draft, &remote, event.seq, None);
             }
         }
@@ -278,11 +278,26 @@ pub fn get(read: &impl Read, remote: &RemoteName) -> Result<Option<Remote>, DbEr
 ///
 /// What the database said.
 pub fn list(read: &impl Read) -> Result<Vec<(RemoteName, Remote)>, DbError> {
-    let rows = read.scan(Table::Remotes, &[])?.into_iter().filter_map(|(key, value)| {
-        let name: RemoteName = String::from_utf8(key).ok()?.try_into().ok()?;
+    let rows = read.scan(Table::Remotes, &[])?.into_iter();
+    let rows = rows.filter_map(|(key, value)| {
+        let name = name(key)?;
         Some(decode_row(Table::Remotes, &value).map(|remote| (name, remote)))
     });
     rows.collect()
+}
+
+/// The names of all remotes, in their order.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn names(read: &impl Read) -> Result<Vec<RemoteName>, DbError> {
+    let rows = read.scan(Table::Remotes, &[])?.into_iter();
+    Ok(rows.filter_map(|(key, _)| name(key)).collect())
+}
+
+fn name(key: Vec<u8>) -> Option<RemoteName> {
+    String::from_utf8(key).ok()?.try_into().ok()
 }
 
 /// How far another device was read on a remote.
