@@ -45,16 +45,17 @@ async fn foreign_objects_are_passed_over() {
 async fn a_missing_directory_is_said_and_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk");
-    let is_no_bucket = |error| assert!(matches!(error, RemoteError::NoBucket { .. }), "{error:?}");
-    is_no_bucket(Dir::open(&path).await.unwrap_err());
+    let is_no_directory =
+        |error| assert!(matches!(error, RemoteError::NoDirectory { .. }), "{error:?}");
+    is_no_directory(Dir::open(&path).await.unwrap_err());
     let dir = Dir::create(&path).await.unwrap();
     put(&dir, &Key::Pulse, "x").await;
     std::fs::remove_dir_all(&path).unwrap();
-    is_no_bucket(dir.get(&Key::Pulse).await.unwrap_err());
-    is_no_bucket(dir.head(&Key::Pulse).await.unwrap_err());
-    is_no_bucket(dir.put(&Key::Head(device(1)), Bytes::from("x").into()).await.unwrap_err());
-    is_no_bucket(dir.list(&Prefix::Heads, None).await.unwrap_err());
-    is_no_bucket(dir.delete(&Key::Pulse).await.unwrap_err());
+    is_no_directory(dir.get(&Key::Pulse).await.unwrap_err());
+    is_no_directory(dir.head(&Key::Pulse).await.unwrap_err());
+    is_no_directory(dir.put(&Key::Head(device(1)), Bytes::from("x").into()).await.unwrap_err());
+    is_no_directory(dir.list(&Prefix::Heads, None).await.unwrap_err());
+    is_no_directory(dir.delete(&Key::Pulse).await.unwrap_err());
     assert!(!path.exists());
 }
 
@@ -215,7 +216,7 @@ async fn a_remote_is_opened_by_its_url() {
         .await
         .unwrap();
     let error = missing.head(&Key::Pulse).await.unwrap_err();
-    assert!(matches!(error, RemoteError::NoBucket { .. }));
+    assert!(matches!(error, RemoteError::NoDirectory { .. }));
     std::fs::create_dir(folder.path().join("missing")).unwrap();
     assert_eq!(missing.head(&Key::Pulse).await.unwrap(), None);
 }

@@ -160,6 +160,18 @@ fn a_note_can_be_read_as_it_was() {
 }
 
 #[test]
+fn an_edit_may_be_of_an_older_version() {
+    let machine = Machine::with_vault();
+    machine.run_with("vault", &["new"], b"# Bread\nFlour.\n").ok();
+    let shown = machine.run(&["--json", "show", "Bread"]).json();
+    machine.run_with("vault", &["edit", "Bread", "-"], b"# Bread\nRye flour.\n").ok();
+    let at = ["edit", "Bread", "-", "--at", shown["heads"].as_str().unwrap()];
+    machine.run_with("vault", &at, b"# Bread\nFlour.\nSalt.\n").ok();
+    let merged = machine.run(&["show", "Bread", "--source"]).ok();
+    assert_eq!(merged, "# Bread\nRye flour.\nSalt.\n");
+}
+
+#[test]
 fn an_editor_does_not_overwrite_what_happened_meanwhile() {
     let mut machine = Machine::with_vault();
     machine.run_with("vault", &["new"], b"# A\n\nfirst\n\nsecond\n").ok();
@@ -267,6 +279,15 @@ fn a_watch_goes_on_until_it_is_interrupted() {
     phone.run_on("phone", &["sync"]).ok();
     let second: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
     assert_eq!(second["pulled"]["changes"], 1);
+    for (again, hint) in [
+        (&["sync", "--watch"] as &[_], "`everleaf sync` asks it to sync at once"),
+        (&["web"], "end that first; `everleaf web` syncs as well"),
+    ] {
+        let refused = phone.run(again);
+        let said =
+            format!("error: process {} has the vault, and syncs it\nhint: {hint}\n", child.id());
+        assert_eq!((refused.code, refused.stderr), (1, said));
+    }
     interrupt(&child);
     assert!(child.wait().unwrap().success());
     assert_eq!(phone.run(&["show", "A"]).ok(), "# A\nand more\n");
@@ -322,7 +343,7 @@ fn an_attached_image_is_uploaded_at_once_where_there_is_a_remote() {
     fs::rename(machine.path("meeting"), machine.path("away")).unwrap();
     machine.file("c.png", png(1, 1, b"c"));
     let ran = machine.run(&["--json", "attach", "A", "c.png"]);
-    assert!(ran.stderr.contains("not uploaded yet"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the remote is away"), "{}", ran.stderr);
     assert_eq!(ran.json()["images"][0]["state"], "waiting");
 }
 

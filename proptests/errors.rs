@@ -69,6 +69,12 @@ fn no_vault_and_one_too_many() {
         error: <dir>/full is not empty
         hint: name an empty or a new folder with --vault
         ");
+    // What can't be looked at may be a vault.
+    std::os::unix::fs::symlink("round", machine.path("round")).unwrap();
+    assert_snapshot!(machine.said(&machine.run_on("round", &["list"])), @r"
+        exit 1
+        error: could not look at <dir>/round/key: Too many levels of symbolic links (os error 40)
+        ");
 }
 
 #[test]
@@ -231,6 +237,16 @@ fn a_note_that_is_not_there_and_one_of_several() {
           <hex>  Bread
           <hex>  Bread
         ");
+    machine.run_with("vault", &["new", "--path", "Untitled.md"], b"\n").ok();
+    machine.run(&["trash", "Untitled.md"]).ok();
+    assert_snapshot!(machine.said(&machine.run(&["show", "0"])), @r"
+        exit 1
+        error: `0` could be any of 3 notes
+        hint: give more of the id:
+          <hex>  Bread
+          <hex>  Bread
+          <hex>  (no title)
+        ");
     let heads = "ab".repeat(32);
     let note = machine.run(&["--json", "list"]).json()[0]["note"].as_str().unwrap().to_owned();
     assert_snapshot!(machine.said(&machine.run(&["show", &note, "--at", &heads])), @r"
@@ -271,6 +287,26 @@ fn a_command_line_that_makes_no_sense() {
 
         For more information, try '--help'.
         ");
+}
+
+#[test]
+fn a_text_that_is_empty() {
+    let machine = with_note();
+    let nothing = "nothing was written, so no note was made";
+    for arguments in [&["new"] as &[_], &["new", "-"]] {
+        let ran = machine.run(arguments);
+        assert_eq!((ran.code, ran.stderr.trim()), (1, format!("error: {nothing}").as_str()));
+    }
+    assert_snapshot!(machine.said(&machine.run(&["edit", "Bread", "-"])), @r"
+        exit 1
+        error: the new text is empty, so nothing was changed
+        hint: `everleaf trash` throws a note away
+        ");
+    assert_eq!(machine.run(&["show", "Bread", "--source"]).ok(), "# Bread\n![](crumb.png)\n");
+    // A file that is empty is meant.
+    machine.file("empty.md", "");
+    machine.run(&["new", "empty.md"]).ok();
+    assert_eq!(machine.run(&["--json", "list"]).json().as_array().unwrap().len(), 2);
 }
 
 #[test]

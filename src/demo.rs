@@ -40,6 +40,7 @@ const SYNCS: usize = 10;
 
 /// Why the story could not be told to its end.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DemoError {
     /// A device could not do its part.
     #[error(transparent)]

@@ -247,6 +247,7 @@ impl Event {
 
 /// What showed that a remote had lost something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ResetReason {
     /// It is empty.
     Emptied,
@@ -256,6 +257,7 @@ pub enum ResetReason {
 
 /// What showed that a device needs a new identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum RenewReason {
     /// Somebody else pushed under our id: a copy of this vault, or the vault this is a backup of.
     Twin,
@@ -316,6 +318,7 @@ pub struct Recorded {
 
 /// Why bytes are no event.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// It is cut short.
     #[error("event {0} is cut short")]

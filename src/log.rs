@@ -32,6 +32,7 @@ use crate::{
 
 /// Why the log could not be read or appended to.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LogError {
     /// The database could not.
     #[error(transparent)]
@@ -58,6 +59,7 @@ pub enum LogError {
 
 /// Why a projection can't take an event in.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FoldError {
     /// The database could not be read.
     #[error(transparent)]

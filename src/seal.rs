@@ -62,6 +62,7 @@ pub struct VaultKey(Zeroizing<[u8; 32]>);
 
 /// Why a text is no vault key. Never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// It does not look like one.
     #[error("this is not a vault key: one is a single line that begins with `everleaf1`")]
@@ -264,6 +265,7 @@ impl fmt::Display for Context {
 
 /// Why sealed bytes do not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// It is too short to be sealed at all.
     #[error("it is cut short")]

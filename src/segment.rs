@@ -134,6 +134,7 @@ pub struct Head {
 
 /// Why a segment or a head cannot be read, or not be written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SegmentError {
     /// It has more bytes than are accepted, as they are or uncompressed.
     #[error("{of} is larger than the limit of {limit} bytes")]
@@ -338,6 +339,7 @@ pub struct VaultFile {
 
 /// Why bytes are no `vault.json`.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum VaultFileError {
     /// It is far too large to be one.
     #[error("vault.json is larger than the limit of {VAULT_FILE_LIMIT} bytes")]

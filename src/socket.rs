@@ -41,7 +41,6 @@ pub use self::server::serve;
 use crate::{
     db::DbError,
     folder,
-    remote::RemoteError,
     vault::{Options, Progress, Vault, VaultError},
 };
 
@@ -80,6 +79,7 @@ pub type Tell = Arc<dyn Fn(Step) + Send + Sync>;
 
 /// Whether a call that may be asked for again got through.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AskError {
     /// The vault is here, and could not.
     #[error(transparent)]
@@ -112,7 +112,7 @@ pub struct Refusal {
     pub message: String,
     /// What a person can do about it, where there is something.
     pub hint: Option<String>,
-    /// Whether it is only that a remote can't be reached.
+    /// Whether it is only that a remote is away: no network, or a disk that is not connected.
     pub offline: bool,
 }
 
@@ -129,7 +129,7 @@ impl Refusal {
 }
 
 const fn is_offline(error: &VaultError) -> bool {
-    matches!(error, VaultError::Remote { source: RemoteError::Offline { .. }, .. })
+    matches!(error, VaultError::Remote { source, .. } if source.is_away())
 }
 
 impl AskError {
@@ -144,7 +144,7 @@ impl AskError {
         }
     }
 
-    /// Whether it is only that a remote can't be reached.
+    /// Whether it is only that a remote is away: no network, or a disk that is not connected.
     #[must_use]
     pub const fn is_offline(&self) -> bool {
         match self {

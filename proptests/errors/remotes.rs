@@ -94,8 +94,8 @@ fn a_remote_that_can_t_be_joined() {
         ");
     assert_snapshot!(machine.said(&join("dir:nowhere")), @r"
         exit 1
-        error: remote `origin` can't be used: the directory `<dir>/nowhere` does not exist: create it, or correct the remote's URL
-        hint: `everleaf remote add` under the same name corrects a URL
+        error: remote `origin` can't be used: the directory `<dir>/nowhere` is not there
+        hint: connect its disk, or correct the path with `everleaf remote add` under the same name
         ");
     assert_snapshot!(machine.said(&join("ftp://example.org")), @r"
         exit 1
@@ -127,15 +127,29 @@ fn a_folder_that_is_not_there() {
     let ran = machine.run(&["remote", "add", "stick", "dir:/nowhere/at/all"]);
     assert_snapshot!(machine.said(&ran), @r"
         exit 1
-        error: remote `stick` can't be used: the directory `/nowhere/at/all` does not exist: create it, or correct the remote's URL
-        hint: `everleaf remote add` under the same name corrects a URL
+        error: remote `stick` can't be used: the directory `/nowhere/at/all` is not there
+        hint: connect its disk, or correct the path with `everleaf remote add` under the same name
+        ");
+    assert_snapshot!(machine.said(&machine.run(&["remote", "add", "stick", "dir:vault/stick"])), @r"
+        exit 1
+        error: <dir>/vault/stick is inside the vault
+        hint: name a folder outside of it
+        ");
+    assert!(!machine.path("vault/stick").exists());
+    let two = machine.run(&["remote", "add", "stick", "dir:stick", "dir:other"]);
+    assert_snapshot!(machine.said(&two), @r"
+        exit 1
+        error: a remote is at one place, and `dir:other` is another
+        hint: give the other a name of its own with `everleaf remote add`
         ");
     fs::rename(machine.path("meeting"), machine.path("away")).unwrap();
     assert_snapshot!(machine.said(&machine.run(&["sync"])), @r"
         exit 1
-        error: remote `origin` can't be used: the directory `<dir>/meeting` does not exist: create it, or correct the remote's URL
-        hint: `everleaf remote add` under the same name corrects a URL
+        error: remote `origin` can't be used: the directory `<dir>/meeting` is not there
+        hint: connect its disk, or correct the path with `everleaf remote add` under the same name
         ");
+    let asked = machine.run(&["--json", "sync", "--offline-ok"]).json();
+    assert_eq!(asked["offline"], true);
 }
 
 #[test]
@@ -224,6 +238,6 @@ async fn a_server_that_does_not_answer() {
     assert_snapshot!(machine.said(&machine.run(&["attach", "Bread", "late.png"])), @r"
         exit 0
         <hex>  waiting  late.png
-        note: offline; the next `everleaf sync` uploads them
+        note: the remote is away; the next `everleaf sync` uploads them
         ");
 }

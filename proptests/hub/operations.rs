@@ -209,7 +209,7 @@ fn a_hub_that_can_t_be_started_says_why() {
     let machine = Machine::new();
     let run = |arguments: &[&str]| machine.run(&[&["hub"], arguments].concat());
     for (arguments, expected) in [
-        (&["--data", "dir:/nowhere/at/all"][..], "does not exist: create it"),
+        (&["--data", "dir:/nowhere/at/all"][..], "hint: connect its disk, or make the folder"),
         (&["--data", "https://hub.example.org"], "a hub keeps its data in"),
         (&["--data", "dir:data", "--listen", "0.0.0.0:0"], "name the vaults with --allow"),
     ] {

@@ -45,7 +45,7 @@ impl Attach {
             match sync(context, &vault).await {
                 Ok(()) => {}
                 Err(error) if error.is_offline() => {
-                    context.tell("note: offline; the next `everleaf sync` uploads them");
+                    context.tell("note: the remote is away; the next `everleaf sync` uploads them");
                 }
                 // The images are attached all the same.
                 Err(error) => context.tell(format!("note: not uploaded yet: {}", chain(&error))),

@@ -28,8 +28,13 @@ pub(super) enum CliError {
     #[error(transparent)]
     Ask(#[from] AskError),
     /// Another process does already what this one was to do for long.
-    #[error("process {0} has the vault, and syncs it")]
-    Served(u32),
+    #[error("process {process} has the vault, and syncs it")]
+    Served {
+        /// Its number.
+        process: u32,
+        /// What a person can do about it.
+        hint: &'static str,
+    },
     /// The demonstration could not go on.
     #[error("the demonstration could not go on")]
     Demo(#[source] DemoError),
@@ -140,9 +145,12 @@ impl CliError {
         match self {
             Self::Vault(error) => error.hint(),
             Self::Ask(error) => error.hint(),
-            Self::Served(_) => Some("`everleaf sync` asks it to sync at once".into()),
+            Self::Served { hint, .. } => Some((*hint).into()),
             Self::Config(ConfigError::NoHome) => {
                 Some("name the folder of the vault with --vault".into())
+            }
+            Self::HubData(RemoteError::NoDirectory { .. }) => {
+                Some("connect its disk, or make the folder that it is to be in".into())
             }
             Self::NobodyAllowed => Some(
                 "name the vaults with --allow (`everleaf --json status` shows their ids), or let \

@@ -140,11 +140,18 @@ impl Add {
         let vault = context.vault().await?;
         let id = vault.ask(calls::Status {}).await?.vault;
         let options = remote.options(&name, &urls, id)?;
-        if let Some(path) = create_last(&options.url)? {
-            context.tell(format!("note: made the folder {}", path.display()));
-        }
+        let made = create_last(&options.url)?;
         let url = options.url.clone();
-        vault.ask(calls::AddRemote { name: name.clone(), options }).await?;
+        let added = vault.ask(calls::AddRemote { name: name.clone(), options }).await;
+        match (&made, &added) {
+            (Some(path), Ok(())) => {
+                context.tell(format!("note: made the folder {}", path.display()));
+            }
+            // Only where nothing came into it.
+            (Some(path), Err(_)) => drop(fs::remove_dir(path)),
+            (None, _) => {}
+        }
+        added?;
         let value = json!({ "name": name.as_str(), "url": url });
         context.show(&value, |out| writeln!(out, "{name} is {url}; `everleaf sync` uses it."))?;
         Ok(ExitCode::SUCCESS)

@@ -46,7 +46,7 @@ pub(super) struct Sync {
     /// Which images to bring here
     #[arg(long, value_enum, default_value_t = Images::All)]
     images: Images,
-    /// Being offline is no error
+    /// Being offline is no error, nor is a folder whose disk is not connected
     #[arg(long)]
     offline_ok: bool,
     /// Ask the public URL of an image before it counts as uploaded
@@ -86,7 +86,10 @@ impl Sync {
         if self.watch {
             return match vault {
                 Door::Here(vault) => watch(context, &vault, self.name, options, shown).await,
-                Door::There(_) => Err(CliError::Served(vault.process().await.unwrap_or_default())),
+                Door::There(_) => Err(CliError::Served {
+                    process: vault.process().await.unwrap_or_default(),
+                    hint: "`everleaf sync` asks it to sync at once",
+                }),
             };
         }
         let call = calls::Sync { remote: self.name.clone(), options, hasty: false };

@@ -43,7 +43,10 @@ impl Web {
     pub(super) async fn run(self, context: &Context) -> Result {
         let door = context.vault().await?;
         let process = door.process().await.unwrap_or_default();
-        let Door::Here(vault) = door else { return Err(CliError::Served(process)) };
+        let Door::Here(vault) = door else {
+            let hint = "end that first; `everleaf web` syncs as well";
+            return Err(CliError::Served { process, hint });
+        };
         let (folder, key) = (vault.folder().to_owned(), vault.key().clone());
         let connect: Connect = Arc::new(move |name, options| {
             let key = key.clone();

@@ -56,7 +56,14 @@ impl New {
             Ok((vault, note))
         };
         let (vault, note) = match file {
-            Some(file) => make(Text::from(&file)?).await?,
+            Some(file) => {
+                let text = Text::from(&file)?;
+                // As where what should have written it failed. An empty file is meant.
+                if text.source.is_empty() && file == Path::new("-") {
+                    return Err(CliError::NothingWritten);
+                }
+                make(text).await?
+            }
             None if !io::stdin().is_terminal() => {
                 let text = Text::from_stdin()?;
                 if text.source.is_empty() {

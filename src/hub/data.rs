@@ -36,7 +36,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::NoBucket`] or [`RemoteError::Io`] where it can't be had.
+    /// [`RemoteError::NoDirectory`] or [`RemoteError::Io`] where it can't be had.
     pub async fn open(path: PathBuf) -> Result<Self, RemoteError> {
         let path = std::path::absolute(&path).unwrap_or(path);
         if let Some(parent) = path.parent()
@@ -64,7 +64,7 @@ impl Data for Folder {
         }
         match Dir::open(path).await {
             Ok(dir) => Ok(Some(Arc::new(dir))),
-            Err(RemoteError::NoBucket { .. }) => self.check().await.map(|()| None),
+            Err(RemoteError::NoDirectory { .. }) => self.check().await.map(|()| None),
             Err(error) => Err(error),
         }
     }

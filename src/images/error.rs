@@ -9,6 +9,7 @@ use crate::id::ImageId;
 
 /// Why an image was not taken in, or not given out.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ImageError {
     /// It has more bytes than this vault takes.
     #[error(

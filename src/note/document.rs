@@ -29,6 +29,7 @@ pub(super) const FORMAT: i64 = 1;
 
 /// Why a note can't be read or changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NoteError {
     /// Bytes are not whole, or are not what they should be: get them again.
     #[error("a note's bytes are damaged: {reason}")]

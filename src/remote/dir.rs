@@ -41,7 +41,7 @@ impl Dir {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::NoBucket`] where there is no such directory: a disk may not be connected, so
+    /// [`RemoteError::NoDirectory`] where there is no such directory: a disk may not be connected, so
     /// none is made.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, RemoteError> {
         let dir = Self::at(path);
@@ -114,9 +114,9 @@ impl Root {
         match fs::metadata(&self.path) {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(RemoteError::io(&self.path)(io::ErrorKind::NotADirectory.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RemoteError::NoBucket {
-                what: format!("the directory `{}`", self.path.display()),
-            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(RemoteError::NoDirectory { path: self.path.clone() })
+            }
             Err(error) => Err(RemoteError::io(&self.path)(error)),
         }
     }

@@ -9,6 +9,7 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call to a remote failed. No message holds a secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RemoteError {
     /// The object is not there: go on without it.
     #[error("the remote has no `{key}`")]
@@ -50,11 +51,17 @@ pub enum RemoteError {
         /// The most that the caller reads, in bytes.
         limit: u64,
     },
-    /// The bucket or the directory is not there: it has to be created, or a disk connected.
-    #[error("{what} does not exist: create it, or correct the remote's URL")]
+    /// The directory is not there: its disk may not be connected.
+    #[error("the directory `{}` is not there", path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The bucket is not there: it has to be created.
+    #[error("the bucket `{bucket}` does not exist: create it, or correct the remote's URL")]
     NoBucket {
-        /// The bucket or the directory, for people.
-        what: String,
+        /// What it is called.
+        bucket: String,
     },
     /// The remote cannot work as it is configured.
     #[error("{advice}")]
@@ -85,6 +92,12 @@ impl RemoteError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Offline { .. } | Self::Busy { .. })
+    }
+
+    /// Whether it is only that the remote is away: there is no network, or its disk is not connected.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Offline { .. } | Self::NoDirectory { .. })
     }
 
     pub(super) fn misconfigured(advice: impl Into<String>) -> Self {

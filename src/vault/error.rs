@@ -19,6 +19,7 @@ use crate::{
 
 /// Why a vault could not do what was asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum VaultError {
     /// There is no vault there.
     #[error("there is no vault in {}", .0.display())]
@@ -204,8 +205,9 @@ impl VaultError {
             Self::UnknownNote(_) => "`everleaf list` shows ids, paths and titles".into(),
             Self::AmbiguousNote { candidates, .. } => {
                 let shown = candidates.iter().take(5);
+                let name = |title: &str| if title.is_empty() { "(no title)" } else { title }.to_owned();
                 let names: Vec<String> =
-                    shown.map(|(note, title)| format!("{note}  {title}")).collect();
+                    shown.map(|(note, title)| format!("{note}  {}", name(title))).collect();
                 format!("give more of the id:\n  {}", names.join("\n  "))
             }
             Self::UnknownImage(_) => "`everleaf images` shows their ids".into(),
@@ -276,6 +278,10 @@ fn remote_hint(error: &RemoteError) -> Option<String> {
     Some(match error {
         RemoteError::Offline { .. } => {
             "check the network and the endpoint; what is pending stays and is sent next time".into()
+        }
+        RemoteError::NoDirectory { .. } => {
+            "connect its disk, or correct the path with `everleaf remote add` under the same name"
+                .into()
         }
         RemoteError::NoBucket { .. } => {
             "`everleaf remote add` under the same name corrects a URL".into()

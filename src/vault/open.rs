@@ -85,7 +85,7 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         make_folder(folder)?;
         let lock = Lock::take(folder, options.patience)?;
-        clear_begun(folder)?;
+        clear_begun(folder, &lock)?;
         let key = key.unwrap_or_else(|| VaultKey::generate(&*options.clock));
         let vault = key.vault_id();
         write_private(&folder.join(KEY_FILE), key.to_bech32().as_bytes())?;
@@ -108,9 +108,16 @@ impl Vault {
     pub fn open(folder: &Path, options: Options) -> Result<Self, VaultError> {
         let path = folder.join(VAULT_FILE);
         // A remote in a folder has a file of that name as well, and neither of these.
-        let is_vault = folder.join(KEY_FILE).is_file() || folder.join(DATABASE).is_dir();
-        if !is_vault || (!path.is_file() && !is_used(folder)?) {
+        if !is_there(&folder.join(KEY_FILE))? && !is_there(&folder.join(DATABASE))? {
             return Err(VaultError::NoVault(folder.to_path_buf()));
+        }
+        let mut lock = None;
+        if !path.is_file() {
+            let taken = lock.insert(Lock::take(folder, options.patience)?);
+            // A `create` that was waited for may have made it.
+            if !path.is_file() && !is_used(folder, taken)? {
+                return Err(VaultError::NoVault(folder.to_path_buf()));
+            }
         }
         close_to_others(folder);
         if !path.is_file() {
@@ -128,7 +135,7 @@ impl Vault {
         if key.vault_id() != file.vault {
             return Err(VaultError::DamagedFile(folder.join(KEY_FILE)));
         }
-        let lock = Lock::take(folder, options.patience)?;
+        let lock = lock.map_or_else(|| Lock::take(folder, options.patience), Ok)?;
         let id = key.vault_id();
         let vault = assemble(folder, lock, key, options)?;
         if vault.identity()?.vault != id {
@@ -146,7 +153,7 @@ impl Vault {
     /// [`VaultError::NoVault`] where there is none, and [`VaultError::DamagedFile`].
     pub fn kept_key(folder: &Path) -> Result<VaultKey, VaultError> {
         let path = folder.join(KEY_FILE);
-        if !path.is_file() && !folder.join(VAULT_FILE).is_file() {
+        if !is_there(&path)? && !is_there(&folder.join(VAULT_FILE))? {
             return Err(VaultError::NoVault(folder.to_path_buf()));
         }
         let text = zeroize::Zeroizing::new(read_small(&path)?);
@@ -281,16 +288,29 @@ fn make_folder(folder: &Path) -> Result<(), VaultError> {
 }
 
 /// Whether more was done in a folder than to begin a vault: one that lost its `vault.json` is a vault still.
-fn is_used(folder: &Path) -> Result<bool, VaultError> {
+fn is_used(folder: &Path, lock: &Lock) -> Result<bool, VaultError> {
+    Ok(seems_used(folder)? || Db::reaches(folder, lock, 2)?)
+}
+
+/// The same as far as it can be told without the database.
+fn seems_used(folder: &Path) -> Result<bool, VaultError> {
     let has_more = log::acknowledged(folder)?.is_some_and(|last| last > Seq(1));
     let images = folder.join("images");
     let has_images = fs::read_dir(images).is_ok_and(|mut images| images.next().is_some());
     Ok(has_more || has_images)
 }
 
+/// Whether something is at a path. What can't be told is an error: it may be a vault.
+fn is_there(path: &Path) -> Result<bool, VaultError> {
+    match path.try_exists() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
+        answer => answer.map_err(io("look at", path)),
+    }
+}
+
 /// That a folder holds nothing but what an interrupted `create` left.
 fn check_vacant(folder: &Path) -> Result<(), VaultError> {
-    if folder.join(VAULT_FILE).exists() || is_used(folder)? {
+    if folder.join(VAULT_FILE).exists() || seems_used(folder)? {
         return Err(VaultError::Exists(folder.to_path_buf()));
     }
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
@@ -304,8 +324,11 @@ fn check_vacant(folder: &Path) -> Result<(), VaultError> {
 
 /// Clears away what an interrupted `create` left. The caller has the lock: while it was waited for,
 /// another `create` may have come to its end.
-fn clear_begun(folder: &Path) -> Result<(), VaultError> {
+fn clear_begun(folder: &Path, lock: &Lock) -> Result<(), VaultError> {
     check_vacant(folder)?;
+    if is_used(folder, lock)? {
+        return Err(VaultError::Exists(folder.to_path_buf()));
+    }
     for name in ["db", "db.new", "head", "open", "key.new", "vault.new"] {
         clear_away(&folder.join(name))?;
     }

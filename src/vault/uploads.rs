@@ -389,7 +389,9 @@ struct Linked {
 fn outcome(error: &RemoteError) -> Outcome {
     let reason = chain(error);
     match error {
-        RemoteError::Offline { .. } => Outcome::Unreachable(reason),
+        RemoteError::Offline { .. } | RemoteError::NoDirectory { .. } => {
+            Outcome::Unreachable(reason)
+        }
         RemoteError::Busy { retry_after, .. } => Outcome::Failed { reason, wait: *retry_after },
         RemoteError::Denied { .. }
         | RemoteError::TooLarge { .. }

@@ -80,6 +80,7 @@ impl fmt::Debug for Options {
 
 /// Why the page could not be served.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WebError {
     /// The port can't be had.
     #[error("port {port} of 127.0.0.1 can't be had")]

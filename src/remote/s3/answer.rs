@@ -59,7 +59,7 @@ fn answered(answer: Answer, retry_after: Option<Duration>, bucket: &str) -> Remo
     let (status, code) = (answer.status, answer.code.clone());
     let source: Source = answer.into();
     match (status, code.as_str()) {
-        (_, "NoSuchBucket") => RemoteError::NoBucket { what: format!("the bucket `{bucket}`") },
+        (_, "NoSuchBucket") => RemoteError::NoBucket { bucket: bucket.to_owned() },
         (_, "EntityTooLarge") | (413, _) => RemoteError::TooLarge { source },
         // What was answered well, but was cut short or made no sense, may come whole another time.
         (_, "SlowDown" | "TooManyRequests" | "RequestTimeout" | "NoSuchUpload")
