@@ -12,7 +12,10 @@ use everleaf::{
     },
     segment::{Head, Item, TARGET},
     sync::{self, Reading, readings},
-    upload::{self, Candidate, Outcome, Start, State, backoff, is_to_be_put, plan},
+    upload::{
+        self, Candidate, Outcome, PARALLEL, PARALLEL_SMALL, SMALL_TOGETHER, Start, State, Width,
+        backoff, is_to_be_put, plan,
+    },
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -147,6 +150,34 @@ proptest! {
         let plan = plan(&[candidate], then);
         let hour = then.plus(Duration::from_hours(1));
         prop_assert!(!plan.due.is_empty() || plan.next.is_some_and(|next| next <= hour));
+    }
+
+    /// Whatever sizes images have and in whichever order they arrive: all set out; eight may be of any
+    /// size, and more only where all have little together; where the caller says how many, it is so many.
+    #[test]
+    fn many_images_are_on_their_way_only_where_they_are_small(
+        sizes in vec(prop_oneof![0..200_000_u64, 0..2 * SMALL_TOGETHER, Just(u64::MAX)], 0..100),
+        parallel in option::of(0..40_usize),
+        arrivals in vec(any::<proptest::sample::Index>(), 100),
+    ) {
+        let width = Width::new(parallel);
+        let any = parallel.map_or(PARALLEL, |parallel| parallel.max(1));
+        let most = parallel.map_or(PARALLEL_SMALL, |_| any);
+        let mut on_their_way: Vec<u64> = Vec::new();
+        let mut arrivals = arrivals.into_iter();
+        for next in sizes {
+            let total = |sizes: &[u64]| sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+            while !width.admits(on_their_way.len(), total(&on_their_way), next) {
+                prop_assert!(on_their_way.len() >= any);
+                let arrived = arrivals.next().unwrap().index(on_their_way.len());
+                on_their_way.swap_remove(arrived);
+            }
+            on_their_way.push(next);
+            prop_assert!(on_their_way.len() <= most);
+            prop_assert!(
+                on_their_way.len() <= any || parallel.is_none() && total(&on_their_way) <= SMALL_TOGETHER
+            );
+        }
     }
 
     /// A remote that asks for patience gets it, within the hour.

@@ -171,7 +171,7 @@ async fn with_mixed_connectivity_every_image_goes_once() {
             ..Fault::next(Call::Put, u64::MAX, Trouble::Drop)
         };
         scene.ground.fail(two_go_well);
-        let options = SyncOptions { parallel: 1, ..SyncOptions::default() };
+        let options = SyncOptions { parallel: Some(1), ..SyncOptions::default() };
         let vault = scene.phone.vault();
         let report =
             vault.sync(&origin(), Arc::clone(&scene.remote), &options, &|_| ()).await.unwrap();

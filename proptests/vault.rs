@@ -1,5 +1,6 @@
 //! One device, and two that meet.
 
+mod abreast;
 mod remotes;
 
 use std::{path::PathBuf, sync::Arc};

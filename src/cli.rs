@@ -87,7 +87,7 @@ Environment:
   EVERLEAF_VAULT        folder of the vault, where --vault does not name one
   EVERLEAF_KEY          key of the vault that `join` joins
   EVERLEAF_IMAGE_LIMIT  largest image that is taken in, as in 512M; otherwise 256M
-  EVERLEAF_PARALLEL     how many images are on their way at once; otherwise 8
+  EVERLEAF_PARALLEL     how many images are on their way at once; otherwise 8, or up to 32 small ones
   EVERLEAF_LOG          what is logged, as in `everleaf=debug`
   VISUAL, EDITOR        what `new` and `edit` open
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws: credentials of S3 stores

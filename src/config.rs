@@ -2,8 +2,6 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use everleaf::upload::PARALLEL;
-
 /// What the command is told outside of its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -11,8 +9,8 @@ pub(crate) struct Config {
     pub(crate) vault: PathBuf,
     /// The largest image that is taken in, in bytes.
     pub(crate) image_limit: u64,
-    /// How many images are on their way at once.
-    pub(crate) parallel: usize,
+    /// How many images are on their way at once; by their size, where nobody says.
+    pub(crate) parallel: Option<usize>,
 }
 
 /// Why the environment can't be followed.
@@ -58,14 +56,15 @@ impl Config {
                 expected: "a number of bytes, or one with K, M or G behind it, as in `512M`",
             })
         })?;
-        let parallel = text(PARALLEL_IMAGES).map_or(Ok(PARALLEL), |value| {
+        let parallel = text(PARALLEL_IMAGES).map(|value| {
             let number = value.parse().ok().filter(|number| (1..=64).contains(number));
             number.ok_or(ConfigError::Value {
                 name: PARALLEL_IMAGES,
                 value,
                 expected: "a number from 1 to 64",
             })
-        })?;
+        });
+        let parallel = parallel.transpose()?;
         Ok(Self { vault, image_limit, parallel })
     }
 }

@@ -11,8 +11,14 @@ use crate::{
     projection::outbox::{ROUND, Stage, Upload},
 };
 
-/// How many uploads run at once, unless the caller says otherwise.
+/// How many images are on their way at once, however large they are, unless the caller says otherwise.
 pub const PARALLEL: usize = 8;
+/// How many are, where they are small.
+pub const PARALLEL_SMALL: usize = 32;
+/// What those beyond the first [`PARALLEL`] may have together with them, in bytes. Uploads are waited for
+/// 30 seconds and a second for every 16 KiB, so eight large ones need a line of 128 KiB a second; as many
+/// as these share one that is no faster.
+pub const SMALL_TOGETHER: u64 = 30 * (128 << 10);
 /// How long a finished upload stays in the queue's view.
 pub const KEPT_IN_VIEW: Duration = Duration::from_hours(7 * 24);
 
@@ -172,6 +178,32 @@ pub fn plan(candidates: &[Candidate], now: Timestamp) -> Plan {
         }
     }
     plan
+}
+
+/// How many images may be on their way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Width {
+    any: usize,
+    small: usize,
+}
+
+impl Width {
+    /// So many, whatever their size, and at least one; by their size, where that is `None`.
+    #[must_use]
+    pub const fn new(parallel: Option<usize>) -> Self {
+        match parallel {
+            Some(0) => Self { any: 1, small: 1 },
+            Some(parallel) => Self { any: parallel, small: parallel },
+            None => Self { any: PARALLEL, small: PARALLEL_SMALL },
+        }
+    }
+
+    /// Whether an image of `next` bytes may set out while there are others on their way: so many, of so
+    /// many bytes together.
+    #[must_use]
+    pub const fn admits(self, others: usize, bytes: u64, next: u64) -> bool {
+        others < self.any || (others < self.small && bytes.saturating_add(next) <= SMALL_TOGETHER)
+    }
 }
 
 /// What came of an attempt.

@@ -158,7 +158,7 @@ impl Device {
     pub(super) async fn sync(&self, remote: Arc<dyn Remote>) -> Check<Came> {
         let clock: Arc<SimulatedClock> = Arc::clone(&self.clock);
         let remote = Arc::new(Retry::new(remote, RetryPolicy::default(), clock));
-        let options = SyncOptions { parallel: 2, checkpoint: 1500, ..SyncOptions::default() };
+        let options = SyncOptions { parallel: Some(2), checkpoint: 1500, ..SyncOptions::default() };
         match self.vault()?.sync(&origin()?, remote, &options, &|_| ()).await {
             Ok(report) => Ok(Came::Report(Box::new(report))),
             Err(error @ VaultError::Remote { .. }) => Ok(Came::Failed(chain(&error))),

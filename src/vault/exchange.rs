@@ -14,7 +14,6 @@ use crate::{
     id::{DeviceId, ImageId, Seq},
     mutant::{self, Mutant},
     remote::{Counted, Key, Remote, RemoteError, Requests},
-    upload::PARALLEL,
 };
 
 /// Passes that one sync makes at most: others may be pushing all the while.
@@ -41,8 +40,9 @@ pub enum Images {
 pub struct SyncOptions {
     /// Which images are brought here. Default: all.
     pub images: Images,
-    /// How many images are on their way at once. Default: 8.
-    pub parallel: usize,
+    /// How many images are on their way at once, however large they are. Default: by their size, 8 of
+    /// any and up to 32 that are small, see [`Width`](crate::upload::Width).
+    pub parallel: Option<usize>,
     /// Whether the public URL of an image is asked for before it counts as uploaded. Default: no.
     pub verify_public: bool,
     /// How many bytes of segments a checkpoint stands for at least, for devices that join. Default:
@@ -52,7 +52,7 @@ pub struct SyncOptions {
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        Self { images: Images::All, parallel: PARALLEL, verify_public: false, checkpoint: 64 << 10 }
+        Self { images: Images::All, parallel: None, verify_public: false, checkpoint: 64 << 10 }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Bringing images here that notes show.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 
 use super::{
     Vault, VaultError,
+    abreast::abreast,
     exchange::{Images, Progress, Session},
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     mutant::{self, Mutant},
     projection::{catalog, outbox},
     remote::{Key, Prefix, Remote, RemoteError},
+    upload::Width,
 };
 
 /// What came of asking for an image.
@@ -42,11 +44,10 @@ impl Session<'_> {
         self.remember()?;
         (self.progress)(Progress::Fetching(wanted.len() as u64));
         let (vault, name, remote) = (self.vault, &self.name, &*self.remote);
-        let fetches = wanted.into_iter().map(|image| async move {
-            let fetched = vault.fetch(name, remote, image).await;
-            (image, fetched)
-        });
-        let mut fetches = stream::iter(fetches).buffer_unordered(self.options.parallel.max(1));
+        let fetch = |image| async move { (image, vault.fetch(name, remote, image).await) };
+        let wanted = vault.by_size(wanted, |image| *image)?;
+        let fetches = wanted.into_iter().map(|(bytes, image)| (bytes, fetch(image)));
+        let mut fetches = Box::pin(abreast(Width::new(self.options.parallel), fetches));
         let mut failed = None;
         let mut refused = Vec::new();
         while let Some((image, fetched)) = fetches.next().await {

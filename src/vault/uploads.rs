@@ -7,16 +7,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 
 use super::{
     Vault, VaultError,
+    abreast::abreast,
     error::chain,
     exchange::{Progress, Session},
     lock,
 };
 use crate::{
-    clock::fraction,
+    clock::{Timestamp, fraction},
     event::{Event, Origin, RemoteName},
     id::{ImageId, NoteId, Seq},
     image::MediaType,
@@ -27,7 +28,7 @@ use crate::{
         outbox, receipts,
     },
     remote::{Key, Remote, RemoteError, Upload, public_url},
-    upload::{self, Outcome, Plan, Start, is_to_be_put},
+    upload::{self, Outcome, Start, Width, is_to_be_put},
 };
 
 /// Images up to this size are sent from memory, which lets the store check their hash.
@@ -42,11 +43,12 @@ impl Session<'_> {
         loop {
             let name = self.name.clone();
             let plan = self.vault.blocking(move |vault| vault.plan_uploads(&name)).await?;
-            if !plan.due.is_empty() {
+            let (due, next_in_round) = plan;
+            if !due.is_empty() {
                 self.memory.pulse_owed = true;
                 self.changed_remote()?;
-                self.round(plan.due, &unreachable).await?;
-            } else if let Some(next) = plan.next_in_round {
+                self.round(due, &unreachable).await?;
+            } else if let Some(next) = next_in_round {
                 let clock = &self.vault.0.clock;
                 clock.sleep(next.since(clock.now())).await;
             } else {
@@ -59,12 +61,17 @@ impl Session<'_> {
         Ok(self.report.uploaded.images + self.report.uploaded.already_there > before)
     }
 
-    /// Makes one attempt for each of `due`, several at once.
-    async fn round(&mut self, due: Vec<Start>, unreachable: &AtomicBool) -> Result<(), VaultError> {
+    /// Makes one attempt for each of `due`, of so many bytes, several at once.
+    async fn round(
+        &mut self,
+        due: Vec<(u64, Start)>,
+        unreachable: &AtomicBool,
+    ) -> Result<(), VaultError> {
         (self.progress)(Progress::Uploading(due.len() as u64));
         let (vault, name, remote) = (self.vault, &self.name, &*self.remote);
-        let (parallel, verify_public) = (self.options.parallel.max(1), self.options.verify_public);
-        let attempts = due.into_iter().map(|start| async move {
+        let (width, verify_public) =
+            (Width::new(self.options.parallel), self.options.verify_public);
+        let attempt = |start: Start| async move {
             if unreachable.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -79,8 +86,9 @@ impl Session<'_> {
             let recorded = event.clone();
             vault.blocking(move |vault| vault.record([recorded])).await?;
             Ok::<_, VaultError>(Some((start.image, event)))
-        });
-        let mut attempts = stream::iter(attempts).buffer_unordered(parallel);
+        };
+        let attempts = due.into_iter().map(|(bytes, start)| (bytes, attempt(start)));
+        let mut attempts = Box::pin(abreast(width, attempts));
         let mut failed = None;
         while let Some(result) = attempts.next().await {
             match result {
@@ -135,6 +143,9 @@ impl Session<'_> {
     }
 }
 
+/// What is due, and when the next of a round is.
+type PlannedUploads = (Vec<(u64, Start)>, Option<Timestamp>);
+
 fn count(vault: &Vault, totals: &mut super::Totals, event: &Event) -> Result<(), VaultError> {
     match event {
         Event::ImageUploaded { already_there: true, .. } => totals.already_there += 1,
@@ -166,9 +177,11 @@ impl Drop for InFlight<'_> {
 }
 
 impl Vault {
-    fn plan_uploads(&self, remote: &RemoteName) -> Result<Plan, VaultError> {
+    /// What is due, and how many bytes it has; and when the next of a round that was begun is.
+    fn plan_uploads(&self, remote: &RemoteName) -> Result<PlannedUploads, VaultError> {
         let candidates = self.candidates(remote, outbox::active(self.db(), remote)?)?;
-        Ok(upload::plan(&candidates, self.0.clock.now()))
+        let plan = upload::plan(&candidates, self.0.clock.now());
+        Ok((self.by_size(plan.due, |start| start.image)?, plan.next_in_round))
     }
 
     /// Sees to it that the remote holds an image: asks first, puts what is missing, and asks again. Where

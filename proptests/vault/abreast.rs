@@ -1,0 +1,105 @@
+//! How many images are on their way at the same time.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use everleaf::{
+    remote::{After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload},
+    upload::{PARALLEL, PARALLEL_SMALL},
+    vault::{Options, SyncOptions, Vault},
+};
+
+use crate::{
+    image::png,
+    world::{Device, options, origin},
+};
+
+/// A remote that sees how many ask it for images at once.
+#[derive(Debug, Default)]
+struct Crowd {
+    inner: Memory,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Crowd {
+    /// Stands in the crowd until all others who can come have come.
+    async fn stand(&self, key: &Key) {
+        if !matches!(key, Key::Image { .. }) {
+            return;
+        }
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Remote for Crowd {
+    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+        self.stand(key).await;
+        self.inner.get(key).await
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
+        self.stand(key).await;
+        self.inner.head(key).await
+    }
+
+    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
+        self.inner.put(key, body).await
+    }
+
+    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
+        self.inner.list(prefix, after).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
+        self.inner.delete(key).await
+    }
+}
+
+/// Has a device do its work where it is called, so that what comes at once is no matter of luck.
+fn inline(device: &mut Device) {
+    device.vault = None;
+    let options = Options { inline: true, ..options(&device.clock) };
+    device.vault = Some(Vault::open(&device.path(), options).unwrap());
+}
+
+/// The most that were on their way at once while `images` of `bytes` went up, and came down elsewhere.
+async fn crowds(images: u8, bytes: usize, parallel: Option<usize>) -> [usize; 2] {
+    let crowd = Arc::new(Crowd::default());
+    let remote: Arc<dyn Remote> = Arc::clone(&crowd) as _;
+    let sync = SyncOptions { parallel, ..SyncOptions::default() };
+    let mut laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    let shown = (0..images).map(|number| {
+        laptop.file(&format!("{number}.png"), &png(4, 3, &vec![number; bytes]));
+        format!("![]({number}.png)\n\n")
+    });
+    laptop.note(&shown.collect::<String>());
+    let mut phone = Device::join("phone", 2, &laptop);
+    phone.add(&remote).await;
+    let mut most = [0; 2];
+    for (device, most) in [&mut laptop, &mut phone].into_iter().zip(&mut most) {
+        inline(device);
+        let report = device.vault().sync(&origin(), Arc::clone(&remote), &sync, &|_| ()).await;
+        let report = report.unwrap();
+        assert_eq!(report.uploaded.images + report.fetched.images, u64::from(images));
+        *most = crowd.most.swap(0, Ordering::Relaxed);
+    }
+    most
+}
+
+#[tokio::test]
+async fn many_small_images_are_on_their_way_at_once_and_few_large_ones() {
+    assert_eq!(crowds(40, 10_000, None).await, [PARALLEL_SMALL; 2]);
+    assert_eq!(crowds(12, 500_000, None).await, [PARALLEL; 2]);
+    for parallel in [1, 3, 40] {
+        assert_eq!(crowds(44, 100, Some(parallel)).await, [parallel; 2]);
+    }
+}
