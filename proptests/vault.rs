@@ -2,6 +2,7 @@
 
 mod abreast;
 mod remotes;
+mod sizes;
 
 use std::{path::PathBuf, sync::Arc};
 

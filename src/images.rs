@@ -17,6 +17,7 @@ mod error;
 mod shards;
 
 use std::{
+    fmt,
     fs::{self, DirBuilder, File},
     io::{self, BufReader, Read, Seek as _},
     os::unix::fs::DirBuilderExt as _,
@@ -80,6 +81,17 @@ pub struct Images {
     tmp: PathBuf,
     limit: u64,
     shards: Arc<Shards>,
+    sizes: Sizes,
+}
+
+/// Tells whether an image of so many bytes may be known, where somebody can tell.
+#[derive(Clone, Default)]
+struct Sizes(Option<Arc<dyn Fn(u64) -> bool + Send + Sync>>);
+
+impl fmt::Debug for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sizes({})", if self.0.is_some() { "told" } else { "not told" })
+    }
 }
 
 impl Images {
@@ -100,7 +112,18 @@ impl Images {
         sync_folder(vault)?;
         sync_folder(&folder)?;
         let shards = Shards::found_in(&folder).map_err(ImageError::io("read", &folder))?;
-        Ok(Self { folder, tmp, limit, shards: Arc::new(shards) })
+        Ok(Self { folder, tmp, limit, shards: Arc::new(shards), sizes: Sizes::default() })
+    }
+
+    /// Asks `is_known` whether an image of so many bytes may be known: a file of a size that no image has
+    /// is read once, rather than hashed before it is copied. A wrong answer costs time and nothing else.
+    #[must_use]
+    pub(crate) fn with_sizes(
+        mut self,
+        is_known: impl Fn(u64) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.sizes = Sizes(Some(Arc::new(is_known)));
+        self
     }
 
     /// Takes in what `reader` gives, up to its end. When this returns, it is on disk to stay.
@@ -224,7 +247,10 @@ impl Images {
     }
 
     fn take_file(&self, path: &Path) -> Result<Stored, ImageError> {
-        let looked = self.look(path)?;
+        let looked = match self.look(path, |_| false)? {
+            Look::Looked(looked) => looked,
+            Look::Copied(finished) => return self.take_finished(finished),
+        };
         if self.holds(&looked.known) {
             return Ok(Stored { already: true, ..looked.known });
         }
@@ -254,9 +280,10 @@ impl Images {
         }
     }
 
-    /// Opens a file and says what is in it. A large one is read again where it turns out to be new: that
-    /// costs a tenth of writing it, and most of what is added again is known.
-    fn look(&self, path: &Path) -> Result<Looked, ImageError> {
+    /// Opens a file and says what is in it. A large one that may be known is read again where it turns out
+    /// to be new: most of what is added again is known. One that has a size of its own is copied at once.
+    /// `is_coming` says of a size whether an image that nobody else knows yet has it.
+    fn look(&self, path: &Path, is_coming: impl Fn(u64) -> bool) -> Result<Look, ImageError> {
         let open = ImageError::io("open", path);
         // Asked before it is opened: to open a pipe would wait for its writer.
         let metadata = match fs::metadata(path) {
@@ -274,12 +301,18 @@ impl Images {
         if let Some(bytes) = small(&file, metadata.len()).map_err(ImageError::io("read", path))? {
             hashed.update(&bytes)?;
             let known = hashed.describe(&mut io::Cursor::new(&bytes))?;
-            return Ok(Looked { known, again: Again::Bytes(bytes, Box::new(hashed)) });
+            let again = Again::Bytes(bytes, Box::new(hashed));
+            return Ok(Look::Looked(Looked { known, again }));
+        }
+        if !is_coming(metadata.len())
+            && self.sizes.0.as_ref().is_some_and(|is_known| !is_known(metadata.len()))
+        {
+            return Ok(Look::Copied(self.draft(&mut file).map_err(at("read", path))?));
         }
         copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
         let known = hashed.describe(&mut BufReader::new(&file))?;
         file.rewind().map_err(ImageError::io("read", path))?;
-        Ok(Looked { known, again: Again::File(file) })
+        Ok(Look::Looked(Looked { known, again: Again::File(file) }))
     }
 
     /// Whether an image is here with as many bytes as it should have: a torn one is replaced.
@@ -305,6 +338,13 @@ impl Images {
         self.shards.settle(&self.folder, [shard(stored.image)])?;
         Ok(stored)
     }
+}
+
+/// What came of looking at a file.
+enum Look {
+    Looked(Looked),
+    /// It can't be known, so it was copied: what it is was found out meanwhile.
+    Copied(Finished),
 }
 
 /// A file that was looked at.

@@ -45,11 +45,13 @@ pub enum Table {
     Called = 17,
     /// Remote that was removed → the public addresses that it had.
     Former = 18,
+    /// Size in bytes → nothing: some image that is known has it.
+    Sizes = 19,
 }
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Cursors,
         Self::Changes,
         Self::Documents,
@@ -69,6 +71,7 @@ impl Table {
         Self::Wanted,
         Self::Called,
         Self::Former,
+        Self::Sizes,
     ];
 
     pub(super) fn key(self, key: &[u8]) -> Vec<u8> {

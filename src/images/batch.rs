@@ -1,7 +1,7 @@
 //! Many images at once: files are synced while the next are read, and each folder once at the end.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     io::Read,
     path::Path,
     sync::{
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{ImageError, Images, Stored, at, draft::Finished, shard};
+use super::{ImageError, Images, Look, Stored, at, draft::Finished, shard};
 
 /// How many files are synced at once: a disk takes little longer for them than for one.
 const AT_ONCE: usize = 32;
@@ -30,6 +30,8 @@ pub struct Batch<'a> {
     /// In the order in which they came, which is the order in which they get their names.
     waiting: VecDeque<Waiting>,
     bytes: u64,
+    /// Those of all that it has taken in.
+    sizes: HashSet<u64>,
     /// One that was taken in could not be given its name.
     is_broken: bool,
     work: Option<Sender<(Finished, SyncSender<Synced>)>>,
@@ -52,8 +54,8 @@ enum Unsynced {
 
 impl<'a> Batch<'a> {
     pub(super) fn of(images: &'a Images) -> Self {
-        let (touched, waiting) = (BTreeSet::new(), VecDeque::new());
-        Self { images, touched, waiting, bytes: 0, is_broken: false, work: None }
+        let (touched, waiting, sizes) = (BTreeSet::new(), VecDeque::new(), HashSet::new());
+        Self { images, touched, waiting, bytes: 0, sizes, is_broken: false, work: None }
     }
 
     /// Takes in what `reader` gives, up to its end.
@@ -73,7 +75,10 @@ impl<'a> Batch<'a> {
     ///
     /// As [`ingest`](Self::ingest), and where `path` is no file.
     pub fn ingest_file(&mut self, path: &Path) -> Result<Stored, ImageError> {
-        let looked = self.images.look(path)?;
+        let looked = match self.images.look(path, |bytes| self.sizes.contains(&bytes))? {
+            Look::Looked(looked) => looked,
+            Look::Copied(finished) => return self.take(finished),
+        };
         if self.holds(&looked.known) {
             return Ok(self.touch(Stored { already: true, ..looked.known }));
         }
@@ -103,6 +108,7 @@ impl<'a> Batch<'a> {
             return Ok(self.touch(Stored { already: true, ..stored }));
         }
         self.bytes += stored.bytes;
+        self.sizes.insert(stored.bytes);
         self.waiting.push_back(Waiting { stored, file: Unsynced::Here(finished) });
         // One alone is synced at the end, by whoever ends it.
         if self.waiting.len() > 1 {

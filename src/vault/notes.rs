@@ -400,8 +400,9 @@ pub fn read_source(path: &Path) -> Result<String, VaultError> {
     if said > NOTE_LIMIT {
         return long(said);
     }
-    // Pipes and devices say nothing of how much they have, and some of them never end.
-    let mut bytes = Vec::new();
+    // With room to find out that it is at its end. Pipes and devices say nothing of how much they have, and
+    // some of them never end.
+    let mut bytes = Vec::with_capacity(usize::try_from(said).unwrap_or_default() + 1);
     file.take(NOTE_LIMIT + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
     if bytes.len() as u64 > NOTE_LIMIT {
         return long(bytes.len() as u64);

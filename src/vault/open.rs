@@ -20,7 +20,7 @@ use crate::{
     images::Images,
     log::{self, Log, Opened},
     mutant::{self, Mutant},
-    projection::{self, Projections},
+    projection::{self, Projections, catalog},
     seal::VaultKey,
     segment::{VaultFile, VaultFileError},
 };
@@ -173,7 +173,12 @@ fn assemble(
     let Options { image_limit, patience: _, clock, inline } = options;
     let db = Arc::new(Db::open_locked(folder, lock)?);
     clear_unfinished(folder)?;
-    let images = Images::open(folder, image_limit)?;
+    let sizes = Arc::downgrade(&db);
+    let is_known = move |bytes| {
+        let has = |db: Arc<Db>| catalog::has_size(&*db, bytes).unwrap_or(true);
+        sizes.upgrade().is_none_or(has)
+    };
+    let images = Images::open(folder, image_limit)?.with_sizes(is_known);
     let Opened { log, lost } = Log::open(folder, Arc::clone(&db), Box::new(Projections))?;
     let last = log.last()?;
     if projection::cursor(&*db)? > last || lost.is_some() {
