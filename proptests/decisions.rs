@@ -7,7 +7,7 @@ use everleaf::{
     event::{ChangeBytes, Event},
     id::{DeviceId, ImageId, NoteId, SegmentHash, Seq},
     projection::{
-        outbox::{ROUND, Stage, Upload},
+        outbox::{Queued, ROUND, Stage},
         receipts::Chain,
     },
     segment::{Head, Item, TARGET},
@@ -39,7 +39,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
             let (attempts, rounds, error) = (attempt, 0, None);
             Candidate {
                 image: ImageId::from_bytes(image),
-                upload: Upload { stage, attempt, attempts, rounds, error, unanswered },
+                upload: Queued { stage, attempt, attempts, rounds, error, unanswered },
                 note_pushed,
                 in_flight,
                 is_linked,
@@ -104,7 +104,7 @@ proptest! {
         back in option::of(0..100_000_000_i64),
     ) {
         let image = ImageId::from_bytes([1; 32]);
-        let upload = Upload {
+        let upload = Queued {
             stage: Stage::Queued { retry_at: None },
             attempt: 0,
             attempts: 0,

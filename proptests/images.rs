@@ -10,7 +10,7 @@ use std::{
 use everleaf::{
     id::ImageId,
     image::{Dimensions, MediaType},
-    images::{ImageError, Images, Listed, Stored},
+    images::{Entry, ImageError, Images, Stored},
 };
 use proptest::{collection::vec, prelude::*};
 use tempfile::TempDir;
@@ -288,9 +288,9 @@ fn listing_reports_what_is_foreign() {
     for path in &foreign {
         fs::write(path, b"").unwrap();
     }
-    let mut expected: Vec<_> = foreign.into_iter().map(Listed::Foreign).collect();
-    expected.push(Listed::Foreign(vault.path().join("images/holiday")));
-    expected.push(Listed::Image(stored.image, stored.media_type));
+    let mut expected: Vec<_> = foreign.into_iter().map(Entry::Foreign).collect();
+    expected.push(Entry::Foreign(vault.path().join("images/holiday")));
+    expected.push(Entry::Image(stored.image, stored.media_type));
     let listed: Vec<_> = images.list().map(Result::unwrap).collect();
     assert_eq!(listed.len(), expected.len());
     assert!(expected.iter().all(|one| listed.contains(one)), "{listed:?}");
@@ -335,7 +335,7 @@ proptest! {
             prop_assert_eq!(stored.image, id);
         }
         let listed: Vec<_> = images.list().map(Result::unwrap).collect();
-        let expected: Vec<_> = known.keys().map(|id| Listed::Image(*id, MediaType::Png)).collect();
+        let expected: Vec<_> = known.keys().map(|id| Entry::Image(*id, MediaType::Png)).collect();
         prop_assert_eq!(listed, expected);
         prop_assert_eq!(files(vault.path()).len(), known.len());
         for (id, bytes) in known {

@@ -67,7 +67,7 @@ pub struct Verified {
 
 /// What stands in the folder of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listed {
+pub enum Entry {
     /// An image, by its name; its bytes were not looked at.
     Image(ImageId, MediaType),
     /// Something that this library did not put there, and leaves alone.
@@ -209,7 +209,7 @@ impl Images {
     }
 
     /// All that stands in the folder of images, by name and in order.
-    pub fn list(&self) -> impl Iterator<Item = Result<Listed, ImageError>> + use<> {
+    pub fn list(&self) -> impl Iterator<Item = Result<Entry, ImageError>> + use<> {
         let folder = self.folder.clone();
         let mut walk = walkdir::WalkDir::new(&folder)
             .min_depth(1)
@@ -234,8 +234,8 @@ impl Images {
                 }
                 let image = if is_folder { None } else { named(entry.path()) };
                 return Some(Ok(match image {
-                    Some((image, media_type)) => Listed::Image(image, media_type),
-                    None => Listed::Foreign(entry.into_path()),
+                    Some((image, media_type)) => Entry::Image(image, media_type),
+                    None => Entry::Foreign(entry.into_path()),
                 }));
             }
         })

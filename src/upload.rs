@@ -8,7 +8,7 @@ use crate::{
     event::{Event, RemoteName},
     id::ImageId,
     mutant::{self, Mutant},
-    projection::outbox::{ROUND, Stage, Upload},
+    projection::outbox::{Queued, ROUND, Stage},
 };
 
 /// How many images are on their way at once, however large they are, unless the caller says otherwise.
@@ -86,7 +86,7 @@ pub struct Candidate {
     /// The image.
     pub image: ImageId,
     /// How it stands.
-    pub upload: Upload,
+    pub upload: Queued,
     /// Whether a note that shows it is on the remote, with all its changes.
     pub note_pushed: bool,
     /// Whether this process is uploading it.

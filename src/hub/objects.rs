@@ -234,7 +234,7 @@ impl Hub {
                 found.keys.truncate(PAGE);
                 page.next = found.keys.last().map(|last| last.key.to_string());
             }
-            let wire = |listed: crate::remote::Listed| WireListed {
+            let wire = |listed: crate::remote::ListedKey| WireListed {
                 key: listed.key.to_string(),
                 size: listed.size,
             };

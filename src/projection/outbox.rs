@@ -16,7 +16,7 @@ use crate::{
 
 /// How an image stands with a remote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Upload {
+pub struct Queued {
     /// What came last.
     pub stage: Stage,
     /// Attempts made in this round.
@@ -61,7 +61,7 @@ pub enum Stage {
 /// How many attempts make a round.
 pub const ROUND: u32 = 3;
 
-impl Upload {
+impl Queued {
     const NEW: Self = Self {
         stage: Stage::Queued { retry_at: None },
         attempt: 0,
@@ -127,8 +127,8 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         }
         Event::UploadRetried { image, remote } => {
             change(draft, remote, *image, |upload| {
-                let Upload { attempts, unanswered, .. } = *upload;
-                *upload = Upload { attempts, unanswered, ..Upload::NEW };
+                let Queued { attempts, unanswered, .. } = *upload;
+                *upload = Queued { attempts, unanswered, ..Queued::NEW };
             })?;
         }
         Event::ImageUploaded { image, remote, already_there, .. } => {
@@ -168,7 +168,7 @@ fn queue_everywhere(draft: &mut Draft<'_>, image: ImageId) -> Result<(), DbError
 
 fn queue(draft: &mut Draft<'_>, remote: &RemoteName, image: ImageId) -> Result<(), DbError> {
     if get(draft, remote, image)?.is_none() {
-        put(draft, remote, image, &Upload::NEW)?;
+        put(draft, remote, image, &Queued::NEW)?;
     }
     Ok(())
 }
@@ -177,12 +177,12 @@ fn change(
     draft: &mut Draft<'_>,
     remote: &RemoteName,
     image: ImageId,
-    how: impl FnOnce(&mut Upload),
+    how: impl FnOnce(&mut Queued),
 ) -> Result<(), DbError> {
     if receipts::get(draft, remote)?.is_none() {
         return Ok(());
     }
-    let mut upload = get(draft, remote, image)?.unwrap_or(Upload::NEW);
+    let mut upload = get(draft, remote, image)?.unwrap_or(Queued::NEW);
     how(&mut upload);
     put(draft, remote, image, &upload)
 }
@@ -191,7 +191,7 @@ fn put(
     draft: &mut Draft<'_>,
     remote: &RemoteName,
     image: ImageId,
-    upload: &Upload,
+    upload: &Queued,
 ) -> Result<(), DbError> {
     let key = remote_key(remote, image.as_bytes());
     if upload.is_done() {
@@ -220,7 +220,7 @@ pub fn get(
     read: &impl Read,
     remote: &RemoteName,
     image: ImageId,
-) -> Result<Option<Upload>, DbError> {
+) -> Result<Option<Queued>, DbError> {
     read.row(Table::Outbox, &remote_key(remote, image.as_bytes()))
 }
 
@@ -229,7 +229,7 @@ pub fn get(
 /// # Errors
 ///
 /// What the database said.
-pub fn list(read: &impl Read, remote: &RemoteName) -> Result<Vec<(ImageId, Upload)>, DbError> {
+pub fn list(read: &impl Read, remote: &RemoteName) -> Result<Vec<(ImageId, Queued)>, DbError> {
     let rows = read.scan(Table::Outbox, &remote_key(remote, &[]))?.into_iter();
     let uploads = rows.filter_map(|(key, value)| {
         let image = ImageId::from_slice(after_remote(remote, &key))?;
@@ -243,7 +243,7 @@ pub fn list(read: &impl Read, remote: &RemoteName) -> Result<Vec<(ImageId, Uploa
 /// # Errors
 ///
 /// What the database said.
-pub fn active(read: &impl Read, remote: &RemoteName) -> Result<Vec<(ImageId, Upload)>, DbError> {
+pub fn active(read: &impl Read, remote: &RemoteName) -> Result<Vec<(ImageId, Queued)>, DbError> {
     let mut active = Vec::new();
     for (key, _) in read.scan(Table::Active, &remote_key(remote, &[]))? {
         let Some(image) = ImageId::from_slice(after_remote(remote, &key)) else { continue };

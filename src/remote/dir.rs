@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::{
-    After, Download, Key, Listed, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, resized,
+    After, Download, Key, ListedKey, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, resized,
 };
 
 /// Syncthing, Dropbox and Nextcloud each leave alone what is called so.
@@ -263,7 +263,7 @@ impl Root {
         Ok(())
     }
 
-    fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Vec<Listed>, RemoteError> {
+    fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Vec<ListedKey>, RemoteError> {
         let folders = match prefix {
             Prefix::Heads => vec!["heads".to_owned()],
             Prefix::Images | Prefix::Image(_) => vec!["images".to_owned()],
@@ -280,7 +280,7 @@ impl Root {
                 if behind && prefix.contains(&key) {
                     // Missing where it was deleted since its folder was read.
                     let found = self.found(&entry.path(), entry.metadata())?;
-                    listed.extend(found.map(|found| (name, Listed { key, size: found.len() })));
+                    listed.extend(found.map(|found| (name, ListedKey { key, size: found.len() })));
                 }
             }
         }

@@ -10,7 +10,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{After, Download, Key, Listed, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload};
+use super::{
+    After, Download, Key, ListedKey, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
+};
 
 /// A remote in memory. Clones share their objects.
 #[derive(Clone)]
@@ -95,7 +97,7 @@ impl Remote for Memory {
             .peekable();
         let (mut keys, mut last) = (Vec::new(), None);
         for (name, bytes) in rest.by_ref().take(self.page) {
-            keys.extend(name.parse().ok().map(|key| Listed { key, size: bytes.len() as u64 }));
+            keys.extend(name.parse().ok().map(|key| ListedKey { key, size: bytes.len() as u64 }));
             last = Some(name);
         }
         let next = rest.peek().and(last).map(After::name);

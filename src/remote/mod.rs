@@ -186,14 +186,14 @@ impl fmt::Debug for Upload {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// In the order of their names; may be empty even where there is more.
-    pub keys: Vec<Listed>,
+    pub keys: Vec<ListedKey>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<After>,
 }
 
 /// A key that a listing gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedKey {
     /// The object.
     pub key: Key,
     /// In bytes.
@@ -224,7 +224,7 @@ pub trait RemoteExt {
         &self,
         prefix: &Prefix,
         after: Option<After>,
-    ) -> Result<Vec<Listed>, RemoteError>;
+    ) -> Result<Vec<ListedKey>, RemoteError>;
 }
 
 #[async_trait]
@@ -255,7 +255,7 @@ impl<R: Remote + ?Sized> RemoteExt for R {
         &self,
         prefix: &Prefix,
         after: Option<After>,
-    ) -> Result<Vec<Listed>, RemoteError> {
+    ) -> Result<Vec<ListedKey>, RemoteError> {
         let mut keys = Vec::new();
         let mut after = after;
         for _ in 0..MOST_PAGES {

@@ -38,7 +38,7 @@ use std::collections::BTreeMap;
 use super::{Vault, VaultError, exchange::Session};
 use crate::{
     id::{DeviceId, SegmentHash},
-    remote::{Key, Listed, Prefix, Remote, RemoteError, RemoteExt as _},
+    remote::{Key, ListedKey, Prefix, Remote, RemoteError, RemoteExt as _},
     segment::checkpoint::{Checkpoint, FIRST_LIMIT},
 };
 
@@ -60,7 +60,7 @@ impl Found {
 }
 
 /// The first parts of the last checkpoint of each device: more than one where it had a twin.
-fn last_of_each(listed: &[Listed]) -> Vec<(DeviceId, u64, SegmentHash)> {
+fn last_of_each(listed: &[ListedKey]) -> Vec<(DeviceId, u64, SegmentHash)> {
     let mut last: BTreeMap<DeviceId, (u64, Vec<SegmentHash>)> = BTreeMap::new();
     for listed in listed {
         let Key::Checkpoint { device, seq, part: 0, hash } = listed.key else { continue };
@@ -78,7 +78,7 @@ fn last_of_each(listed: &[Listed]) -> Vec<(DeviceId, u64, SegmentHash)> {
 }
 
 /// The bytes of all parts of a checkpoint that are there.
-fn weight_of(listed: &[Listed], of: DeviceId, number: u64) -> u64 {
+fn weight_of(listed: &[ListedKey], of: DeviceId, number: u64) -> u64 {
     let parts = listed.iter().filter(|listed| {
         matches!(listed.key, Key::Checkpoint { device, seq, .. } if device == of && seq == number)
     });
@@ -86,12 +86,12 @@ fn weight_of(listed: &[Listed], of: DeviceId, number: u64) -> u64 {
 }
 
 impl Session<'_> {
-    async fn list_checkpoints(&self) -> Result<Vec<Listed>, VaultError> {
+    async fn list_checkpoints(&self) -> Result<Vec<ListedKey>, VaultError> {
         self.remote.list_all(&Prefix::Checkpoints, None).await.map_err(self.error())
     }
 
     /// The last checkpoint of each device that can be read, by how much it stands for.
-    async fn checkpoints(&mut self, listed: &[Listed]) -> Result<Vec<Found>, VaultError> {
+    async fn checkpoints(&mut self, listed: &[ListedKey]) -> Result<Vec<Found>, VaultError> {
         let mut all = Vec::new();
         for (device, seq, hash) in last_of_each(listed) {
             match self.vault.first_part(&*self.remote, device, seq, hash).await {

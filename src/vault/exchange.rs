@@ -26,7 +26,7 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 /// Which images a sync brings here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Images {
+pub enum SyncImages {
     /// All that notes show.
     #[default]
     All,
@@ -39,7 +39,7 @@ pub enum Images {
 #[serde(default)]
 pub struct SyncOptions {
     /// Which images are brought here. Default: all.
-    pub images: Images,
+    pub images: SyncImages,
     /// How many images are on their way at once, however large they are. Default: by their size, 8 of
     /// any and up to 32 that are small, see [`Width`](crate::upload::Width).
     pub parallel: Option<usize>,
@@ -52,7 +52,7 @@ pub struct SyncOptions {
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        Self { images: Images::All, parallel: None, verify_public: false, checkpoint: 64 << 10 }
+        Self { images: SyncImages::All, parallel: None, verify_public: false, checkpoint: 64 << 10 }
     }
 }
 

@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use super::{
     Vault, VaultError,
     abreast::abreast,
-    exchange::{Images, Progress, Session},
+    exchange::{Progress, Session, SyncImages},
 };
 use crate::{
     event::{Event, RemoteName},
@@ -37,7 +37,7 @@ impl Session<'_> {
             };
             wanted.retain(held);
         }
-        if self.options.images == Images::None || wanted.is_empty() {
+        if self.options.images == SyncImages::None || wanted.is_empty() {
             return self.remember();
         }
         // Remembered before, so that a sync that is cut off here asks again next time.

@@ -52,7 +52,7 @@ use std::{
 pub(crate) use self::open::io;
 pub use self::{
     error::{VaultError, chain},
-    exchange::{Images as SyncImages, Pass, Progress, SyncOptions, SyncReport, Totals},
+    exchange::{Pass, Progress, SyncImages, SyncOptions, SyncReport, Totals},
     history::Version,
     notes::{AttachedImage, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,

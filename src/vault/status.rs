@@ -15,7 +15,7 @@ use crate::{
     projection::{
         catalog::{self, Entry, ImageRecord},
         devices,
-        outbox::{self, Stage, Upload},
+        outbox::{self, Queued, Stage},
         receipts,
     },
     upload::{Candidate, KEPT_IN_VIEW, State},
@@ -372,7 +372,7 @@ impl Vault {
     fn states_by(
         &self,
         local: impl Iterator<Item = ImageId>,
-        active: impl Fn(&RemoteName) -> Result<Vec<(ImageId, Upload)>, DbError>,
+        active: impl Fn(&RemoteName) -> Result<Vec<(ImageId, Queued)>, DbError>,
     ) -> Result<BTreeMap<ImageId, State>, VaultError> {
         let remotes = receipts::list(self.db())?;
         let first = if remotes.is_empty() { State::Waiting } else { State::Uploaded };
@@ -394,7 +394,7 @@ impl Vault {
     pub(super) fn candidates(
         &self,
         remote: &RemoteName,
-        uploads: Vec<(ImageId, Upload)>,
+        uploads: Vec<(ImageId, Queued)>,
     ) -> Result<Vec<Candidate>, VaultError> {
         if uploads.is_empty() {
             return Ok(Vec::new());
@@ -460,7 +460,7 @@ impl Vault {
     }
 }
 
-const fn retry_at(upload: &Upload) -> Option<Timestamp> {
+const fn retry_at(upload: &Queued) -> Option<Timestamp> {
     match upload.stage {
         Stage::Queued { retry_at } => retry_at,
         Stage::Failed { retry_at } => Some(retry_at),
@@ -468,7 +468,7 @@ const fn retry_at(upload: &Upload) -> Option<Timestamp> {
     }
 }
 
-fn in_queue(upload: &Upload, now: Timestamp) -> bool {
+fn in_queue(upload: &Queued, now: Timestamp) -> bool {
     match upload.stage {
         Stage::Uploaded { at, .. } => now.since(at) < KEPT_IN_VIEW,
         _ => true,

@@ -14,7 +14,7 @@ use crate::{
     db::{Db, Read as _, Row, Table},
     event::{Event, RemoteName, RenewReason, ResetReason},
     id::{ImageId, Seq},
-    images::{ImageError, Listed},
+    images::{Entry, ImageError},
     note,
     projection::{self, catalog, documents, outbox, receipts},
     remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
@@ -210,10 +210,10 @@ impl Vault {
         for listed in self.0.images.list() {
             match listed {
                 // Kept all the same: where a log lost its tail, it may be the only copy.
-                Ok(Listed::Image(image, _)) => {
+                Ok(Entry::Image(image, _)) => {
                     found.unused += u64::from(!expected.contains(&image));
                 }
-                Ok(Listed::Foreign(path)) => {
+                Ok(Entry::Foreign(path)) => {
                     found.find(path.display().to_string(), "this file is not one of everleaf's");
                 }
                 Err(error) => found.find("images", error),

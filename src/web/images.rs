@@ -21,7 +21,7 @@ use super::{
 use crate::{
     id::{ImageId, NoteId},
     units::{count, size, time},
-    upload::State as Upload,
+    upload::State as UploadState,
     vault::{ImageStatus, VaultError},
 };
 
@@ -29,8 +29,8 @@ use crate::{
 const MOST: usize = 200;
 
 /// How an upload stands, in a word that a colour goes with.
-pub(super) fn badge(state: Option<Upload>) -> Markup {
-    let name = state.map_or("elsewhere", Upload::name);
+pub(super) fn badge(state: Option<UploadState>) -> Markup {
+    let name = state.map_or("elsewhere", UploadState::name);
     html! { span.badge.(name) { (name) } }
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn has(&self, image: &ImageStatus) -> bool {
-        self.state.is_empty() || image.state.map_or("elsewhere", Upload::name) == self.state
+        self.state.is_empty() || image.state.map_or("elsewhere", UploadState::name) == self.state
     }
 }
 
@@ -71,9 +71,11 @@ fn cards(app: &App, wanted: &Wanted) -> Answer<Markup> {
     let titles = titles(app)?;
     let bytes: u64 = all.iter().map(|image| image.bytes).sum();
     let in_state = |name: &str| {
-        all.iter().filter(|image| image.state.map_or("elsewhere", Upload::name) == name).count()
+        all.iter()
+            .filter(|image| image.state.map_or("elsewhere", UploadState::name) == name)
+            .count()
     };
-    let states = Upload::ALL.map(Upload::name).into_iter().chain(["elsewhere"]);
+    let states = UploadState::ALL.map(UploadState::name).into_iter().chain(["elsewhere"]);
     let stuck = in_state("failed") + in_state("blocked");
     let found: Vec<&ImageStatus> = all.iter().filter(|image| wanted.has(image)).collect();
     Ok(html! {
@@ -142,12 +144,12 @@ fn measures(image: &ImageStatus) -> String {
 }
 
 const fn is_stuck(image: &ImageStatus) -> bool {
-    matches!(image.state, Some(Upload::Failed | Upload::Blocked))
+    matches!(image.state, Some(UploadState::Failed | UploadState::Blocked))
 }
 
 /// What was tried, what came of it, and what is next.
 fn progress(image: &ImageStatus) -> Markup {
-    let unfinished = image.state.is_some_and(|state| state != Upload::Uploaded);
+    let unfinished = image.state.is_some_and(|state| state != UploadState::Uploaded);
     html! {
         @if image.attempts > 0 && unfinished {
             p.meta {

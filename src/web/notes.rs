@@ -20,7 +20,7 @@ use crate::{
     id::NoteId,
     resolve,
     units::count,
-    upload::State as Upload,
+    upload::State as UploadState,
     vault::{Listed, NewNote},
 };
 
@@ -239,7 +239,7 @@ fn head_of(app: &App, listed: &Listed) -> Answer<Markup> {
                 @for (image, url) in &pictures {
                     @let state = states.get(image).copied();
                     // Another device may have put it on the remote, and said so by its URL.
-                    @let state = if url.is_some() { Some(Upload::Uploaded) } else { state };
+                    @let state = if url.is_some() { Some(UploadState::Uploaded) } else { state };
                     li {
                         a href={ "images/" (image) } title={ "The life of image " (image.short()) } {
                             img src={ "image/" (image) } alt={ "Image " (image.short()) } loading="lazy";

@@ -38,7 +38,7 @@ use self::{
     place::{Place, is_loopback},
 };
 use super::{
-    After, Download, Key, Listed, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch,
+    After, Download, Key, ListedKey, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch,
     resized,
 };
 use crate::{
@@ -427,7 +427,7 @@ impl Remote for Hub {
             self.read_json(self.ask(&Ask::new(Method::GET, target)).await?).await?;
         let mut keys = Vec::with_capacity(page.keys.len());
         for WireListed { key, size } in page.keys {
-            keys.extend(key.parse().ok().map(|key| Listed { key, size }));
+            keys.extend(key.parse().ok().map(|key| ListedKey { key, size }));
         }
         Ok(Page { keys, next: page.next.map(After::name) })
     }

@@ -18,7 +18,7 @@ use futures_util::{StreamExt as _, stream};
 use self::answer::{Problem, is_missing};
 pub use self::connect::{S3Credentials, S3Options, Secret};
 use super::{
-    After, Download, Key, Listed, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, resized,
+    After, Download, Key, ListedKey, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, resized,
 };
 
 /// Files up to this size, in bytes, are read into memory, and so are signed with their hash.
@@ -173,7 +173,7 @@ impl Remote for S3 {
             let size = object.size().and_then(|size| u64::try_from(size).ok());
             if let (Some(name), Some(size)) = (name, size) {
                 let key = name.parse().ok().filter(|key| prefix.contains(key));
-                keys.extend(key.map(|key| Listed { key, size }));
+                keys.extend(key.map(|key| ListedKey { key, size }));
                 last = Some(name);
             }
         }

@@ -15,7 +15,7 @@ use crate::{
         documents::{self, Document},
         receipts::{self, Chain},
     },
-    remote::{Key, Listed, Prefix, Remote as _, RemoteExt as _},
+    remote::{Key, ListedKey, Prefix, Remote as _, RemoteExt as _},
     segment::{
         SealedSegment,
         checkpoint::{Checkpoint, Entry, PART, seal_part},
@@ -76,7 +76,7 @@ impl Session<'_> {
     }
 
     /// Gives the bytes of the checkpoint; `None` where it is not the time for one.
-    async fn put_checkpoint(&mut self, listed: &[Listed]) -> Result<Option<u64>, VaultError> {
+    async fn put_checkpoint(&mut self, listed: &[ListedKey]) -> Result<Option<u64>, VaultError> {
         let device = self.vault.device()?;
         let numbers = listed.iter().filter_map(|listed| match listed.key {
             Key::Checkpoint { device: of, seq, .. } if of == device => Some(seq),
