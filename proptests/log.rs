@@ -399,6 +399,25 @@ fn a_vault_that_lost_its_files_is_a_vault_still() {
 }
 
 #[test]
+fn a_folder_of_that_name_makes_no_vault_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new("laptop", 1);
+    fs::create_dir(folder.path().join("db")).unwrap();
+    fs::write(folder.path().join("db/schema.rb"), "create_table").unwrap();
+    let opened = Vault::open(folder.path(), options(&device.clock)).unwrap_err();
+    assert!(matches!(opened, VaultError::NoVault(_)), "{opened}");
+    let made = Vault::create(folder.path(), "laptop", None, options(&device.clock)).unwrap_err();
+    assert!(matches!(made, VaultError::NotEmpty(_)), "{made}");
+    let all =
+        walkdir::WalkDir::new(folder.path()).into_iter().map(|entry| entry.unwrap().into_path());
+    let expected = ["", "db", "db/schema.rb"].map(|name| folder.path().join(name));
+    assert_eq!(
+        all.map(|path| path.join("")).collect::<Vec<_>>(),
+        expected.map(|path| path.join(""))
+    );
+}
+
+#[test]
 fn a_remote_in_a_folder_is_no_vault_and_stays_as_it_is() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();

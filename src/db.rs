@@ -221,30 +221,6 @@ impl Db {
         })
     }
 
-    /// Whether the log of a vault that is locked has the event `seq`, or a later one. A log that is damaged
-    /// counts as one that has.
-    ///
-    /// # Errors
-    ///
-    /// What the disk said.
-    pub fn reaches(vault: &Path, _: &Lock, seq: u64) -> Result<bool, DbError> {
-        let folder = vault.join("db");
-        if !folder.exists() {
-            return Ok(false);
-        }
-        if vault.join("open").exists() {
-            copy_journals(vault, &folder);
-        }
-        match engine(&folder) {
-            Ok((_database, [log, ..])) => {
-                let mut later = rows(log.range(seq.to_be_bytes()..), 0, folder);
-                Ok(later.next().transpose()?.is_some())
-            }
-            Err(DbError::Damaged { .. }) => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The value of an event.
     ///
     /// # Errors

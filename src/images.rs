@@ -137,13 +137,21 @@ impl Images {
         Ok(stored)
     }
 
-    /// Takes in a file. One whose bytes are here already costs reading it once, and writes nothing.
+    /// Takes in a file. One whose bytes are here already, as the log has it, costs reading it once, and
+    /// writes nothing.
     ///
     /// # Errors
     ///
     /// As [`ingest`](Self::ingest), and where `path` is no file.
     pub fn ingest_file(&self, path: &Path) -> Result<Stored, ImageError> {
-        let stored = self.take_file(path)?;
+        let stored = self.take_file(path, false)?;
+        self.shards.settle(&self.folder, [shard(stored.image)])?;
+        Ok(stored)
+    }
+
+    /// The same of a file that is one of the images here, of which the log may not say so.
+    pub(crate) fn ingest_held(&self, path: &Path) -> Result<Stored, ImageError> {
+        let stored = self.take_file(path, true)?;
         self.shards.settle(&self.folder, [shard(stored.image)])?;
         Ok(stored)
     }
@@ -246,8 +254,8 @@ impl Images {
         self.take_finished(finished)
     }
 
-    fn take_file(&self, path: &Path) -> Result<Stored, ImageError> {
-        let looked = match self.look(path, |_| false)? {
+    fn take_file(&self, path: &Path, is_here: bool) -> Result<Stored, ImageError> {
+        let looked = match self.look(path, |_| is_here)? {
             Look::Looked(looked) => looked,
             Look::Copied(finished) => return self.take_finished(finished),
         };
@@ -281,7 +289,8 @@ impl Images {
     }
 
     /// Opens a file and says what is in it. A large one that may be known is read again where it turns out
-    /// to be new: most of what is added again is known. One that has a size of its own is copied at once.
+    /// to be new: most of what is added again is known. One that has a size of its own is copied at once,
+    /// if it begins as an image does: a film that a note links to is not written only to be refused.
     /// `is_coming` says of a size whether an image that nobody else knows yet has it.
     fn look(&self, path: &Path, is_coming: impl Fn(u64) -> bool) -> Result<Look, ImageError> {
         let open = ImageError::io("open", path);
@@ -306,6 +315,7 @@ impl Images {
         }
         if !is_coming(metadata.len())
             && self.sizes.0.as_ref().is_some_and(|is_known| !is_known(metadata.len()))
+            && begins_as_an_image(&mut file).map_err(ImageError::io("read", path))?
         {
             return Ok(Look::Copied(self.draft(&mut file).map_err(at("read", path))?));
         }
@@ -338,6 +348,14 @@ impl Images {
         self.shards.settle(&self.folder, [shard(stored.image)])?;
         Ok(stored)
     }
+}
+
+/// Whether a file that was just opened begins as an image does.
+fn begins_as_an_image(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::with_capacity(image::START);
+    file.take(image::START as u64).read_to_end(&mut start)?;
+    file.rewind()?;
+    Ok(image::recognise(&start).is_some())
 }
 
 /// What came of looking at a file.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -23,6 +23,8 @@ struct Crowd {
     inner: Memory,
     now: AtomicUsize,
     most: AtomicUsize,
+    /// Whether no image gets there.
+    is_slow: AtomicBool,
 }
 
 impl Crowd {
@@ -51,6 +53,10 @@ impl Remote for Crowd {
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
+        self.stand(key).await;
+        if self.is_slow.load(Ordering::Relaxed) && matches!(key, Key::Image { .. }) {
+            return Err(RemoteError::Offline { source: "it took too long".into() });
+        }
         self.inner.put(key, body).await
     }
 
@@ -93,6 +99,29 @@ async fn crowds(images: u8, bytes: usize, parallel: Option<usize>) -> [usize; 2]
         *most = crowd.most.swap(0, Ordering::Relaxed);
     }
     most
+}
+
+#[tokio::test]
+async fn a_line_that_did_not_carry_many_is_given_fewer() {
+    let crowd = Arc::new(Crowd::default());
+    let remote: Arc<dyn Remote> = Arc::clone(&crowd) as _;
+    let mut laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    inline(&mut laptop);
+    let mut most = Vec::new();
+    for (round, is_slow) in [true, false, false].into_iter().enumerate() {
+        crowd.is_slow.store(is_slow, Ordering::Relaxed);
+        for number in 0..40 {
+            let name = format!("{round}-{number}.png");
+            laptop.file(&name, &png(4, 3, name.as_bytes()));
+            laptop.note(&format!("![]({name})\n"));
+        }
+        let options = SyncOptions::default();
+        let synced = laptop.vault().sync(&origin(), Arc::clone(&remote), &options, &|_| ()).await;
+        assert_eq!(synced.is_err(), is_slow);
+        most.push(crowd.most.swap(0, Ordering::Relaxed));
+    }
+    assert_eq!(most, [PARALLEL_SMALL, PARALLEL, PARALLEL_SMALL]);
 }
 
 #[tokio::test]

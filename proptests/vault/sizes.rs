@@ -5,6 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use everleaf::{
     db::{Db, Durability, Table},
     id::ImageId,
+    images::ImageError,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -38,6 +39,12 @@ fn a_large_image_that_is_known_is_not_copied_again() {
     assert!(!is_taken_in_uncopied(&device, &same_size));
     assert!(!device.vault().images().ingest_file(&same_size).unwrap().already);
     assert!(device.vault().images().ingest_file(&same_size).unwrap().already);
+
+    // Nor is what is no image, as a film that a note links to.
+    let film =
+        device.file("film.mp4", &[b"\0\0\0\x18ftypisom".as_slice(), &vec![3; 2 * LARGE]].concat());
+    let refused = without_tmp(&device, || device.vault().images().ingest_file(&film));
+    assert!(matches!(refused, Err(ImageError::NotAnImage { .. })), "{refused:?}");
 
     // As a version leaves it that kept no sizes.
     device.vault = None;

@@ -12,7 +12,7 @@ use everleaf::{
     event::{RemoteName, RemoteOptions},
     id::VaultId,
     remote::{Location, hub_public_url},
-    socket::calls,
+    socket::{AskError, calls},
     vault::VaultError,
 };
 use serde_json::json;
@@ -147,9 +147,12 @@ impl Add {
             (Some(path), Ok(())) => {
                 context.tell(format!("note: made the folder {}", path.display()));
             }
-            // Only where nothing came into it.
-            (Some(path), Err(_)) => drop(fs::remove_dir(path)),
-            (None, _) => {}
+            // It may have been added all the same where only the answer was lost.
+            (Some(path), Err(AskError::Vault(_) | AskError::Refused(_))) => {
+                // Goes only where nothing came into it.
+                drop(fs::remove_dir(path));
+            }
+            (_, Err(_)) | (None, Ok(())) => {}
         }
         added?;
         let value = json!({ "name": name.as_str(), "url": url });

@@ -13,7 +13,7 @@ use fjall::{
     config::PartitioningPolicy,
 };
 
-use super::DbError;
+use super::{Db, DbError, rows};
 
 const MEMTABLE: u64 = 8 << 20;
 const JOURNALS: u64 = 64 << 20;
@@ -182,6 +182,40 @@ pub(super) fn close_to_others(folder: &Path) {
         if mode & 0o077 != 0 && !metadata.is_symlink() {
             // One that is gone meanwhile needs no mode. Around all of them is a folder that is closed.
             let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode & !0o077));
+        }
+    }
+}
+
+impl Db {
+    /// Whether a folder holds the database of a vault, whole or not, rather than something else of that name.
+    #[must_use]
+    pub fn is_in(vault: &Path) -> bool {
+        // Both are there before it gets its name.
+        let folder = vault.join("db");
+        folder.join("version").is_file() || folder.join("keyspaces").is_dir()
+    }
+
+    /// Whether the log of a vault that is locked has the event `seq`, or a later one. A log that is damaged
+    /// counts as one that has. Writes nothing where there is no database.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub fn reaches(vault: &Path, _: &Lock, seq: u64) -> Result<bool, DbError> {
+        if !Self::is_in(vault) {
+            return Ok(false);
+        }
+        let folder = vault.join("db");
+        if vault.join("open").exists() {
+            copy_journals(vault, &folder);
+        }
+        let later = engine(&folder).and_then(|(_database, [log, ..])| {
+            rows(log.range(seq.to_be_bytes()..), 0, folder).next().transpose()
+        });
+        match later {
+            Ok(later) => Ok(later.is_some()),
+            Err(DbError::Damaged { .. }) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 }

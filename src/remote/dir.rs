@@ -181,6 +181,11 @@ impl Root {
     }
 
     fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
+        // Where its disk was pulled meanwhile, that is what is wrong.
+        self.place(key, body).or_else(|error| self.check().and(Err(error)))
+    }
+
+    fn place(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.path);
         self.make(folder)?;

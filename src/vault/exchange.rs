@@ -146,6 +146,8 @@ pub(super) struct Memory {
     /// is worth while to weigh them again.
     pub(super) grown: u64,
     pub(super) enough: u64,
+    /// The remote was not reached while images went up: a slow line may not carry as many at once.
+    pub(super) narrow: bool,
     /// The last event when notes were last looked through for URLs of former public addresses.
     pub(super) linked: Seq,
     /// The image that was put there last.

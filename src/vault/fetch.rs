@@ -146,7 +146,7 @@ impl Vault {
                 continue;
             }
             let Ok(verified) = self.0.images.verified(image, media_type) else { continue };
-            let stored = self.0.images.ingest_file(&verified.path)?;
+            let stored = self.0.images.ingest_held(&verified.path)?;
             let events = self.stored_events(&[stored])?;
             self.record(events)?;
             return Ok(Some(stored));

@@ -108,7 +108,7 @@ impl Vault {
     pub fn open(folder: &Path, options: Options) -> Result<Self, VaultError> {
         let path = folder.join(VAULT_FILE);
         // A remote in a folder has a file of that name as well, and neither of these.
-        if !is_there(&folder.join(KEY_FILE))? && !is_there(&folder.join(DATABASE))? {
+        if !is_there(&folder.join(KEY_FILE))? && !Db::is_in(folder) {
             return Err(VaultError::NoVault(folder.to_path_buf()));
         }
         let mut lock = None;
@@ -320,7 +320,8 @@ fn check_vacant(folder: &Path) -> Result<(), VaultError> {
     }
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
         let name = entry.map_err(io("read", folder))?.file_name();
-        if !BEGUN.iter().any(|begun| name == *begun) {
+        let is_ours = name != DATABASE || Db::is_in(folder);
+        if !is_ours || !BEGUN.iter().any(|begun| name == *begun) {
             return Err(VaultError::NotEmpty(folder.to_path_buf()));
         }
     }

@@ -28,7 +28,7 @@ use crate::{
         outbox, receipts,
     },
     remote::{Key, Remote, RemoteError, Upload, public_url},
-    upload::{self, Outcome, Start, Width, is_to_be_put},
+    upload::{self, Outcome, PARALLEL, Start, Width, is_to_be_put},
 };
 
 /// Images up to this size are sent from memory, which lets the store check their hash.
@@ -69,8 +69,10 @@ impl Session<'_> {
     ) -> Result<(), VaultError> {
         (self.progress)(Progress::Uploading(due.len() as u64));
         let (vault, name, remote) = (self.vault, &self.name, &*self.remote);
-        let (width, verify_public) =
-            (Width::new(self.options.parallel), self.options.verify_public);
+        // Each is waited for only so long, and all at once would fail again for the same reason.
+        let narrow = self.memory.narrow.then_some(PARALLEL);
+        let width = Width::new(self.options.parallel.or(narrow));
+        let verify_public = self.options.verify_public;
         let attempt = |start: Start| async move {
             if unreachable.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -106,6 +108,7 @@ impl Session<'_> {
                 Err(error) => failed = Some(error),
             }
         }
+        self.memory.narrow = unreachable.load(Ordering::Relaxed);
         failed.map_or(Ok(()), Err)
     }
 
