@@ -118,7 +118,7 @@ async fn a_line_that_did_not_carry_many_is_given_fewer() {
         }
         let options = SyncOptions::default();
         let synced = laptop.vault().sync(&origin(), Arc::clone(&remote), &options, &|_| ()).await;
-        assert_eq!(synced.is_err(), is_slow);
+        assert_eq!(synced.unwrap().uploaded.images == 0, is_slow);
         most.push(crowd.most.swap(0, Ordering::Relaxed));
     }
     assert_eq!(most, [PARALLEL_SMALL, PARALLEL, PARALLEL_SMALL]);
