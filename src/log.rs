@@ -213,6 +213,16 @@ impl Log {
         answer.recv().map_err(|_| LogError::Closed)?
     }
 
+    /// The number of the last event, once nothing is being written: the rows of a batch are not seen all at
+    /// once, so what is read in the midst of it may be half of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`alone`](Self::alone).
+    pub fn settled(&self) -> Result<Seq, LogError> {
+        self.alone(|db| Ok(last(db)?.0))
+    }
+
     /// Has a request done, by this thread or by another that does several.
     fn ask(&self, request: Request) {
         self.turns.take(request, |requests| {

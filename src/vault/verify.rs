@@ -117,7 +117,7 @@ impl Vault {
             .map_err(super::open::io("create a folder in", tmp))?;
         let replay = Db::open(folder.path(), Duration::ZERO)?;
         for look in 1..=LOOKS {
-            let through = self.0.log.last()?;
+            let through = self.0.log.settled()?;
             if let Err(error) = projection::catch_up(self.db(), &replay) {
                 found.find("log", error);
                 return Ok(());
@@ -126,7 +126,7 @@ impl Vault {
             let differing = self.compare(&replay)?;
             // Rows that were written while they were compared say nothing, nor do those that a sync is about
             // to make again, which needs no event.
-            if differing.is_empty() || (look > 1 && self.0.log.last()? == through) {
+            if differing.is_empty() || (look > 1 && self.0.log.settled()? == through) {
                 found.findings.extend(differing);
                 return Ok(());
             }
