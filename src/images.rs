@@ -84,13 +84,13 @@ pub struct Images {
     sizes: Sizes,
 }
 
-/// Tells whether an image of so many bytes may be known, where somebody can tell.
-#[derive(Clone, Default)]
-struct Sizes(Option<Arc<dyn Fn(u64) -> bool + Send + Sync>>);
+/// Tells whether an image of so many bytes may be known.
+#[derive(Clone)]
+struct Sizes(Arc<dyn Fn(u64) -> bool + Send + Sync>);
 
 impl fmt::Debug for Sizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sizes({})", if self.0.is_some() { "told" } else { "not told" })
+        f.write_str("Sizes")
     }
 }
 
@@ -112,7 +112,9 @@ impl Images {
         sync_folder(vault)?;
         sync_folder(&folder)?;
         let shards = Shards::found_in(&folder).map_err(ImageError::io("read", &folder))?;
-        Ok(Self { folder, tmp, limit, shards: Arc::new(shards), sizes: Sizes::default() })
+        // Any may be known, as long as nobody can tell.
+        let sizes = Sizes(Arc::new(|_| true));
+        Ok(Self { folder, tmp, limit, shards: Arc::new(shards), sizes })
     }
 
     /// Asks `is_known` whether an image of so many bytes may be known: a file of a size that no image has
@@ -122,7 +124,7 @@ impl Images {
         mut self,
         is_known: impl Fn(u64) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.sizes = Sizes(Some(Arc::new(is_known)));
+        self.sizes = Sizes(Arc::new(is_known));
         self
     }
 
@@ -132,9 +134,7 @@ impl Images {
     ///
     /// Where it is no image, too large or empty, or reading or writing fails; nothing is left behind.
     pub fn ingest(&self, reader: &mut dyn Read) -> Result<Stored, ImageError> {
-        let stored = self.take(reader)?;
-        self.shards.settle(&self.folder, [shard(stored.image)])?;
-        Ok(stored)
+        self.settled(self.take(reader)?)
     }
 
     /// Takes in a file. One whose bytes are here already, as the log has it, costs reading it once, and
@@ -144,16 +144,12 @@ impl Images {
     ///
     /// As [`ingest`](Self::ingest), and where `path` is no file.
     pub fn ingest_file(&self, path: &Path) -> Result<Stored, ImageError> {
-        let stored = self.take_file(path, false)?;
-        self.shards.settle(&self.folder, [shard(stored.image)])?;
-        Ok(stored)
+        self.settled(self.take_file(path, false)?)
     }
 
     /// The same of a file that is one of the images here, of which the log may not say so.
     pub(crate) fn ingest_held(&self, path: &Path) -> Result<Stored, ImageError> {
-        let stored = self.take_file(path, true)?;
-        self.shards.settle(&self.folder, [shard(stored.image)])?;
-        Ok(stored)
+        self.settled(self.take_file(path, true)?)
     }
 
     /// Begins to take in many images, whose folders are synced together at the end.
@@ -255,10 +251,7 @@ impl Images {
     }
 
     fn take_file(&self, path: &Path, is_here: bool) -> Result<Stored, ImageError> {
-        let looked = match self.look(path, |_| is_here)? {
-            Look::Looked(looked) => looked,
-            Look::Copied(finished) => return self.take_finished(finished),
-        };
+        let looked = self.look(path, |_| is_here)?;
         if self.holds(&looked.known) {
             return Ok(Stored { already: true, ..looked.known });
         }
@@ -285,6 +278,7 @@ impl Images {
         match looked.again {
             Again::Bytes(bytes, hashed) => Draft::of(&self.tmp, *hashed, &bytes)?.finish(),
             Again::File(mut file) => self.draft(&mut file),
+            Again::Copied(finished) => Ok(finished),
         }
     }
 
@@ -292,7 +286,7 @@ impl Images {
     /// to be new: most of what is added again is known. One that has a size of its own is copied at once,
     /// if it begins as an image does: a film that a note links to is not written only to be refused.
     /// `is_coming` says of a size whether an image that nobody else knows yet has it.
-    fn look(&self, path: &Path, is_coming: impl Fn(u64) -> bool) -> Result<Look, ImageError> {
+    fn look(&self, path: &Path, is_coming: impl Fn(u64) -> bool) -> Result<Looked, ImageError> {
         let open = ImageError::io("open", path);
         // Asked before it is opened: to open a pipe would wait for its writer.
         let metadata = match fs::metadata(path) {
@@ -311,18 +305,19 @@ impl Images {
             hashed.update(&bytes)?;
             let known = hashed.describe(&mut io::Cursor::new(&bytes))?;
             let again = Again::Bytes(bytes, Box::new(hashed));
-            return Ok(Look::Looked(Looked { known, again }));
+            return Ok(Looked { known, again });
         }
         if !is_coming(metadata.len())
-            && self.sizes.0.as_ref().is_some_and(|is_known| !is_known(metadata.len()))
+            && !(self.sizes.0)(metadata.len())
             && begins_as_an_image(&mut file).map_err(ImageError::io("read", path))?
         {
-            return Ok(Look::Copied(self.draft(&mut file).map_err(at("read", path))?));
+            let finished = self.draft(&mut file).map_err(at("read", path))?;
+            return Ok(Looked { known: finished.stored, again: Again::Copied(finished) });
         }
         copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
         let known = hashed.describe(&mut BufReader::new(&file))?;
         file.rewind().map_err(ImageError::io("read", path))?;
-        Ok(Look::Looked(Looked { known, again: Again::File(file) }))
+        Ok(Looked { known, again: Again::File(file) })
     }
 
     /// Whether an image is here with as many bytes as it should have: a torn one is replaced.
@@ -344,7 +339,11 @@ impl Images {
     }
 
     fn publish_synced(&self, finished: Finished) -> Result<Stored, ImageError> {
-        let stored = self.publish(finished)?;
+        self.settled(self.publish(finished)?)
+    }
+
+    /// Sees to it that an image keeps its name.
+    fn settled(&self, stored: Stored) -> Result<Stored, ImageError> {
         self.shards.settle(&self.folder, [shard(stored.image)])?;
         Ok(stored)
     }
@@ -356,13 +355,6 @@ fn begins_as_an_image(file: &mut File) -> io::Result<bool> {
     file.take(image::START as u64).read_to_end(&mut start)?;
     file.rewind()?;
     Ok(image::recognise(&start).is_some())
-}
-
-/// What came of looking at a file.
-enum Look {
-    Looked(Looked),
-    /// It can't be known, so it was copied: what it is was found out meanwhile.
-    Copied(Finished),
 }
 
 /// A file that was looked at.
@@ -378,6 +370,8 @@ enum Again {
     Bytes(Vec<u8>, Box<Hashed>),
     /// It is at its beginning.
     File(File),
+    /// They were copied while it was found out what they are, as they can't be known.
+    Copied(Finished),
 }
 
 /// The bytes of a file that are worth keeping until it is known what becomes of it; `None` where they are

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{ImageError, Images, Look, Stored, at, draft::Finished, shard};
+use super::{ImageError, Images, Stored, at, draft::Finished, shard};
 
 /// How many files are synced at once: a disk takes little longer for them than for one.
 const AT_ONCE: usize = 32;
@@ -75,10 +75,7 @@ impl<'a> Batch<'a> {
     ///
     /// As [`ingest`](Self::ingest), and where `path` is no file.
     pub fn ingest_file(&mut self, path: &Path) -> Result<Stored, ImageError> {
-        let looked = match self.images.look(path, |bytes| self.sizes.contains(&bytes))? {
-            Look::Looked(looked) => looked,
-            Look::Copied(finished) => return self.take(finished),
-        };
+        let looked = self.images.look(path, |bytes| self.sizes.contains(&bytes))?;
         if self.holds(&looked.known) {
             return Ok(self.touch(Stored { already: true, ..looked.known }));
         }

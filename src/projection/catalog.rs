@@ -124,7 +124,7 @@ pub fn has_size(read: &impl Read, bytes: u64) -> Result<bool, DbError> {
 /// # Errors
 ///
 /// What the database said.
-pub(super) fn fill_sizes(db: &Db) -> Result<(), DbError> {
+pub(crate) fn fill_sizes(db: &Db) -> Result<(), DbError> {
     let is_empty = |table| Ok::<_, DbError>(db.rows_behind(table, &[], &[], 1)?.is_empty());
     if !is_empty(Table::Sizes)? || is_empty(Table::Images)? {
         return Ok(());

@@ -60,7 +60,6 @@ pub fn cursor(read: &impl Read) -> Result<Seq, DbError> {
 ///
 /// Where the log can't be read, or an event not folded.
 pub fn catch_up(source: &Db, target: &Db) -> Result<(), LogError> {
-    catalog::fill_sizes(target)?;
     let mut events = log::read(source, cursor(target)?.next()).peekable();
     while events.peek().is_some() {
         let mut draft = target.draft();

@@ -185,6 +185,7 @@ fn assemble(
         // The tables may have been written out before the events that made them, and kept.
         projection::rebuild(&db)?;
     } else {
+        catalog::fill_sizes(&db)?;
         projection::catch_up(&db, &db)?;
     }
     let mut actor = random(&*clock);
@@ -332,7 +333,8 @@ fn check_vacant(folder: &Path) -> Result<(), VaultError> {
 /// another `create` may have come to its end.
 fn clear_begun(folder: &Path, lock: &Lock) -> Result<(), VaultError> {
     check_vacant(folder)?;
-    if is_used(folder, lock)? {
+    // The rest of what `is_used` asks was just asked.
+    if Db::reaches(folder, lock, 2)? {
         return Err(VaultError::Exists(folder.to_path_buf()));
     }
     for name in ["db", "db.new", "head", "open", "key.new", "vault.new"] {

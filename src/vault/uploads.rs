@@ -42,8 +42,8 @@ impl Session<'_> {
         let unreachable = AtomicBool::new(false);
         loop {
             let name = self.name.clone();
-            let plan = self.vault.blocking(move |vault| vault.plan_uploads(&name)).await?;
-            let (due, next_in_round) = plan;
+            let planned = self.vault.blocking(move |vault| vault.plan_uploads(&name));
+            let (due, next_in_round) = planned.await?;
             if !due.is_empty() {
                 self.memory.pulse_owed = true;
                 self.changed_remote()?;
