@@ -39,8 +39,8 @@ pub(super) async fn send(
     authorization: &str,
     body: impl Into<reqwest::Body>,
 ) -> Response {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.request(method, hub.url(path)).header("authorization", authorization);
+    let request =
+        super::client().request(method, hub.url(path)).header("authorization", authorization);
     request.body(body).send().await.unwrap()
 }
 

@@ -17,7 +17,7 @@ use everleaf::{
     },
 };
 use proptest::prelude::*;
-use reqwest::{Client, Method, Response};
+use reqwest::{Method, Response};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     Rooms, Serving,
     access::{ask, reason, send, sign},
-    key, options, serve, serve_with,
+    client, key, options, serve, serve_with,
 };
 use crate::remote::{content, device, image, put, segment};
 
@@ -37,10 +37,6 @@ pub(super) async fn raw(hub: &Serving, request: &str) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer).into_owned()
-}
-
-fn client() -> Client {
-    Client::builder().no_proxy().build().unwrap()
 }
 
 async fn get(hub: &Serving, path: &str, headers: &[(&str, &str)]) -> Response {

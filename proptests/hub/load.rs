@@ -116,9 +116,14 @@ impl Drop for Process {
 
 /// How the hub did, and the most memory that it had.
 async fn told(hub: &Process) -> String {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let text =
-        client.get(format!("{}/metrics", hub.url)).send().await.unwrap().text().await.unwrap();
+    let text = super::client()
+        .get(format!("{}/metrics", hub.url))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let count: u64 = text
         .lines()
         .filter(|line| line.starts_with("everleaf_hub_requests_total"))

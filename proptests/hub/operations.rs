@@ -40,9 +40,12 @@ async fn begun(hub: &Serving, n: u64, key: &Key, body: &[u8]) -> TcpStream {
 /// Waits until the hub has taken in so many requests of a kind, by what it tells of connections.
 async fn connections(hub: &Serving, count: usize) {
     loop {
-        let text = reqwest::Client::builder().no_proxy().build().unwrap();
-        let text =
-            text.get(hub.url("/metrics")).header("connection", "close").send().await.unwrap();
+        let text = super::client()
+            .get(hub.url("/metrics"))
+            .header("connection", "close")
+            .send()
+            .await
+            .unwrap();
         let text = text.text().await.unwrap();
         let line = text.lines().find(|line| line.starts_with("everleaf_hub_connections ")).unwrap();
         // Its own is one of them.
