@@ -1,7 +1,7 @@
 //! What a note begins with, encoded by us, against what Automerge makes of the same.
 
 use automerge::{ActorId, TextEncoding, transaction::CommitOptions};
-use everleaf::note::outline;
+use everleaf::note::{Opening, outline};
 
 use super::*;
 
@@ -28,10 +28,46 @@ fn is_as_automerge_makes_it(path: Option<&str>, body: &Body, at: Timestamp) {
     assert_eq!(bytes(&begun), bytes(&made));
     assert_eq!(begun, made);
     assert_eq!(shown, note.body());
+    opens(&begun, &shown, path, at);
     for change in &begun {
         let info = inspect(&change.bytes).unwrap();
         assert_eq!((info.hash, &info.deps), (change.hash, &change.deps));
     }
+}
+
+/// What a note begins with is read back, and is the document that Automerge makes of it.
+#[track_caller]
+fn opens(begun: &[Change], shown: &Body, path: Option<&str>, at: Timestamp) {
+    let [genesis, content] = begun else { return };
+    assert_eq!(Opening::read(id(), &genesis.bytes), None);
+    let applied = applied(begun);
+    let Some(opening) = Opening::read(id(), &content.bytes) else {
+        let is_foreign = shown.pieces().contains(&Piece::Foreign);
+        assert!(is_foreign || shown.pieces().is_empty(), "{shown:?} was not read back");
+        return;
+    };
+    assert_eq!((&opening.body, opening.path.as_deref()), (shown, path));
+    assert_eq!(opening.heads(), vec![content.hash].into());
+    let options = automerge::SaveOptions { deflate: false, ..Default::default() };
+    assert_eq!(opening.document(), applied.save_with_options(options));
+    let slices: Vec<&[u8]> = begun.iter().map(|change| change.bytes.as_slice()).collect();
+    for changes in [&slices[..], &slices[1..]] {
+        let loaded = Note::load(id(), [5; 8], None, changes).unwrap();
+        assert_eq!(loaded.save(), applied.clone().save());
+        assert_eq!((&loaded.body(), loaded.path().as_deref()), (shown, path));
+        assert_eq!(loaded.body_at(&opening.heads()).unwrap(), *shown);
+    }
+    assert!(Opening::read(NoteId::new(at.millis(), [9; 10]), &content.bytes).is_none());
+}
+
+/// What Automerge makes of changes one by one.
+fn applied(changes: &[Change]) -> Automerge {
+    let mut document = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
+    for change in changes {
+        let change = automerge::Change::from_bytes(change.bytes.clone()).unwrap();
+        document.apply_changes([change]).unwrap();
+    }
+    document
 }
 
 #[test]

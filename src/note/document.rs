@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use automerge::{
-    ActorId, Automerge, LoadOptions, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue,
-    TextEncoding, Value,
+    ActorId, Automerge, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue, Value,
     transaction::{CommitOptions, Transactable, Transaction},
 };
 
@@ -89,48 +88,16 @@ impl Note {
         Self::load(id, actor, None, &[]).expect("the genesis is a note")
     }
 
-    /// Loads a note from what [`Note::save`] gave and changes, or from changes alone, in any order.
-    ///
-    /// The genesis need not be among them. Changes whose dependencies are missing wait; see
-    /// [`Note::missing`].
-    ///
-    /// # Errors
-    ///
-    /// [`NoteError::Damaged`] for bytes that are not whole, [`NoteError::NotThisNote`] for another
-    /// document's.
-    pub fn load(
-        id: NoteId,
-        actor: [u8; 8],
-        snapshot: Option<&[u8]>,
-        changes: &[&[u8]],
-    ) -> Result<Self, NoteError> {
-        let genesis = Self::genesis(id);
-        let document = guarded(|| match snapshot {
-            None => Ok(Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint)),
-            Some(bytes) => {
-                let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
-                let document = Automerge::load_with_options(bytes, options);
-                document.map_err(NoteError::damaged)
-            }
-        })?;
-        if snapshot.is_some()
-            && document
-                .get_change_by_hash(&automerge::ChangeHash(*genesis.hash.as_bytes()))
-                .is_none()
-        {
-            return Err(NoteError::NotThisNote { note: id });
-        }
-        let mut note = Self {
+    /// A note of this document, which has the root objects of one, or is about to; `shown` is its body,
+    /// where that is known.
+    pub(super) fn of(id: NoteId, actor: [u8; 8], document: Automerge, shown: Option<Body>) -> Self {
+        Self {
             id,
             document: document.with_actor(ActorId::from(actor.as_slice())),
             body: root_object(id, BODY),
             images: root_object(id, IMAGES),
-            shown: OnceLock::new(),
-        };
-        let mut all = vec![genesis.bytes.as_slice()];
-        all.extend(changes);
-        note.apply(&all)?;
-        Ok(note)
+            shown: shown.map(OnceLock::from).unwrap_or_default(),
+        }
     }
 
     /// Takes in changes, in any order; those that are known change nothing.
@@ -145,6 +112,12 @@ impl Note {
         let changes = changes.iter().map(|bytes| read(bytes)).collect::<Result<Vec<_>, _>>()?;
         self.shown = OnceLock::new();
         guarded(|| self.document.apply_changes(changes).map_err(NoteError::damaged))
+    }
+
+    /// Whether it holds a change.
+    pub(super) fn holds(&self, change: &Change) -> bool {
+        let hash = automerge::ChangeHash(*change.hash.as_bytes());
+        self.document.get_change_by_hash(&hash).is_some()
     }
 
     /// The whole note, with its history and with what waits.

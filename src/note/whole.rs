@@ -43,7 +43,7 @@ const WORTH_IT: usize = 256;
 ///
 /// [`NoteError::Damaged`] where they are not, or are no document.
 pub fn inspect_whole(bytes: &[u8]) -> Result<Heads, NoteError> {
-    if matches!(bytes.get(START - 1), Some(&(CHANGE | COMPRESSED))) {
+    if is_of_changes(bytes) {
         return inspect_changes(bytes);
     }
     let damaged = |reason: &str| NoteError::Damaged { reason: reason.to_owned() };
@@ -100,27 +100,45 @@ fn deflate(change: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// The version that changes make, one behind the other; each of them whole, and none without what it
-/// builds on.
-fn inspect_changes(bytes: &[u8]) -> Result<Heads, NoteError> {
+/// The changes that a whole note is made of, one behind the other, each without compression; `None` where
+/// it is not made of changes.
+pub(super) fn changes(bytes: &[u8]) -> Option<Result<Vec<Vec<u8>>, NoteError>> {
+    is_of_changes(bytes).then(|| unfold(bytes))
+}
+
+fn is_of_changes(bytes: &[u8]) -> bool {
+    matches!(bytes.get(START - 1), Some(&(CHANGE | COMPRESSED)))
+}
+
+fn unfold(bytes: &[u8]) -> Result<Vec<Vec<u8>>, NoteError> {
     let damaged = |reason: &str| NoteError::Damaged { reason: reason.to_owned() };
     if bytes.len() > LONGEST {
         return Err(damaged("it is too long a note"));
     }
-    let (mut rest, mut room) = (bytes, LONGEST);
-    let (mut changes, mut built_on) = (HashSet::new(), HashSet::new());
+    let (mut changes, mut rest, mut room) = (Vec::new(), bytes, LONGEST);
     while !rest.is_empty() {
+        if changes.len() == FEW {
+            return Err(damaged("it is made of too many changes"));
+        }
         let change = inflated(&mut rest, room).ok_or_else(|| damaged("it is no whole note"))?;
         room = room.saturating_sub(change.len());
+        changes.push(change);
+    }
+    Ok(changes)
+}
+
+/// The version that changes make, one behind the other; each of them whole, and none without what it
+/// builds on.
+fn inspect_changes(bytes: &[u8]) -> Result<Heads, NoteError> {
+    let damaged = |reason: &str| NoteError::Damaged { reason: reason.to_owned() };
+    let (mut changes, mut built_on) = (HashSet::new(), HashSet::new());
+    for change in unfold(bytes)? {
         if longest_column(&change).is_none_or(|length| length > MOST_OPERATIONS) {
             return Err(damaged("it has far too many operations"));
         }
         let outline = outline(&change)?;
         changes.insert(outline.hash);
         built_on.extend(outline.deps);
-        if changes.len() > FEW {
-            return Err(damaged("it is made of too many changes"));
-        }
     }
     if !built_on.is_subset(&changes) {
         return Err(damaged("changes that it builds on are not in it"));

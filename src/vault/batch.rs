@@ -104,9 +104,13 @@ impl Vault {
         Ok(Edited { heads, changed })
     }
 
-    /// Has a note loaded for whoever edits it next. Where that fails, they are told.
-    pub(crate) fn prepare(&self, note: NoteId) {
-        let _ = self.with_note(note, |_| Ok(()));
+    /// Has a note loaded for whoever edits it next, and gives what it takes in memory, in bytes. Where that
+    /// fails, they are told.
+    pub(crate) fn prepare(&self, note: NoteId) -> usize {
+        self.in_slot(note, |slot| {
+            let _ = self.current(note, slot);
+            slot.bytes()
+        })
     }
 
     /// The first version of a note, if `source` is what it showed.

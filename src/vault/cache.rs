@@ -11,7 +11,7 @@ use crate::{
     event::{ChangeBytes, Event, Origin},
     id::{ImageId, NoteId, Seq},
     log::Then,
-    note::{Body, Change, Heads, Note, NoteError},
+    note::{Body, Change, Heads, Note, NoteError, Opening},
     projection::{
         catalog::{self, Digest},
         documents::{self, Document},
@@ -25,6 +25,8 @@ const EACH: usize = 64 << 10;
 const TIMES: usize = 8;
 /// How many changes since the last snapshot make a new one worth its bytes.
 const LONG_TAIL: usize = 64;
+/// How many changes a note has that nobody edited since it was made.
+const AS_BEGUN: u64 = 2;
 /// How many rows of the catalog are put together.
 const ROWS: usize = 256;
 
@@ -52,7 +54,7 @@ pub(super) struct Slot {
 
 impl Slot {
     /// What it takes, about.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         if self.loaded.is_some() { EACH + TIMES * self.read } else { 0 }
     }
 }
@@ -100,7 +102,7 @@ impl Vault {
 
     /// Does something with the slot of a note, which nobody else does meanwhile. Where that panics, the
     /// slot is empty: a note with a change that is not in the log must not be what comes next builds on.
-    fn in_slot<T>(&self, id: NoteId, work: impl FnOnce(&mut Slot) -> T) -> T {
+    pub(super) fn in_slot<T>(&self, id: NoteId, work: impl FnOnce(&mut Slot) -> T) -> T {
         let slot = lock(&self.0.notes).slot(id);
         let mut held = lock(&slot);
         let mut taken = std::mem::take(&mut *held);
@@ -177,7 +179,11 @@ impl Vault {
         Ok(of_note.map(|recorded| recorded.seq).collect())
     }
 
-    fn current<'a>(&self, id: NoteId, slot: &'a mut Slot) -> Result<&'a mut Note, VaultError> {
+    pub(super) fn current<'a>(
+        &self,
+        id: NoteId,
+        slot: &'a mut Slot,
+    ) -> Result<&'a mut Note, VaultError> {
         let document = documents::get(self.db(), id)?
             .ok_or_else(|| VaultError::UnknownNote(id.to_string()))?;
         let Slot { loaded, through, read } = slot;
@@ -230,6 +236,35 @@ impl Vault {
         Ok((note, whole.map_or(0, <[u8]>::len) + length(&slices)))
     }
 
+    /// Whether a note is in memory.
+    pub(super) fn is_loaded(&self, id: NoteId) -> bool {
+        lock(&self.0.notes).notes.contains_key(&id)
+    }
+
+    /// A note that is as it began, so that it need not be loaded to be read.
+    pub(super) fn unedited(&self, id: NoteId) -> Result<Option<Opening>, VaultError> {
+        let Some(document) = documents::get(self.db(), id)? else { return Ok(None) };
+        if document.changes != AS_BEGUN {
+            return Ok(None);
+        }
+        let received = self.received(&document)?;
+        let changes = self.changes(&documents::tail(self.db(), id, Seq(0))?)?;
+        let changes: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+        Ok(Opening::of(id, received.as_deref(), &changes))
+    }
+
+    /// Puts the row of a note as it is now.
+    fn row(&self, id: NoteId) -> Result<Then, VaultError> {
+        match self.unedited(id)? {
+            None => self.with_note(id, |note| Ok(put_row(id, note))),
+            Some(opening) => {
+                let (heads, none) = (opening.heads(), BTreeMap::new());
+                let digest = digest_of(&opening.body, opening.path, false, &none);
+                Ok(put_digest(id, heads, digest))
+            }
+        }
+    }
+
     /// What is cached of a note, and the last event that it holds.
     pub(super) fn snapshot(&self, id: NoteId) -> Result<Option<(Seq, Vec<u8>)>, VaultError> {
         let Some(mut row) = self.db().cached(id.as_bytes())? else { return Ok(None) };
@@ -251,7 +286,7 @@ impl Vault {
         Ok(changes)
     }
 
-    /// Makes the stale rows of the catalog again: one load for each of those notes.
+    /// Makes the stale rows of the catalog again: one load for each of those notes that was edited.
     ///
     /// # Errors
     ///
@@ -261,7 +296,7 @@ impl Vault {
         for ids in catalog::stale(self.db())?.chunks(ROWS) {
             let mut rows: Vec<Then> = Vec::with_capacity(ids.len());
             for id in ids {
-                match self.with_note(*id, |note| Ok(put_row(*id, note))) {
+                match self.row(*id) {
                     Ok(row) => rows.push(row),
                     Err(error) => failed = Some(error),
                 }

@@ -99,6 +99,12 @@ impl Vault {
     ///
     /// Where there is no such note, or it never had those heads.
     pub fn read(&self, note: NoteId, heads: Option<&Heads>) -> Result<Reading, VaultError> {
+        if !self.is_loaded(note)
+            && let Some(opening) = self.unedited(note)?
+            && heads.is_none_or(|heads| *heads == opening.heads())
+        {
+            return Ok(Reading { note, heads: opening.heads(), body: opening.body });
+        }
         self.with_note(note, |loaded| {
             let (heads, body) = match heads {
                 Some(heads) => (heads.clone(), loaded.body_at(heads)?),
