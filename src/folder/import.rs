@@ -23,8 +23,10 @@ use crate::{
 
 /// How many notes are appended at once.
 const GROUP: usize = 256;
-/// How many files are read at once: as many notes as fit in memory when all of them were edited.
-const AHEAD: usize = 64;
+/// How many files are read in one go, by one thread.
+const AT_ONCE: usize = 8;
+/// How many bytes of files, and of the notes of those that were edited, wait to be taken in.
+const AHEAD: usize = 12 << 20;
 /// Of a file that is as it was, of which this device lacks what it shows.
 const NOT_HERE: &str = "it shows a version that is not on this device; sync, then import it again";
 /// How many notes are taken in before their bookmarks are written, or more, where there are more.
@@ -79,19 +81,46 @@ pub(super) fn run(
         report: Imported { skipped, ..Imported::default() },
     };
     progress(Progress::Notes(notes.len() as u64));
-    for group in notes.chunks(GROUP) {
-        import.group(group, progress)?;
-        // Now and then, so that a run that is cut off has not much to compare again, and all of them
-        // together take no longer than one of all.
-        let many = UNSAVED.max(import.bookmarks.notes.len() / 2);
-        if import.unsaved > if import.exported { 0 } else { many } {
-            import.save()?;
+    let several: Vec<&[String]> = notes.chunks(AT_ONCE).collect();
+    let read = |paths: &&[String]| read(vault, folder, &before, paths);
+    vault.ahead(&several, AHEAD, read, |files| {
+        let mut files = files.flatten();
+        for paths in notes.chunks(GROUP) {
+            import.group(paths, &mut files, progress)?;
+            // Now and then, so that a run that is cut off has not much to compare again, and all of them
+            // together take no longer than one of all.
+            let many = UNSAVED.max(import.bookmarks.notes.len() / 2);
+            if import.unsaved > if import.exported { 0 } else { many } {
+                import.save()?;
+            }
         }
-    }
+        Ok::<_, VaultError>(())
+    })?;
     if import.bookmarks != before {
         import.save()?;
     }
     Ok(import.finish())
+}
+
+/// Reads files, and has the notes loaded of those that were edited; gives what that takes in memory as well.
+fn read(
+    vault: &Vault,
+    folder: &Path,
+    bookmarks: &Bookmarks,
+    paths: &[String],
+) -> (Vec<Result<File, VaultError>>, usize) {
+    let mut taken = 0;
+    let mut read = |path: &String| {
+        let text = read_source(&folder.join(path))?;
+        let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
+        taken += text.len();
+        let seen = bookmarks.notes.get(path);
+        if let Some(seen) = seen.filter(|seen| seen.blake3 != blake3) {
+            taken += vault.prepare(seen.note);
+        }
+        Ok(File { text, blake3 })
+    };
+    (paths.iter().map(&mut read).collect(), taken)
 }
 
 /// Files that are gone, by the hash of what they were; those alone of which only one is gone.
@@ -169,16 +198,15 @@ impl<'a> Import<'a> {
     fn group(
         &mut self,
         paths: &[String],
+        files: &mut dyn Iterator<Item = Result<File, VaultError>>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), VaultError> {
         let vault = self.vault;
         let mut batch = vault.images().batch();
         let mut work = Vec::new();
-        for paths in paths.chunks(AHEAD) {
-            for (path, file) in paths.iter().zip(self.read(paths)) {
-                work.extend(self.note(path, file, &mut batch)?);
-                progress(Progress::Note);
-            }
+        for (path, file) in paths.iter().zip(files) {
+            work.extend(self.note(path, file, &mut batch)?);
+            progress(Progress::Note);
         }
         batch.finish()?;
         self.announce(&work)?;
@@ -204,19 +232,6 @@ impl<'a> Import<'a> {
         }
         self.bookmarks.taken.clear();
         Ok(())
-    }
-
-    /// Reads files on all processors, and has the notes loaded of those that were edited.
-    fn read(&self, paths: &[String]) -> Vec<Result<File, VaultError>> {
-        let (vault, folder, seen) = (self.vault, self.folder, &self.bookmarks.notes);
-        vault.divided(paths, |path| {
-            let text = read_source(&folder.join(path))?;
-            let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
-            if let Some(seen) = seen.get(path).filter(|seen| seen.blake3 != blake3) {
-                vault.prepare(seen.note);
-            }
-            Ok(File { text, blake3 })
-        })
     }
 
     /// Remembers what is about to be taken in. Whoever is killed before the bookmarks are written would

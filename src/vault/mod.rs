@@ -15,6 +15,7 @@
 //! What is here blocks and knows no runtime, except for [`Vault::sync`] and what it calls.
 
 mod abreast;
+mod ahead;
 mod audit;
 mod batch;
 mod cache;
