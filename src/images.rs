@@ -277,7 +277,7 @@ impl Images {
     fn draft_looked(&self, looked: Looked) -> Result<Finished, ImageError> {
         match looked.again {
             Again::Bytes(bytes, hashed) => Draft::of(&self.tmp, *hashed, &bytes)?.finish(),
-            Again::File(mut file) => self.draft(&mut file),
+            Again::File(mut file) => Draft::of_large(&self.tmp, self.limit, &mut file)?.finish(),
             Again::Copied(finished) => Ok(finished),
         }
     }
@@ -311,7 +311,8 @@ impl Images {
             && !(self.sizes.0)(metadata.len())
             && begins_as_an_image(&mut file).map_err(ImageError::io("read", path))?
         {
-            let finished = self.draft(&mut file).map_err(at("read", path))?;
+            let draft = Draft::of_large(&self.tmp, self.limit, &mut file);
+            let finished = draft.and_then(Draft::finish).map_err(at("read", path))?;
             return Ok(Looked { known: finished.stored, again: Again::Copied(finished) });
         }
         copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;

@@ -4,7 +4,9 @@ use std::{
     fs::Permissions,
     io::{self, BufRead, BufReader, Read, Seek, Write as _},
     os::unix::fs::PermissionsExt as _,
+    panic::resume_unwind,
     path::Path,
+    sync::mpsc::{channel, sync_channel},
 };
 
 use tempfile::NamedTempFile;
@@ -14,6 +16,8 @@ use crate::id::ImageId;
 
 /// Writing more at once takes longer per byte.
 pub(super) const CHUNK: usize = 128 * 1024;
+/// How many chunks wait to be hashed at most.
+const CHUNKS_AHEAD: usize = 4;
 
 /// Gives all that `reader` has to `each`, a chunk at a time.
 pub(super) fn copy(
@@ -22,11 +26,19 @@ pub(super) fn copy(
 ) -> Result<(), ImageError> {
     let mut buffer = vec![0; CHUNK];
     loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => each(buffer.get(..read).unwrap_or(&buffer))?,
+        match read_some(reader, &mut buffer)? {
+            0 => return Ok(()),
+            read => each(buffer.get(..read).unwrap_or(&buffer))?,
+        }
+    }
+}
+
+/// Reads what there is; 0 bytes at the end.
+fn read_some(reader: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> Result<usize, ImageError> {
+    loop {
+        match reader.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(ImageError::Read(error)),
+            read => return read.map_err(ImageError::Read),
         }
     }
 }
@@ -111,6 +123,42 @@ impl Draft {
     pub(super) fn of(tmp: &Path, hashed: Hashed, bytes: &[u8]) -> Result<Self, ImageError> {
         let mut file = Self::new(tmp, 0)?.file;
         file.write_all(bytes).map_err(ImageError::io("write", file.path()))?;
+        Ok(Self { file, hashed })
+    }
+
+    /// A draft of all that `reader` gives. What was written is hashed while the next is: of a large file
+    /// the one takes about as long as the other.
+    pub(super) fn of_large(
+        tmp: &Path,
+        limit: u64,
+        reader: &mut (impl Read + ?Sized),
+    ) -> Result<Self, ImageError> {
+        let Self { file, mut hashed } = Self::new(tmp, limit)?;
+        let (written, to_hash) = sync_channel::<(Vec<u8>, usize)>(CHUNKS_AHEAD);
+        let (hashed_before, free) = channel();
+        let hash = move || {
+            for (buffer, filled) in to_hash {
+                hashed.update(buffer.get(..filled).unwrap_or(&buffer))?;
+                // Where nothing more is written, nobody wants it.
+                let _ = hashed_before.send(buffer);
+            }
+            Ok(hashed)
+        };
+        let hashed = std::thread::scope(|scope| {
+            let hashing = scope.spawn(hash);
+            loop {
+                let mut buffer = free.try_recv().unwrap_or_else(|_| vec![0; CHUNK]);
+                let filled = read_some(reader, &mut buffer)?;
+                let chunk = buffer.get(..filled).unwrap_or(&buffer);
+                file.as_file().write_all(chunk).map_err(ImageError::io("write", file.path()))?;
+                // It is too large where it is not hashed any more.
+                if filled == 0 || written.send((buffer, filled)).is_err() {
+                    break;
+                }
+            }
+            drop(written);
+            hashing.join().unwrap_or_else(|cause| resume_unwind(cause))
+        })?;
         Ok(Self { file, hashed })
     }
 
