@@ -276,7 +276,7 @@ impl Images {
     /// The same of a file that was looked at.
     fn draft_looked(&self, looked: Looked) -> Result<Finished, ImageError> {
         match looked.again {
-            Again::Bytes(bytes, hashed) => Draft::of(&self.tmp, *hashed, &bytes)?.finish(),
+            Again::Bytes(bytes) => Finished::of(&self.tmp, looked.known, &bytes),
             Again::File(mut file) => Draft::of_large(&self.tmp, self.limit, &mut file)?.finish(),
             Again::Copied(finished) => Ok(finished),
         }
@@ -300,12 +300,11 @@ impl Images {
             return Err(ImageError::TooLarge { limit: self.limit });
         }
         let mut file = File::open(path).map_err(open)?;
-        let mut hashed = Hashed::new(self.limit);
         if let Some(bytes) = small(&file, metadata.len()).map_err(ImageError::io("read", path))? {
-            hashed.update(&bytes)?;
-            let known = hashed.describe(&mut io::Cursor::new(&bytes))?;
-            let again = Again::Bytes(bytes, Box::new(hashed));
-            return Ok(Looked { known, again });
+            if bytes.len() as u64 > self.limit {
+                return Err(ImageError::TooLarge { limit: self.limit });
+            }
+            return Ok(Looked { known: draft::describe(&bytes)?, again: Again::Bytes(bytes) });
         }
         if !is_coming(metadata.len())
             && !(self.sizes.0)(metadata.len())
@@ -315,6 +314,7 @@ impl Images {
             let finished = draft.and_then(Draft::finish).map_err(at("read", path))?;
             return Ok(Looked { known: finished.stored, again: Again::Copied(finished) });
         }
+        let mut hashed = Hashed::new(self.limit);
         copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", path))?;
         let known = hashed.describe(&mut BufReader::new(&file))?;
         file.rewind().map_err(ImageError::io("read", path))?;
@@ -367,8 +367,8 @@ struct Looked {
 
 /// How to have the bytes of a file again.
 enum Again {
-    /// They are here, and hashed.
-    Bytes(Vec<u8>, Box<Hashed>),
+    /// They are here.
+    Bytes(Vec<u8>),
     /// It is at its beginning.
     File(File),
     /// They were copied while it was found out what they are, as they can't be known.

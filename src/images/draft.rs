@@ -76,16 +76,31 @@ impl Hashed {
 
     /// Recognises the image; `whole` gives the same bytes again.
     pub(super) fn describe(&self, whole: &mut (impl BufRead + Seek)) -> Result<Stored, ImageError> {
-        if self.bytes() == 0 {
-            return Err(ImageError::Empty);
-        }
-        let media_type = image::recognise(&self.start)
-            .ok_or_else(|| ImageError::NotAnImage { looks_like: image::looks_like(&self.start) })?;
-        let dimensions = image::dimensions(media_type, &self.start)
-            .or_else(|| image::dimensions_in(media_type, whole));
-        let (image, bytes) = (self.image(), self.bytes());
-        Ok(Stored { image, bytes, media_type, dimensions, already: false })
+        described(self.image(), self.bytes(), &self.start, whole)
     }
+}
+
+/// Hashes and recognises an image that is in memory.
+pub(super) fn describe(bytes: &[u8]) -> Result<Stored, ImageError> {
+    let image = ImageId::from_bytes(*blake3::hash(bytes).as_bytes());
+    let start = bytes.get(..image::START).unwrap_or(bytes);
+    described(image, bytes.len() as u64, start, &mut io::Cursor::new(bytes))
+}
+
+fn described(
+    image: ImageId,
+    bytes: u64,
+    start: &[u8],
+    whole: &mut (impl BufRead + Seek),
+) -> Result<Stored, ImageError> {
+    if bytes == 0 {
+        return Err(ImageError::Empty);
+    }
+    let media_type = image::recognise(start)
+        .ok_or_else(|| ImageError::NotAnImage { looks_like: image::looks_like(start) })?;
+    let dimensions =
+        image::dimensions(media_type, start).or_else(|| image::dimensions_in(media_type, whole));
+    Ok(Stored { image, bytes, media_type, dimensions, already: false })
 }
 
 /// A temporary file that gets an image's bytes; dropped, it is gone.
@@ -103,6 +118,13 @@ pub(super) struct Finished {
 }
 
 impl Finished {
+    /// The draft of an image that is in memory, and known to be `stored`.
+    pub(super) fn of(tmp: &Path, stored: Stored, bytes: &[u8]) -> Result<Self, ImageError> {
+        let mut file = temporary(tmp)?;
+        file.write_all(bytes).map_err(ImageError::io("write", file.path()))?;
+        Ok(Self { file: closed(file)?, stored })
+    }
+
     /// Has its bytes on disk.
     pub(super) fn synced(self) -> Result<Self, ImageError> {
         self.file.as_file().sync_all().map_err(ImageError::io("sync", self.file.path()))?;
@@ -112,18 +134,7 @@ impl Finished {
 
 impl Draft {
     pub(super) fn new(tmp: &Path, limit: u64) -> Result<Self, ImageError> {
-        let file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempfile_in(tmp)
-            .map_err(ImageError::io("create a temporary file in", tmp))?;
-        Ok(Self { file, hashed: Hashed::new(limit) })
-    }
-
-    /// A draft of bytes that were hashed before.
-    pub(super) fn of(tmp: &Path, hashed: Hashed, bytes: &[u8]) -> Result<Self, ImageError> {
-        let mut file = Self::new(tmp, 0)?.file;
-        file.write_all(bytes).map_err(ImageError::io("write", file.path()))?;
-        Ok(Self { file, hashed })
+        Ok(Self { file: temporary(tmp)?, hashed: Hashed::new(limit) })
     }
 
     /// A draft of all that `reader` gives. What was written is hashed while the next is: of a large file
@@ -176,10 +187,20 @@ impl Draft {
     pub(super) fn finish(self) -> Result<Finished, ImageError> {
         let Self { file, hashed } = self;
         let stored = hashed.describe(&mut BufReader::new(file.as_file()))?;
-        let sealed = file.as_file().set_permissions(Permissions::from_mode(0o400));
-        sealed.map_err(ImageError::io("close to writers", file.path()))?;
-        Ok(Finished { file, stored })
+        Ok(Finished { file: closed(file)?, stored })
     }
+}
+
+fn temporary(tmp: &Path) -> Result<NamedTempFile, ImageError> {
+    let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(tmp);
+    file.map_err(ImageError::io("create a temporary file in", tmp))
+}
+
+/// Makes a file read-only.
+fn closed(file: NamedTempFile) -> Result<NamedTempFile, ImageError> {
+    let closed = file.as_file().set_permissions(Permissions::from_mode(0o400));
+    closed.map_err(ImageError::io("close to writers", file.path()))?;
+    Ok(file)
 }
 
 /// An image that is being received. Dropped before [`finish`](Self::finish), it leaves nothing behind.
