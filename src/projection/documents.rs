@@ -180,8 +180,10 @@ pub fn seq_of(read: &impl Read, change: ChangeHash) -> Result<Option<Seq>, DbErr
 ///
 /// What the database said.
 pub fn tail(read: &impl Read, note: NoteId, after: Seq) -> Result<Vec<Seq>, DbError> {
-    let tail = tails(read, note.as_bytes())?.into_iter();
-    Ok(tail.map(|(_, seq)| seq).filter(|seq| *seq > after).collect())
+    // From there on: an edit asks for this, and must not step over all that were ever made of its note.
+    let first = after.next().0.to_be_bytes();
+    let rows = read.scan_between(Table::Tails, note.as_bytes(), &first, None)?;
+    Ok(rows.iter().filter_map(|(key, _)| tail_row(key)).map(|(_, seq)| seq).collect())
 }
 
 /// Every note, by its id.
@@ -201,15 +203,13 @@ pub fn notes(read: &impl Read) -> Result<Vec<NoteId>, DbError> {
 ///
 /// What the database said.
 pub(super) fn all(read: &impl Read) -> Result<Vec<(NoteId, Seq)>, DbError> {
-    tails(read, &[])
+    let rows = read.scan(Table::Tails, &[])?;
+    Ok(rows.iter().filter_map(|(key, _)| tail_row(key)).collect())
 }
 
-fn tails(read: &impl Read, prefix: &[u8]) -> Result<Vec<(NoteId, Seq)>, DbError> {
-    let rows = read.scan(Table::Tails, prefix)?;
-    let seqs = rows.iter().filter_map(|(key, _)| {
-        let (note, seq) = key.split_at_checked(NoteId::LEN)?;
-        let seq = u64::from_be_bytes(seq.try_into().ok()?);
-        Some((NoteId::from_slice(note)?, Seq(seq)))
-    });
-    Ok(seqs.collect())
+/// The note and the event that a row is about.
+fn tail_row(key: &[u8]) -> Option<(NoteId, Seq)> {
+    let (note, seq) = key.split_at_checked(NoteId::LEN)?;
+    let seq = u64::from_be_bytes(seq.try_into().ok()?);
+    Some((NoteId::from_slice(note)?, Seq(seq)))
 }
