@@ -38,6 +38,7 @@ fn main() {
     acts::durable::run(&mut bench);
     acts::images::run(&mut bench);
     acts::folder::run(&mut bench);
+    acts::app::run(&mut bench);
     acts::scale::run(&mut bench);
     acts::merge::run(&mut bench);
     acts::exchange::run(&mut bench);

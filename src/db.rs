@@ -13,11 +13,12 @@
 
 mod journal;
 mod open;
+mod queues;
 mod table;
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     ops::Bound,
     path::{Path, PathBuf},
@@ -148,6 +149,7 @@ pub struct Db {
     poisoned: AtomicBool,
     /// Bytes in the journal, about.
     journaled: AtomicU64,
+    queues: queues::Queues,
     /// Says whether the last stop was clean; taken away by a clean one.
     marker: PathBuf,
     // What is dropped after the engine, in this order.
@@ -216,6 +218,7 @@ impl Db {
             cache,
             poisoned: AtomicBool::new(false),
             journaled: AtomicU64::new(journaled),
+            queues: queues::Queues::default(),
             marker,
             _lock: lock,
         })
@@ -306,7 +309,9 @@ impl Db {
     ///
     /// What the engine said.
     pub fn clear_state(&self) -> Result<(), DbError> {
-        self.state.clear().map_err(self.engine_error("clear"))
+        let cleared = self.state.clear().map_err(self.engine_error("clear"));
+        self.queues.written(&queues::all());
+        cleared
     }
 
     /// Begins a batch, which is written whole or not at all.
@@ -366,7 +371,12 @@ impl Read for Db {
         first: &[u8],
         last: Option<&[u8]>,
     ) -> Result<Vec<Row>, DbError> {
-        rows(self.state.range(span(table, prefix, first, last)), 1, self.folder.clone()).collect()
+        let range = span(table, prefix, first, last);
+        let scan = || rows(self.state.range(range), 1, self.folder.clone()).collect();
+        if first.is_empty() && last.is_none() {
+            return self.queues.rows(table, prefix, scan);
+        }
+        scan()
     }
 }
 
@@ -440,7 +450,11 @@ impl Batch<'_> {
         let mut batch = db.database.batch().durability(mode);
         let bytes = self.writes.iter().map(Write::journaled).sum::<usize>();
         db.journaled.fetch_add(bytes as u64, Ordering::Relaxed);
+        let mut queues = BTreeSet::new();
         for write in self.writes {
+            if let Write::State(key, _) = &write {
+                queues.extend(queues::of(key));
+            }
             match write {
                 Write::Event(seq, value) => batch.insert(&db.log, seq.to_be_bytes(), value),
                 Write::State(key, Some(value)) => batch.insert(&db.state, key, value),
@@ -450,10 +464,14 @@ impl Batch<'_> {
             }
         }
         crash::point();
-        batch.commit().map_err(|source| {
+        let committed = batch.commit().map_err(|source| {
             db.poisoned.store(true, Ordering::Release);
             db.engine_error("write to")(source)
-        })?;
+        });
+        if !queues.is_empty() {
+            db.queues.written(&queues);
+        }
+        committed?;
         crash::point();
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The acts, a file for each part of the house.
 
+pub mod app;
 pub mod durable;
 pub mod exchange;
 pub mod folder;

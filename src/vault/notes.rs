@@ -122,6 +122,9 @@ impl Vault {
     ///
     /// What the database said.
     pub fn markdown(&self, reading: &Reading) -> Result<String, VaultError> {
+        if reading.body.embeds().next().is_none() {
+            return Ok(reading.body.source());
+        }
         let spellings = Spellings::of(self, reading)?;
         Ok(reading.body.render(|embed, syntax| spellings.shown(embed, syntax)))
     }
@@ -217,7 +220,7 @@ impl Vault {
         }
         let known = self.known(&stored)?;
         self.edit_body(note, &reading.heads, &Body::new(pieces), &stored)?;
-        let states = self.image_states()?;
+        let states = self.states_of(stored.iter().map(|image| image.image).collect())?;
         let attached = stored.iter().zip(known).map(|(image, known)| AttachedImage {
             image: image.image,
             already_stored: known,

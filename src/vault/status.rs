@@ -201,8 +201,8 @@ impl Vault {
     ///
     /// What the database said.
     pub fn note_status(&self, note: NoteId) -> Result<NoteStatus, VaultError> {
-        let states = self.image_states()?;
         let images = self.image_urls(note)?;
+        let states = self.states_of(images.iter().map(|(image, _)| *image).collect())?;
         let pending = images
             .iter()
             .filter(|(image, url)| is_pending(&states, *image, url.as_deref()))
@@ -341,14 +341,23 @@ impl Vault {
     }
 
     /// How each image that is here stands with the remote that is furthest behind.
-    pub(crate) fn image_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
+    pub(super) fn image_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
         let records = catalog::image_records(self.db())?;
         let local = records.into_iter().filter(|(_, record)| record.local);
         self.states_by(local.map(|(image, _)| image), |remote| outbox::active(self.db(), remote))
     }
 
+    /// The same of those alone whose upload to some remote is not done.
+    pub(crate) fn unfinished_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
+        let mut images = BTreeSet::new();
+        for (remote, _) in receipts::list(self.db())? {
+            images.extend(outbox::active(self.db(), &remote)?.into_iter().map(|(image, _)| image));
+        }
+        self.states_of(images)
+    }
+
     /// The same of some images.
-    pub(super) fn states_of(
+    pub(crate) fn states_of(
         &self,
         images: BTreeSet<ImageId>,
     ) -> Result<BTreeMap<ImageId, State>, VaultError> {

@@ -224,8 +224,8 @@ fn actions(listed: &Listed, editing: bool) -> Markup {
 /// The title, how the note stands, and its pictures with how each stands.
 fn head_of(app: &App, listed: &Listed) -> Answer<Markup> {
     let unsynced = app.vault.unsynced_notes()?;
-    let states = app.vault.image_states()?;
     let pictures = app.vault.image_urls(listed.note)?;
+    let states = app.vault.states_of(pictures.iter().map(|(image, _)| *image).collect())?;
     Ok(html! {
         h1 #note-title { (called(&listed.title)) }
         p.meta {

@@ -26,7 +26,7 @@ struct Word {
 }
 
 fn word(app: &App, remotes: &[RemoteStatus]) -> Answer<Word> {
-    let states = app.vault.image_states()?;
+    let states = app.vault.unfinished_states()?;
     let in_state = |state| states.values().filter(|known| **known == state).count();
     let (failed, blocked) = (in_state(State::Failed), in_state(State::Blocked));
     let held = app.standing.is_held();
