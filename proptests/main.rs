@@ -50,6 +50,7 @@ mod shared;
 mod sim;
 mod socket;
 mod stores;
+mod tables;
 mod tidy;
 mod traces;
 mod twins;
