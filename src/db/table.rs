@@ -202,15 +202,14 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Takes a row away. One that this draft put, and the database does not hold, leaves no trace: what
-    /// scans a table that is mostly empty would step over the traces of all that was ever in it.
+    /// Takes a row away. One that the database does not hold leaves no trace: what scans a table that is
+    /// mostly empty would step over the traces of all that was ever in it.
     pub fn delete(&mut self, table: Table, key: &[u8]) {
         let key = table.key(key);
-        let is_new = matches!(self.writes.get(&key), Some(Some(_)))
-            && self.db.state.contains_key(&key).is_ok_and(|there| !there);
-        if is_new {
-            let before = self.writes.remove(&key);
-            self.undo.push((key, before));
+        if self.db.state.contains_key(&key).is_ok_and(|there| !there) {
+            if let Some(before) = self.writes.remove(&key) {
+                self.undo.push((key, Some(before)));
+            }
         } else {
             self.write(key, None);
         }

@@ -157,20 +157,38 @@ pub fn put(
         return Ok(false);
     }
     let before = get(draft, note)?.map(|entry| entry.digest).unwrap_or_default();
-    for name in names(&before) {
-        draft.delete(Table::Called, &called(name, note));
+    // Most edits are of neither.
+    if !names(&before).eq(names(&digest)) {
+        for name in names(&before) {
+            draft.delete(Table::Called, &called(name, note));
+        }
+        for name in names(&digest) {
+            draft.put(Table::Called, &called(name, note), Vec::new());
+        }
     }
-    for name in names(&digest) {
-        draft.put(Table::Called, &called(name, note), Vec::new());
+    if before.images != digest.images {
+        show(draft, note, &before.images, &digest.images)?;
     }
-    for (image, _) in before.images {
+    draft.put_row(Table::Catalog, note.as_bytes(), &Entry { digest, updated: document.updated })?;
+    draft.delete(Table::Stale, note.as_bytes());
+    Ok(true)
+}
+
+/// Notes which images a note shows, with the URLs that it has for them, in place of those before.
+fn show(
+    draft: &mut Draft<'_>,
+    note: NoteId,
+    before: &[(ImageId, Option<String>)],
+    now: &[(ImageId, Option<String>)],
+) -> Result<(), DbError> {
+    for (image, _) in before {
         draft.delete(Table::Shown, &pair(image.as_bytes(), note.as_bytes()));
         draft.delete(Table::Unlinked, &pair(image.as_bytes(), note.as_bytes()));
-        if notes_showing(draft, image)?.is_empty() {
+        if notes_showing(draft, *image)?.is_empty() {
             draft.delete(Table::Wanted, image.as_bytes());
         }
     }
-    for (image, url) in &digest.images {
+    for (image, url) in now {
         let key = pair(image.as_bytes(), note.as_bytes());
         draft.put(Table::Shown, &key, Vec::new());
         if url.is_none() {
@@ -180,9 +198,7 @@ pub fn put(
             draft.put(Table::Wanted, image.as_bytes(), Vec::new());
         }
     }
-    draft.put_row(Table::Catalog, note.as_bytes(), &Entry { digest, updated: document.updated })?;
-    draft.delete(Table::Stale, note.as_bytes());
-    Ok(true)
+    Ok(())
 }
 
 /// How a person may call a note.
