@@ -348,6 +348,7 @@ impl Vault {
     }
 
     /// The same of those alone whose upload to some remote is not done.
+    #[cfg(feature = "web")]
     pub(crate) fn unfinished_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
         let mut images = BTreeSet::new();
         for (remote, _) in receipts::list(self.db())? {
