@@ -464,13 +464,13 @@ impl Batch<'_> {
             }
         }
         crash::point();
+        // Before as well: between the two, what was remembered is not what is there.
+        db.queues.written(&queues);
         let committed = batch.commit().map_err(|source| {
             db.poisoned.store(true, Ordering::Release);
             db.engine_error("write to")(source)
         });
-        if !queues.is_empty() {
-            db.queues.written(&queues);
-        }
+        db.queues.written(&queues);
         committed?;
         crash::point();
         Ok(())

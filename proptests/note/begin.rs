@@ -60,6 +60,43 @@ fn opens(begun: &[Change], shown: &Body, path: Option<&str>, at: Timestamp) {
     assert!(Opening::read(NoteId::new(at.millis(), [9; 10]), &content.bytes).is_none());
 }
 
+/// A change as another author's.
+fn by(actor: &[u8], change: &[u8]) -> Vec<u8> {
+    let length = |data: &[u8]| {
+        let mut bytes = Vec::new();
+        let mut left = data.len();
+        while left >= 0x80 {
+            bytes.push(u8::try_from(left & 0x7f).unwrap() | 0x80);
+            left >>= 7;
+        }
+        bytes.push(u8::try_from(left).unwrap());
+        bytes
+    };
+    let data = 9 + change[9..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    // The number of what it builds on, and its hash; then the author.
+    let author = data + 1 + 32;
+    let behind = author + 1 + usize::from(change[author]);
+    let data = [&change[data..author], &length(actor), actor, &change[behind..]].concat();
+    let chunk = [&[1][..], &length(&data), &data].concat();
+    let hash = <sha2::Sha256 as sha2::Digest>::digest(&chunk);
+    [&change[..4], &hash[..4], &chunk].concat()
+}
+
+#[test]
+fn an_opening_by_the_author_of_the_genesis_is_none() {
+    let (begun, _) = Note::begin(id(), [3; 8], None, &body("abc"), AT).unwrap();
+    let [genesis, content] = &begun[..] else { panic!("{begun:?}") };
+    assert_eq!(by(&[3; 8], &content.bytes), content.bytes);
+    let other = by(&[7; 16], &content.bytes);
+    assert!(Opening::read(id(), &other).is_some());
+    assert_eq!(Note::load(id(), [5; 8], None, &[&other]).unwrap().body(), body("abc"));
+    let same = by(id().as_bytes(), &content.bytes);
+    inspect(&same).unwrap();
+    assert_eq!(Opening::read(id(), &same), None);
+    let loaded = Note::load(id(), [5; 8], None, &[&genesis.bytes, &same]);
+    assert!(matches!(loaded, Err(NoteError::Damaged { .. })), "{loaded:?}");
+}
+
 /// What Automerge makes of changes one by one.
 fn applied(changes: &[Change]) -> Automerge {
     let mut document = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);

@@ -62,6 +62,9 @@ impl Queues {
     /// Notes that tables with these numbers were written. To be called once that can be read: whoever reads
     /// before may see what was.
     pub(super) fn written(&self, tables: &BTreeSet<u8>) {
+        if tables.is_empty() {
+            return;
+        }
         let mut known = self.lock();
         for table in tables {
             *known.writes.entry(*table).or_default() += 1;

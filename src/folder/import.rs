@@ -25,8 +25,9 @@ use crate::{
 const GROUP: usize = 256;
 /// How many files are read in one go, by one thread.
 const AT_ONCE: usize = 8;
-/// How many bytes of files, and of the notes of those that were edited, wait to be taken in.
-const AHEAD: usize = 12 << 20;
+/// How many bytes of files that were read, and of the notes of those that were edited, lie ready at most. With
+/// the notes of a group they have to fit in the cache of notes.
+const AHEAD: usize = 4 << 20;
 /// Of a file that is as it was, of which this device lacks what it shows.
 const NOT_HERE: &str = "it shows a version that is not on this device; sync, then import it again";
 /// How many notes are taken in before their bookmarks are written, or more, where there are more.
@@ -110,7 +111,7 @@ fn read(
     paths: &[String],
 ) -> (Vec<Result<File, VaultError>>, usize) {
     let mut taken = 0;
-    let mut read = |path: &String| {
+    let mut one = |path: &String| {
         let text = read_source(&folder.join(path))?;
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
         taken += text.len();
@@ -120,7 +121,7 @@ fn read(
         }
         Ok(File { text, blake3 })
     };
-    (paths.iter().map(&mut read).collect(), taken)
+    (paths.iter().map(&mut one).collect(), taken)
 }
 
 /// Files that are gone, by the hash of what they were; those alone of which only one is gone.

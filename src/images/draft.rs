@@ -156,7 +156,8 @@ impl Draft {
             Ok(hashed)
         };
         let hashed = std::thread::scope(|scope| {
-            let hashing = scope.spawn(hash);
+            let hashing = std::thread::Builder::new().spawn_scoped(scope, hash);
+            let hashing = hashing.map_err(ImageError::io("start a thread to hash", file.path()))?;
             loop {
                 let mut buffer = free.try_recv().unwrap_or_else(|_| vec![0; CHUNK]);
                 let filled = read_some(reader, &mut buffer)?;

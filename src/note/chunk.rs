@@ -23,7 +23,7 @@ use super::{
 use crate::id::ChangeHash;
 
 /// The column that says what each operation does: one number for each.
-const ACTIONS: u64 = 0x42;
+pub(super) const ACTIONS: u64 = 0x42;
 
 /// How many other actors, and how many columns, a change has at most that is taken apart.
 pub(super) const MOST_OTHERS: u64 = 1 << 16;

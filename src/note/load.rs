@@ -67,7 +67,7 @@ fn document(bytes: &[u8]) -> Result<Automerge, NoteError> {
 /// The document that the first of these changes make, which are taken out, and its body; `None` where they
 /// are not what a note begins with.
 fn begun(id: NoteId, genesis: &Change, changes: &mut Vec<&[u8]>) -> Option<(Automerge, Body)> {
-    let read = |change: &&[u8]| Opening::read(id, change);
+    let read = |change: &&[u8]| Opening::read_behind(id, genesis.hash, change);
     let (content, opening) =
         changes.iter().find_map(|change| read(change).map(|opening| (*change, opening)))?;
     // What is refused here for whatever reason, the changes themselves are not.

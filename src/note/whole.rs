@@ -29,7 +29,7 @@ use super::{
 use crate::id::{ChangeHash, NoteId};
 
 /// The type of a chunk that is a document.
-const DOCUMENT: u8 = 0;
+pub(super) const DOCUMENT: u8 = 0;
 /// In the type of a column: it is compressed.
 const DEFLATED: u64 = 8;
 /// The most changes that a whole note is made of one by one.

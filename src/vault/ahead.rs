@@ -37,10 +37,19 @@ impl Vault {
             }
         };
         std::thread::scope(|scope| {
-            let start = |_| scope.spawn(crash::inherited(mutant::inherited(&job)));
-            let workers: Vec<_> = (0..processors.min(many.len())).map(start).collect();
             let leaving = Leaving { desk: &desk, is_taker: true };
-            let taken = take(&mut std::iter::from_fn(|| desk.take(many.len())));
+            let start = |_| {
+                let job = crash::inherited(mutant::inherited(&job));
+                std::thread::Builder::new().name("everleaf-ahead".into()).spawn_scoped(scope, job)
+            };
+            // With fewer it takes longer.
+            let workers: Vec<_> = (0..processors).filter_map(|n| start(n).ok()).collect();
+            let taken = if workers.is_empty() {
+                take(&mut many.iter().map(|one| work(one).0))
+            } else {
+                // What comes behind one that is missing is not the next.
+                take(&mut std::iter::from_fn(|| desk.take(many.len())).fuse())
+            };
             drop(leaving);
             // One that panicked says so here as it would have without threads.
             let ends = workers.into_iter().map(ScopedJoinHandle::join);

@@ -190,24 +190,28 @@ impl Vault {
         let note = match loaded.take() {
             Some(note) if *through == document.last => note,
             Some(mut note) => {
-                let changes = self.changes(&documents::tail(self.db(), id, *through)?)?;
+                let tail = documents::tail(self.db(), id, *through)?;
+                let changes = self.changes(&tail)?;
                 let changes: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
                 note.apply(&changes).map_err(|source| VaultError::Note { note: id, source })?;
                 *read += length(&changes);
+                *through = tail.last().copied().unwrap_or(*through);
                 note
             }
             None => {
-                let (note, bytes) = self.load(id, &document)?;
-                *read = bytes;
+                let note;
+                (note, *through, *read) = self.load(id, &document)?;
                 note
             }
         };
-        *through = document.last;
         Ok(loaded.insert(note))
     }
 
-    /// Loads a note; gives how many bytes were read for it as well.
-    fn load(&self, id: NoteId, document: &Document) -> Result<(Note, usize), VaultError> {
+    /// Loads a note; gives the last event that it holds, and how many bytes were read for it, as well.
+    ///
+    /// That event need not be the last that `document` knows of: the rows of a batch that is being written
+    /// come to be seen one after the other, and those of the tails after those of the documents.
+    fn load(&self, id: NoteId, document: &Document) -> Result<(Note, Seq, usize), VaultError> {
         let error = |source| VaultError::Note { note: id, source };
         let snapshot = self.snapshot(id)?;
         let (through, bytes) = match &snapshot {
@@ -216,24 +220,28 @@ impl Vault {
         };
         let received = if bytes.is_none() { self.received(document)? } else { None };
         let whole = bytes.or(received.as_deref());
-        let changes = self.changes(&documents::tail(self.db(), id, through)?)?;
+        let tail = documents::tail(self.db(), id, through)?;
+        let last = tail.last().copied().unwrap_or(through);
+        let changes = self.changes(&tail)?;
         let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
-        let note = match Note::load(id, self.0.actor, whole, &slices) {
-            Ok(note) => note,
+        let (note, last) = match Note::load(id, self.0.actor, whole, &slices) {
+            Ok(note) => (note, last),
             // A snapshot is only a shortcut: the log has it all.
             Err(_) if bytes.is_some() => {
-                let changes = self.changes(&documents::tail(self.db(), id, Seq(0))?)?;
+                let tail = documents::tail(self.db(), id, Seq(0))?;
+                let changes = self.changes(&tail)?;
                 let slices: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
                 let received = self.received(document)?;
-                Note::load(id, self.0.actor, received.as_deref(), &slices).map_err(error)?
+                let note = Note::load(id, self.0.actor, received.as_deref(), &slices);
+                (note.map_err(error)?, tail.last().copied().unwrap_or_default())
             }
             Err(source) => return Err(error(source)),
         };
         if slices.len() >= LONG_TAIL {
-            let row = [document.last.0.to_be_bytes().as_slice(), &note.save()].concat();
+            let row = [last.0.to_be_bytes().as_slice(), &note.save()].concat();
             self.0.log.keep(id.as_bytes().to_vec(), row);
         }
-        Ok((note, whole.map_or(0, <[u8]>::len) + length(&slices)))
+        Ok((note, last, whole.map_or(0, <[u8]>::len) + length(&slices)))
     }
 
     /// Whether a note is in memory.

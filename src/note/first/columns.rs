@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    super::{document::BODY, numbers::put_signed},
+    super::{chunk::ACTIONS, document::BODY, numbers::put_signed},
     runs::{Differences, Flags, Runs},
 };
 
@@ -20,7 +20,6 @@ pub(super) const TEXT: u64 = 6;
 
 /// The types of the columns that are read back.
 pub(super) const INSERTS: u64 = 0x34;
-pub(super) const ACTIONS: u64 = 0x42;
 pub(super) const KINDS: u64 = 0x56;
 pub(super) const VALUES: u64 = 0x57;
 

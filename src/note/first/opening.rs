@@ -1,7 +1,8 @@
 //! What a note begins with, read back from its first changes, and as a document.
 //!
-//! Automerge loads a document in a third of the time, or less, that it takes to apply the same changes, and
-//! finds out of each document whether it holds the changes that it claims to.
+//! Automerge loads a document in a third of the time, or less, that it takes to apply the same changes. It
+//! finds out whether a document holds the changes that it claims to, but not whether their operations stand
+//! in the order in which it would have put them: that they do is tested, byte for byte.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,16 +10,16 @@ use super::{
     super::{
         block::SRC,
         bounds::START,
-        chunk::Chunk,
+        chunk::{ACTIONS, Chunk},
         embed::{Body, Embed, Piece},
         history::{Heads, MAGIC},
         numbers::{put_text, put_unsigned, skip, take},
-        whole,
+        whole::{self, DOCUMENT},
     },
     Block, GENESIS, IMAGE, PATH, Text,
     columns::{
-        ACTIONS, Actors, Columns, INSERTS, KINDS, Key, MAKE_LIST, MAKE_MAP, Object, Op, SET, TEXT,
-        VALUES, Value,
+        Actors, Columns, INSERTS, KINDS, Key, MAKE_LIST, MAKE_MAP, Object, Op, SET, TEXT, VALUES,
+        Value,
     },
     content, genesis,
     runs::{Differences, FlagsOf, Numbers, Runs},
@@ -28,8 +29,6 @@ use crate::{
     id::{ChangeHash, NoteId},
 };
 
-/// The type of a chunk that is a document.
-const DOCUMENT: u8 = 0;
 /// How many operations replace each operation of a document.
 const SUCCESSORS: u64 = 0x80;
 /// Bytes of a change, none of them.
@@ -46,7 +45,6 @@ pub struct Opening {
     actor: Vec<u8>,
     /// In seconds.
     time: i64,
-    genesis: ChangeHash,
     content: ChangeHash,
 }
 
@@ -55,11 +53,24 @@ impl Opening {
     /// read is encoded again, and compared.
     #[must_use]
     pub fn read(note: NoteId, change: &[u8]) -> Option<Self> {
-        let genesis = genesis(note).hash;
+        Self::read_behind(note, genesis(note).hash, change)
+    }
+
+    /// The same where the hash of the genesis is known.
+    pub(in super::super) fn read_behind(
+        note: NoteId,
+        genesis: ChangeHash,
+        change: &[u8],
+    ) -> Option<Self> {
         if !builds_on(genesis, change) {
             return None;
         }
         let (chunk, hash) = Chunk::read(change)?;
+        // The genesis is the first change of this author, so it can be none, and a document of two authors
+        // who are one could be loaded, but not read.
+        if *chunk.actor == *note.as_bytes() {
+            return None;
+        }
         let (path, body) = Reader::of(&chunk)?.read()?;
         let at = Timestamp(chunk.time.checked_mul(1000)?);
         let encoded = content(note, &chunk.actor, path.as_deref(), &body, at, genesis)?;
@@ -69,7 +80,6 @@ impl Opening {
             note,
             actor: chunk.actor.to_vec(),
             time: chunk.time,
-            genesis,
             content: hash,
         })
     }
@@ -81,9 +91,10 @@ impl Opening {
         let unfolded = whole.map(|whole| whole::changes(whole)?.ok());
         let unfolded = unfolded.map_or(Some(Vec::new()), |unfolded| unfolded)?;
         let all = unfolded.iter().map(Vec::as_slice).chain(changes.iter().copied());
-        let genesis = genesis(note).bytes;
-        let mut content = all.filter(|change| *change != genesis);
-        Self::read(note, content.next()?).filter(|_| content.next().is_none())
+        let genesis = genesis(note);
+        let mut others = all.filter(|change| *change != genesis.bytes);
+        let opening = Self::read_behind(note, genesis.hash, others.next()?);
+        opening.filter(|_| others.next().is_none())
     }
 
     /// The version that it is.
