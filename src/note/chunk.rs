@@ -97,22 +97,11 @@ impl<'a> Chunk<'a> {
         put_text(&mut data, self.message);
         put_unsigned(&mut data, self.others.len() as u64);
         self.others.iter().for_each(|other| put_text(&mut data, other));
-        put_unsigned(&mut data, self.columns.len() as u64);
-        for (kind, column) in &self.columns {
-            put_unsigned(&mut data, *kind);
-            put_unsigned(&mut data, column.len() as u64);
-        }
+        put_columns_head(&mut data, &self.columns);
         self.columns.iter().for_each(|(_, column)| data.extend_from_slice(column));
         data.extend_from_slice(self.rest);
 
-        let mut head = Vec::with_capacity(6);
-        head.push(CHANGE);
-        put_unsigned(&mut head, data.len() as u64);
-        let hash: [u8; 32] =
-            Sha256::new().chain_update(&head).chain_update(&data).finalize().into();
-        let [a, b, c, d, ..] = hash;
-        let bytes = [&MAGIC[..], &[a, b, c, d], &head, &data].concat();
-        (bytes, ChangeHash::from_bytes(hash))
+        framed(CHANGE, &data)
     }
 
     /// The number that an operation right after its last one has.
@@ -120,5 +109,25 @@ impl<'a> Chunk<'a> {
         let actions = self.columns.iter().find(|(kind, _)| *kind == ACTIONS);
         let operations = actions.and_then(|(_, column)| unfolded(column)).unwrap_or_default();
         self.first.saturating_add(operations)
+    }
+}
+
+/// A chunk of a type, and the hash that its checksum is the beginning of.
+pub(super) fn framed(kind: u8, data: &[u8]) -> (Vec<u8>, ChangeHash) {
+    let mut head = Vec::with_capacity(6);
+    head.push(kind);
+    put_unsigned(&mut head, data.len() as u64);
+    let hash: [u8; 32] = Sha256::new().chain_update(&head).chain_update(data).finalize().into();
+    let [a, b, c, d, ..] = hash;
+    let bytes = [&MAGIC[..], &[a, b, c, d], &head, data].concat();
+    (bytes, ChangeHash::from_bytes(hash))
+}
+
+/// Writes how many columns there are, and the type and the length of each.
+pub(super) fn put_columns_head(out: &mut Vec<u8>, columns: &[(u64, impl AsRef<[u8]>)]) {
+    put_unsigned(out, columns.len() as u64);
+    for (kind, column) in columns {
+        put_unsigned(out, *kind);
+        put_unsigned(out, column.as_ref().len() as u64);
     }
 }

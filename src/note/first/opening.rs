@@ -4,15 +4,13 @@
 //! finds out whether a document holds the changes that it claims to, but not whether their operations stand
 //! in the order in which it would have put them: that they do is tested, byte for byte.
 
-use sha2::{Digest as _, Sha256};
-
 use super::{
     super::{
         block::SRC,
         bounds::START,
-        chunk::{ACTIONS, Chunk},
+        chunk::{ACTIONS, Chunk, framed, put_columns_head},
         embed::{Body, Embed, Piece},
-        history::{Heads, MAGIC},
+        history::Heads,
         numbers::{put_text, put_unsigned, skip, take},
         whole::{self, DOCUMENT},
     },
@@ -121,21 +119,12 @@ impl Opening {
         }
         put_unsigned(&mut data, 1);
         data.extend_from_slice(self.content.as_bytes());
-        for columns in [&changes, &operations] {
-            put_unsigned(&mut data, columns.len() as u64);
-            for (kind, column) in columns {
-                put_unsigned(&mut data, *kind);
-                put_unsigned(&mut data, column.len() as u64);
-            }
-        }
+        put_columns_head(&mut data, &changes);
+        put_columns_head(&mut data, &operations);
         changes.iter().chain(&operations).for_each(|(_, column)| data.extend_from_slice(column));
         // Which change the head is.
         put_unsigned(&mut data, 1);
-
-        let mut chunk = vec![DOCUMENT];
-        put_text(&mut chunk, &data);
-        let hash: [u8; 32] = Sha256::digest(&chunk).into();
-        [&MAGIC, hash.split_at(4).0, &chunk].concat()
+        framed(DOCUMENT, &data).0
     }
 
     /// The operations of both changes: object by object in the order in which they were made, in each by
