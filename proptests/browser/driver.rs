@@ -225,10 +225,15 @@ impl Browser {
     }
 
     /// What the browser complained of: errors, and what a policy did not allow.
+    ///
+    /// htmx calls it an error, in two lines, where a request gives way to a newer one. That is left out; what
+    /// could not be sent has a line of its own (`htmx:sendError`).
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("se/log", &json!({ "type": "browser" }));
         let severe = log.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE");
-        severe.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+        let messages = severe.map(|entry| entry["message"].as_str().unwrap().to_owned());
+        let gave_way = ["\"htmx:afterRequest, ", "\"htmx:sendAbort, "];
+        messages.filter(|message| !gave_way.iter().any(|line| message.contains(line))).collect()
     }
 }
 

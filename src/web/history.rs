@@ -49,7 +49,7 @@ fn form(note: NoteId, versions: &[Version], swapped: bool) -> Markup {
                 label for="step" { "History" }
                 input #step type="range" name="step" min="1" max=(number) value=(number)
                     hx-get={ "note/" (note) "/shown" } hx-target="#shown" hx-include="#history"
-                    hx-trigger="input delay:40ms" hx-sync="this:replace" aria-describedby="version";
+                    hx-trigger="input delay:40ms" hx-sync="#shown:replace" aria-describedby="version";
             }
             input type="hidden" name="of" value=(number);
             (label(versions, number, false))

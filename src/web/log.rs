@@ -83,7 +83,8 @@ pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> An
                 h1 { "Log" }
                 form #filter.filters action="log" role="search" {
                     label { "Show "
-                        select #kind name="kind" hx-get="log/events" hx-target="#rows" hx-include="#filter" {
+                        select #kind name="kind" hx-get="log/events" hx-target="#rows" hx-include="#filter"
+                            hx-sync="#rows:replace" {
                             @for (kind, value, name) in Kind::ALL {
                                 option value=(value) selected[kind == wanted.kind] { (name) }
                             }
@@ -92,7 +93,7 @@ pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> An
                     label { "with "
                         input #with type="search" name="q" value=(wanted.q) autocomplete="off"
                             hx-get="log/events" hx-target="#rows" hx-include="#filter"
-                            hx-trigger="input changed delay:150ms, search";
+                            hx-trigger="input changed delay:150ms, search" hx-sync="#rows:replace";
                     }
                 }
                 div #rows hx-get="log/events" hx-include="#filter" hx-trigger="sse:log" {

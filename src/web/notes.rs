@@ -88,7 +88,7 @@ fn sidebar(app: &App, wanted: &Wanted) -> Answer<Markup> {
                     label.unseen for="q" { "Filter notes by title or path" }
                     input #q type="search" name="q" value=(wanted.q) placeholder="Filter" autocomplete="off"
                         aria-controls="list" hx-get="list" hx-include=".kept" hx-target="#list"
-                        hx-trigger="input changed delay:120ms, search";
+                        hx-trigger="input changed delay:120ms, search" hx-sync="#list:replace";
                 }
                 form method="post" action="notes" {
                     button.primary { "New note" }
