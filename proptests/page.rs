@@ -234,9 +234,21 @@ impl Session {
         send(self.address, "POST", &path, &headers, body)
     }
 
-    /// Listens as an open page does; the lines that name events.
+    /// Where the page that is drawn now listens.
+    pub(crate) fn stream(&self) -> String {
+        let drawn = self.get("").text();
+        let (_, stream) = drawn.split_once("sse-connect=\"").unwrap();
+        stream.split_once('"').unwrap().0.replace("&amp;", "&")
+    }
+
+    /// Listens as a page does that is drawn now.
     pub(crate) fn listen(&self) -> impl Iterator<Item = String> + use<> {
-        let (host, path) = (self.host(), format!("/{}/events", self.prefix));
+        self.listen_to(&self.stream())
+    }
+
+    /// Listens as an open page does; the lines that name events.
+    pub(crate) fn listen_to(&self, stream: &str) -> impl Iterator<Item = String> + use<> {
+        let (host, path) = (self.host(), format!("/{}/{stream}", self.prefix));
         let headers = [("Host", host.as_str()), ("Cookie", &self.cookie)];
         let mut lines = BufReader::new(open(self.address, "GET", &path, &headers, b"")).lines();
         // The head of the answer comes when somebody listens.

@@ -158,6 +158,21 @@ fn an_open_page_hears_of_what_happens() {
     assert!(heard.any(|event| event == topic));
 }
 
+/// Between the moment in which a page is drawn and the one in which it listens.
+#[test]
+fn a_page_hears_of_what_happened_before_it_listened() {
+    let page = Page::new();
+    let drawn = page.stream();
+    let bread = note(&page.vault, "# Bread\n");
+    let mut heard = page.listen_to(&drawn);
+    let topic = format!("note-{bread}");
+    assert!(heard.any(|event| event == topic));
+    let drawn = page.stream();
+    page.post("sync/offline", JSON, b"");
+    let mut heard = page.listen_to(&drawn);
+    assert!(heard.any(|event| event == "sync"));
+}
+
 #[test]
 fn offline_holds_uploads_back_until_it_is_over() {
     let page = Page::new();

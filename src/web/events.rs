@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::State,
+    extract::{Query, State},
     http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
@@ -12,9 +12,9 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
     App, Shared,
-    live::{News, Topic, touched},
+    live::{Moment, News, Topic, touched},
 };
-use crate::id::Seq;
+use crate::{id::Seq, log::LogError};
 
 /// How soon a page asks again whose stream was cut off, in milliseconds.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -24,16 +24,19 @@ const LONGEST_AWAY: u64 = 1000;
 /// Tells a page what to draw anew; each event is named by its [`Topic`], and says how far the log was.
 pub(super) async fn stream(
     State(app): Shared,
+    Query(drawn): Query<Moment>,
     headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let listening = app.live.listen();
     // A browser says what it heard last when it comes back.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let missed = match last {
-        Some(last) => app.ask(move |app| Ok(missed(app, Seq(last))?)).await.ok(),
-        None => None,
-    };
-    let first = stream::iter(missed.into_iter().map(Arc::new));
+    let missed = app.ask(move |app| {
+        Ok(match last {
+            Some(last) => missed(app, Seq(last), everything())?,
+            None => since(app, drawn)?,
+        })
+    });
+    let first = stream::iter(missed.await.ok().map(Arc::new));
     let mut closing = app.closing.subscribe();
     let news = first
         .chain(stream::unfold(listening, heard))
@@ -46,15 +49,24 @@ pub(super) async fn stream(
     Sse::new(news).keep_alive(KeepAlive::default())
 }
 
-fn missed(app: &App, last: Seq) -> Result<News, crate::log::LogError> {
+/// What happened after an event, with what is to be drawn anew anyhow.
+fn missed(app: &App, last: Seq, mut topics: BTreeSet<Topic>) -> Result<News, LogError> {
     let through = *app.vault.follow().borrow();
-    let mut topics = everything();
-    if through.0.saturating_sub(last.0) <= LONGEST_AWAY {
+    if through.0.saturating_sub(last.0) > LONGEST_AWAY {
+        topics.extend(everything());
+    } else {
         for recorded in app.vault.events(last.next()) {
             topics.extend(touched(&recorded?));
         }
     }
     Ok(News { through, topics })
+}
+
+/// What happened while a page was drawn and on its way.
+fn since(app: &App, drawn: Moment) -> Result<News, LogError> {
+    let stands = app.live.now(&app.vault).sync == drawn.sync;
+    let topics = if stands { BTreeSet::new() } else { BTreeSet::from([Topic::Sync]) };
+    missed(app, drawn.log, topics)
 }
 
 fn everything() -> BTreeSet<Topic> {

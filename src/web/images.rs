@@ -14,7 +14,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{
     Answer, App, Shared, guard,
-    layout::{self, Tab},
+    layout::{self, Page, Tab},
     log,
     shown::is_web,
 };
@@ -49,7 +49,7 @@ impl Wanted {
 }
 
 pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> Answer<Markup> {
-    app.ask(move |app| {
+    layout::page(&app, move |app| {
         let body = html! {
             main #main.wide tabindex="-1" {
                 h1 { "Images" }
@@ -57,7 +57,7 @@ pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> An
                     hx-trigger="sse:images" { (cards(app, &wanted)?) }
             }
         };
-        layout::page(app, Tab::Images, "Images", "images", &body)
+        Ok(Page { tab: Tab::Images, title: "Images".to_owned(), here: "images".to_owned(), body })
     })
     .await
 }
@@ -189,7 +189,7 @@ fn shown_by(notes: &[NoteId], titles: &Titles) -> Markup {
 }
 
 pub(super) async fn life(State(app): Shared, Path(image): Path<ImageId>) -> Answer<Markup> {
-    app.ask(move |app| {
+    layout::page(&app, move |app| {
         let title = format!("Image {}", image.short());
         let here = format!("images/{image}");
         let body = html! {
@@ -200,7 +200,7 @@ pub(super) async fn life(State(app): Shared, Path(image): Path<ImageId>) -> Answ
                 }
             }
         };
-        layout::page(app, Tab::Images, &title, &here, &body)
+        Ok(Page { tab: Tab::Images, title, here, body })
     })
     .await
 }

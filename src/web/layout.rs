@@ -1,9 +1,11 @@
 //! What all pages have around them.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{App, Problem, sync};
+use super::{Answer, App, live::Moment, sync};
 use crate::{clock::Timestamp, units};
 
 /// The pages that the head of every page leads to.
@@ -40,14 +42,30 @@ impl Tab {
 /// No styles and scripts but those of our files, and nothing of what was shown is kept by the browser.
 const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyCacheSize":0}"#;
 
-/// A page. `here` is where it is, under the prefix.
-pub(super) fn page(
-    app: &App,
-    tab: Tab,
-    title: &str,
-    here: &str,
-    body: &Markup,
-) -> Result<Markup, Problem> {
+/// What a page is about.
+pub(super) struct Page {
+    pub(super) tab: Tab,
+    pub(super) title: String,
+    /// Where it is, under the prefix.
+    pub(super) here: String,
+    pub(super) body: Markup,
+}
+
+/// Draws a page. It goes on from where everything stood before it was drawn, so that nothing is missed that
+/// happens before it listens.
+pub(super) async fn page(
+    app: &Arc<App>,
+    draw: impl FnOnce(&App) -> Answer<Page> + Send + 'static,
+) -> Answer<Markup> {
+    app.ask(move |app| {
+        let drawn = app.live.now(&app.vault);
+        around(app, drawn, &draw(app)?)
+    })
+    .await
+}
+
+fn around(app: &App, drawn: Moment, page: &Page) -> Answer<Markup> {
+    let Page { tab, title, here, body } = page;
     let device = app.vault.device_name()?;
     Ok(html! {
         (DOCTYPE)
@@ -66,7 +84,7 @@ pub(super) fn page(
                 script src="assets/htmx-sse.js" defer {}
                 script src="assets/app.js" defer {}
             }
-            body hx-ext="sse" sse-connect="events" {
+            body hx-ext="sse" sse-connect={ "events?log=" (drawn.log) "&sync=" (drawn.sync) } {
                 a.skip href={ (here) "#main" } { "Skip to the content" }
                 header.top {
                     a.brand href="./" title="All notes" {
@@ -75,7 +93,7 @@ pub(super) fn page(
                     }
                     nav aria-label="Pages" {
                         @for each in Tab::ALL {
-                            a href=(each.href()) aria-current=[(each == tab).then_some("page")] {
+                            a href=(each.href()) aria-current=[(each == *tab).then_some("page")] {
                                 (each.name())
                             }
                         }

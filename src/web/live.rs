@@ -1,7 +1,16 @@
 //! What has just changed, told to every open page.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use serde::Deserialize;
 use tokio::sync::broadcast;
 
 use super::{App, lock};
@@ -47,16 +56,31 @@ pub(super) struct News {
     pub(super) topics: BTreeSet<Topic>,
 }
 
+/// How everything stood when a page was drawn.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Moment {
+    /// The last event of the log.
+    pub(super) log: Seq,
+    /// How often how the remotes stand had changed.
+    pub(super) sync: u64,
+}
+
 /// Tells pages.
 pub(super) struct Live {
     news: broadcast::Sender<Arc<News>>,
     begun: Seq,
+    /// How often how the remotes stand has changed.
+    sync: AtomicU64,
 }
 
 impl Live {
     pub(super) fn new(vault: &Vault) -> Self {
         let begun = *vault.follow().borrow();
-        Self { news: broadcast::Sender::new(BACKLOG), begun }
+        Self { news: broadcast::Sender::new(BACKLOG), begun, sync: AtomicU64::new(0) }
+    }
+
+    pub(super) fn now(&self, vault: &Vault) -> Moment {
+        Moment { log: *vault.follow().borrow(), sync: self.sync.load(Ordering::SeqCst) }
     }
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Arc<News>> {
@@ -72,6 +96,7 @@ impl Live {
 impl App {
     /// Tells pages that how the remotes stand has changed, which no event says.
     pub(super) fn tell_sync(&self) {
+        self.live.sync.fetch_add(1, Ordering::SeqCst);
         let through = *self.vault.follow().borrow();
         self.live.tell(through, BTreeSet::from([Topic::Sync]));
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Answer, App, Shared,
-    layout::{self, Tab, time},
+    layout::{self, Page, Tab, time},
     live::image_of,
     shown::is_web,
 };
@@ -77,7 +77,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> Answer<Markup> {
-    app.ask(move |app| {
+    layout::page(&app, move |app| {
         let body = html! {
             main #main.wide tabindex="-1" {
                 h1 { "Log" }
@@ -101,7 +101,7 @@ pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> An
                 }
             }
         };
-        layout::page(app, Tab::Log, "Log", "log", &body)
+        Ok(Page { tab: Tab::Log, title: "Log".to_owned(), here: "log".to_owned(), body })
     })
     .await
 }

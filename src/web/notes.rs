@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     Answer, App, Problem, Shared, editor, guard, history,
     images::badge,
-    layout::{self, Tab, time},
+    layout::{self, Page, Tab, time},
 };
 use crate::{
     id::NoteId,
@@ -62,7 +62,7 @@ impl Wanted {
 }
 
 pub(super) async fn index(State(app): Shared, Query(wanted): Query<Wanted>) -> Answer<Markup> {
-    app.ask(move |app| {
+    layout::page(&app, move |app| {
         let body = html! {
             main #main.notes.nothing-open tabindex="-1" {
                 h1.unseen { "Notes" }
@@ -70,7 +70,7 @@ pub(super) async fn index(State(app): Shared, Query(wanted): Query<Wanted>) -> A
                 p.placeholder { "Choose a note, or begin a new one." }
             }
         };
-        layout::page(app, Tab::Notes, "Notes", "./", &body)
+        Ok(Page { tab: Tab::Notes, title: "Notes".to_owned(), here: "./".to_owned(), body })
     })
     .await
 }
@@ -161,7 +161,7 @@ pub(super) async fn page(
     Path(note): Path<NoteId>,
     Query(wanted): Query<Wanted>,
 ) -> Answer<Markup> {
-    app.ask(move |app| {
+    layout::page(&app, move |app| {
         let reading = app.vault.read(note, None)?;
         let wanted = Wanted { open: Some(note), ..wanted };
         let here = format!("note/{note}");
@@ -194,7 +194,7 @@ pub(super) async fn page(
                 }
             }
         };
-        layout::page(app, Tab::Notes, called(&listed.title), &here, &body)
+        Ok(Page { tab: Tab::Notes, title: called(&listed.title).to_owned(), here, body })
     })
     .await
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{
     Answer, App, Shared, chart,
-    layout::{self, Tab},
+    layout::{self, Page, Tab},
     lock,
     standing::Exchange,
 };
@@ -86,14 +86,14 @@ pub(super) async fn now(Of(app): Shared) -> Answer<Redirect> {
 }
 
 pub(super) async fn page(Of(app): Shared) -> Answer<Markup> {
-    app.ask(|app| {
+    layout::page(&app, |app| {
         let body = html! {
             main #main.wide tabindex="-1" {
                 h1 { "Sync" }
                 div #state hx-get="sync/state" hx-trigger="sse:sync, sse:images" { (state_of(app)?) }
             }
         };
-        layout::page(app, Tab::Sync, "Sync", "sync", &body)
+        Ok(Page { tab: Tab::Sync, title: "Sync".to_owned(), here: "sync".to_owned(), body })
     })
     .await
 }
