@@ -27,7 +27,7 @@ fn is_as_automerge_makes_it(path: Option<&str>, body: &Body, at: Timestamp) {
     let made: Vec<Change> = std::iter::once(Note::genesis(id())).chain(content).collect();
     assert_eq!(bytes(&begun), bytes(&made));
     assert_eq!(begun, made);
-    assert_eq!(shown, note.body());
+    assert_eq!(shown, *note.body());
     opens(&begun, &shown, path, at);
     for change in &begun {
         let info = inspect(&change.bytes).unwrap();
@@ -54,7 +54,7 @@ fn opens(begun: &[Change], shown: &Body, path: Option<&str>, at: Timestamp) {
     for changes in [&slices[..], &slices[1..]] {
         let loaded = Note::load(id(), [5; 8], None, changes).unwrap();
         assert_eq!(loaded.save(), applied.clone().save());
-        assert_eq!((&loaded.body(), loaded.path().as_deref()), (shown, path));
+        assert_eq!((loaded.body(), loaded.path().as_deref()), (shown, path));
         assert_eq!(loaded.body_at(&opening.heads()).unwrap(), *shown);
     }
     assert!(Opening::read(NoteId::new(at.millis(), [9; 10]), &content.bytes).is_none());
@@ -89,7 +89,7 @@ fn an_opening_by_the_author_of_the_genesis_is_none() {
     assert_eq!(by(&[3; 8], &content.bytes), content.bytes);
     let other = by(&[7; 16], &content.bytes);
     assert!(Opening::read(id(), &other).is_some());
-    assert_eq!(Note::load(id(), [5; 8], None, &[&other]).unwrap().body(), body("abc"));
+    assert_eq!(*Note::load(id(), [5; 8], None, &[&other]).unwrap().body(), body("abc"));
     let same = by(id().as_bytes(), &content.bytes);
     inspect(&same).unwrap();
     assert_eq!(Opening::read(id(), &same), None);

@@ -21,7 +21,7 @@ fn a_block_of_endless_depth_is_read() {
     note.apply(&[change.raw_bytes()]).unwrap();
     assert_eq!(note.body().source(), "\u{fffc}see ![k](a.png)");
     let heads = note.heads();
-    assert_eq!(note.body_at(&heads).unwrap(), note.body());
+    assert_eq!(note.body_at(&heads).unwrap(), *note.body());
 }
 
 /// Not timed: where a diff took time beyond proportion, it would not come to an end.
@@ -41,7 +41,7 @@ fn long_and_different_bodies_are_compared_in_proportion() {
     let (mut note, _) = note(&words(1, "one"), 1);
     let embed = note.body().embeds().cloned().collect::<Vec<_>>();
     edit(&mut note, &words(2, "two"));
-    assert_eq!(note.body(), body(&words(2, "two")));
+    assert_eq!(*note.body(), body(&words(2, "two")));
     assert_eq!(note.body().embeds().cloned().collect::<Vec<_>>(), embed);
     let fenced = format!("```\n{}", words(2, "two"));
     assert_eq!(edited(&body(&words(2, "two")), &fenced).images(), [image(b'a')]);

@@ -157,9 +157,9 @@ proptest! {
         for body in [&new, &back] {
             let heads = note.heads();
             note.edit_body(&heads, body, AT).unwrap();
-            prop_assert_eq!(images(&note.body()), images(&base));
+            prop_assert_eq!(images(note.body()), images(&base));
         }
-        back = note.body();
+        back = note.body().clone();
         prop_assert!(any_side_by_side(&base) || back.source() == source);
     }
 

@@ -72,7 +72,7 @@ fn history(base: &str, acts: &[(usize, Act)]) -> Vec<Change> {
 type Shown = (Body, Option<String>, bool, Vec<(ImageId, String)>);
 
 fn shown(note: &Note) -> Shown {
-    (note.body(), note.path(), note.trashed(), note.urls().into_iter().collect())
+    (note.body().clone(), note.path(), note.trashed(), note.urls().into_iter().collect())
 }
 
 /// The changes among `some` whose past is wholly among them: they alone count.

@@ -66,7 +66,7 @@ impl Taken {
     /// none of its text.
     pub(super) fn hash(body: &Body) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(body.source().as_bytes());
+        hasher.update(body.written().as_bytes());
         for embed in body.embeds() {
             hasher.update(embed.image.as_bytes());
         }

@@ -1,6 +1,6 @@
 //! The Automerge document of a note.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{borrow::Cow, collections::BTreeMap, sync::OnceLock};
 
 use automerge::{
     ActorId, Automerge, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue, Value,
@@ -169,9 +169,9 @@ impl Note {
     /// Its body.
     #[must_use]
     #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]
-    pub fn body(&self) -> Body {
+    pub fn body(&self) -> &Body {
         let seen = Seen { document: &self.document, heads: None };
-        self.shown.get_or_init(|| seen.body(&self.body).expect("a note has a body")).clone()
+        self.shown.get_or_init(|| seen.body(&self.body).expect("a note has a body"))
     }
 
     /// Its body as it was.
@@ -181,7 +181,7 @@ impl Note {
     /// [`NoteError::UnknownHeads`] where that version is not here.
     pub fn body_at(&self, heads: &Heads) -> Result<Body, NoteError> {
         if *heads == self.heads() {
-            return Ok(self.body());
+            return Ok(self.body().clone());
         }
         let seen = Seen { document: &self.document, heads: Some(self.known(heads)?) };
         Ok(seen.body(&self.body)?)
@@ -230,7 +230,7 @@ impl Note {
         }
         let mut note = Self::new(id, actor);
         let content = note.create(path, body, at)?;
-        Ok((std::iter::once(genesis).chain(content).collect(), note.body()))
+        Ok((std::iter::once(genesis).chain(content).collect(), note.body().clone()))
     }
 
     /// Writes the first content of a new note, in one change.
@@ -244,7 +244,7 @@ impl Note {
         body: &Body,
         at: Timestamp,
     ) -> Result<Option<Change>, NoteError> {
-        let plan = splices(&self.body(), body);
+        let plan = splices(self.body(), body);
         let text = self.body.clone();
         self.shown = OnceLock::new();
         self.change(at, None, |transaction| {
@@ -270,17 +270,19 @@ impl Note {
         at: Timestamp,
     ) -> Result<Option<Change>, NoteError> {
         let current = *base == self.heads() || mutant::is(Mutant::EditOverwrites);
-        let before = if current { self.body() } else { self.body_at(base)? };
+        let before =
+            if current { Cow::Borrowed(self.body()) } else { Cow::Owned(self.body_at(base)?) };
         let plan = splices(&before, new);
+        // What is foreign is a character in a plan, and more than that in a document.
+        let is_known = current && !before.pieces().contains(&Piece::Foreign);
+        let is_text = before.plain().is_some() && new.plain().is_some();
+        let after = is_known.then(|| if is_text { new.clone() } else { spliced(&before, &plan) });
         let heads = (!current).then(|| base.native());
         let text = self.body.clone();
         self.shown = OnceLock::new();
         let change = self.change(at, heads, |transaction| splice(transaction, &text, &plan))?;
-        // What is foreign is a character in a plan, and more than that in a document.
-        if current && !before.pieces().contains(&Piece::Foreign) {
-            let is_text = before.plain().is_some() && new.plain().is_some();
-            let body = if is_text { new.clone() } else { spliced(&before, &plan) };
-            self.shown = OnceLock::from(body);
+        if let Some(after) = after {
+            self.shown = OnceLock::from(after);
         }
         Ok(change)
     }
@@ -292,7 +294,7 @@ impl Note {
     ///
     /// Where the note never was at `base`.
     pub fn stands(&self, base: &Heads, made: &Body) -> Result<bool, NoteError> {
-        Ok(stands(&self.body_at(base)?, made, &self.body()))
+        Ok(stands(&self.body_at(base)?, made, self.body()))
     }
 
     /// Moves it to another place in its folder. `None` where it is there.

@@ -1,5 +1,7 @@
 //! The body of a note: text and the embeds in it.
 
+use std::borrow::Cow;
+
 use crate::{
     id::ImageId,
     note::{
@@ -77,7 +79,13 @@ impl Body {
     /// The Markdown with the names that its author wrote.
     #[must_use]
     pub fn source(&self) -> String {
-        Layout::of(self, false).text(|_, _| None)
+        self.written().into_owned()
+    }
+
+    /// [`source`](Self::source), which is not copied where the body is nothing but text.
+    pub(crate) fn written(&self) -> Cow<'_, str> {
+        let put_together = || Layout::of(self, false).text(|_, _| None).into();
+        self.plain().map_or_else(put_together, Cow::Borrowed)
     }
 
     /// The Markdown with other destinations: `Some` replaces a name, `None` keeps it.
@@ -110,6 +118,9 @@ impl Body {
     /// The number of code points in [`Body::source`].
     #[must_use]
     pub fn characters(&self) -> usize {
+        if let Some(text) = self.plain() {
+            return text.chars().count();
+        }
         let layout = Layout::of(self, false);
         layout
             .shows()
@@ -125,7 +136,7 @@ impl Body {
     /// with text; without markup, at most 200 code points.
     #[must_use]
     pub fn title(&self) -> Option<String> {
-        markdown::title(&self.source())
+        markdown::title(&self.written())
     }
 
     /// Its text, where it is nothing else.

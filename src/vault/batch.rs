@@ -120,7 +120,7 @@ impl Vault {
         path: &str,
         source: &str,
     ) -> Result<Option<Heads>, VaultError> {
-        self.version_made(note, None, path, |body| body.source() == source)
+        self.version_made(note, None, path, |body| body.written() == source)
     }
 
     /// The version that was made directly on `base`, or first of all, and of which `shows` is true; `base`
@@ -204,13 +204,13 @@ impl Vault {
 /// The version of a note that shows `body`: its present one, or one made directly on `base` of which nothing
 /// was undone since. Whoever makes an edit again that was undone means it.
 fn edited_before(note: &Note, base: &Heads, body: &Body) -> Result<Option<Heads>, NoteError> {
-    let source = body.source();
+    let source = body.written();
     // One image may have taken the place of another that is shown elsewhere in the note as well.
     let shows = |other: &Body| {
         let images = body.embeds().map(|embed| embed.image);
-        other.source() == source && other.embeds().map(|embed| embed.image).eq(images)
+        other.written() == source && other.embeds().map(|embed| embed.image).eq(images)
     };
-    if shows(&note.body()) {
+    if shows(note.body()) {
         return Ok(Some(note.heads()));
     }
     for change in note.history() {

@@ -340,7 +340,7 @@ fn put_digest(id: NoteId, heads: Heads, digest: Digest) -> Then {
 
 /// What the catalog shows of a note.
 pub(super) fn digest(note: &Note) -> Digest {
-    digest_of(&note.body(), note.path(), note.trashed(), &note.urls())
+    digest_of(note.body(), note.path(), note.trashed(), &note.urls())
 }
 
 fn digest_of(

@@ -30,7 +30,7 @@ impl Vault {
     ) -> Result<Heads, VaultError> {
         check_length(source)?;
         let before = self.read(note, Some(base))?;
-        if before.body.source() == source {
+        if before.body.written() == source {
             return Ok(before.heads);
         }
         let (mut found, mut batch) = (Vec::new(), self.images().batch());

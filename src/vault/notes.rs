@@ -108,7 +108,7 @@ impl Vault {
         self.with_note(note, |loaded| {
             let (heads, body) = match heads {
                 Some(heads) => (heads.clone(), loaded.body_at(heads)?),
-                None => (loaded.heads(), loaded.body()),
+                None => (loaded.heads(), loaded.body().clone()),
             };
             Ok(Reading { note, heads, body })
         })
@@ -164,7 +164,8 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         check_length(source)?;
         let before = self.read(note, Some(base))?;
-        if before.body.source() == source || self.markdown(&before)? == source {
+        let shows = before.body.written() == source;
+        if shows || (before.body.embeds().next().is_some() && self.markdown(&before)? == source) {
             return Ok(false);
         }
         let mut found = Vec::new();
