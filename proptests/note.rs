@@ -3,6 +3,7 @@
 mod begin;
 mod extremes;
 mod kept;
+mod lines;
 mod merge;
 mod torn;
 

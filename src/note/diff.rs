@@ -35,10 +35,33 @@ pub struct Splice {
     pub text: String,
 }
 
+/// Bytes that are compared at once.
+const STEP: usize = 64;
+
 /// How many bytes two texts have in common, in whole code points: at the beginning, and behind that at the
-/// end.
+/// end. In whole lines where more than a part of a line differs, see [`trimmed_lines`].
 fn shared(before: &str, after: &str) -> (usize, usize) {
-    const STEP: usize = 64;
+    let (start, end) = shared_characters(before, after);
+    let rest = |text: &str| text.get(start..text.len() - end).unwrap_or_default().contains('\n');
+    if !rest(before) && !rest(after) {
+        return (start, end);
+    }
+    let start = before.get(..start).and_then(|same| same.rfind('\n')).map_or(0, |at| at + 1);
+    // What goes back to the beginning of its line may end as its counterpart does, and did not before.
+    let (before, after) = (before.split_at(start).1, after.split_at(start).1);
+    let end = shared_end(before, after);
+    let begins = |text: &str| {
+        let rest = text.get(..text.len() - end).unwrap_or_default();
+        rest.is_empty() || rest.ends_with('\n')
+    };
+    if begins(before) && begins(after) {
+        return (start, end);
+    }
+    let same = before.get(before.len() - end..).unwrap_or_default();
+    (start, same.find('\n').map_or(0, |at| same.len() - at - 1))
+}
+
+fn shared_characters(before: &str, after: &str) -> (usize, usize) {
     let (one, other) = (before.as_bytes(), after.as_bytes());
     let blocks = one.chunks_exact(STEP).zip(other.chunks_exact(STEP));
     let mut start = STEP * blocks.take_while(|(one, other)| one == other).count();
@@ -47,14 +70,19 @@ fn shared(before: &str, after: &str) -> (usize, usize) {
     while !before.is_char_boundary(start) {
         start -= 1;
     }
-    let (one, other) = (one.split_at(start).1, other.split_at(start).1);
+    (start, shared_end(before.split_at(start).1, after.split_at(start).1))
+}
+
+fn shared_end(before: &str, after: &str) -> usize {
+    let (one, other) = (before.as_bytes(), after.as_bytes());
     let blocks = one.rchunks_exact(STEP).zip(other.rchunks_exact(STEP));
     let mut end = STEP * blocks.take_while(|(one, other)| one == other).count();
+    let same = |(one, other): &(&u8, &u8)| one == other;
     end += one.iter().rev().zip(other.iter().rev()).skip(end).take_while(same).count();
     while !before.is_char_boundary(before.len() - end) {
         end -= 1;
     }
-    (start, end)
+    end
 }
 
 /// The splices that make `after` of `before`, in order and apart from one another.
@@ -169,13 +197,47 @@ fn in_word(token: Token) -> bool {
     char::from_u32(token.id).is_some_and(char::is_alphanumeric)
 }
 
+/// Without what both begin and end with, in whole lines where more than a part of a line differs.
+///
+/// Lines often begin with the same characters: of two tasks one below the other, `- [ ] bread` and
+/// `- [ ] salt`, the first goes without the mark of the second.
+fn trimmed_lines<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) {
+    let is_end = |token: &Token| token.id == u32::from('\n');
+    let (old, new) = trimmed(before, after);
+    if !old.tokens.iter().chain(new.tokens).any(is_end) {
+        return (old, new);
+    }
+    let prefix = old.at - before.at;
+    let same = before.tokens.get(..prefix).unwrap_or_default();
+    let prefix = same.iter().rposition(is_end).map_or(0, |at| at + 1);
+    let before = before.part(prefix..before.tokens.len());
+    let after = after.part(prefix..after.tokens.len());
+    let suffix = common_end(before.tokens, after.tokens);
+    let begins = |side: Side<'_>| {
+        let rest = side.tokens.get(..side.tokens.len() - suffix).unwrap_or_default();
+        rest.last().is_none_or(is_end)
+    };
+    let suffix = if begins(before) && begins(after) {
+        suffix
+    } else {
+        let same = before.tokens.get(before.tokens.len() - suffix..).unwrap_or_default();
+        same.iter().position(is_end).map_or(0, |at| same.len() - at - 1)
+    };
+    (before.part(0..before.tokens.len() - suffix), after.part(0..after.tokens.len() - suffix))
+}
+
+fn common_end(before: &[Token], after: &[Token]) -> usize {
+    let pairs = before.iter().rev().zip(after.iter().rev());
+    pairs.take_while(|(one, other)| one == other).count()
+}
+
 /// Without what both begin and end with.
 fn trimmed<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) {
     let same = |(one, other): &(&Token, &Token)| one == other;
     let prefix = before.tokens.iter().zip(after.tokens).take_while(same).count();
     let before = before.part(prefix..before.tokens.len());
     let after = after.part(prefix..after.tokens.len());
-    let suffix = before.tokens.iter().rev().zip(after.tokens.iter().rev()).take_while(same).count();
+    let suffix = common_end(before.tokens, after.tokens);
     (before.part(0..before.tokens.len() - suffix), after.part(0..after.tokens.len() - suffix))
 }
 
@@ -186,7 +248,10 @@ fn refine(
     budget: &mut usize,
     hunks: &mut Vec<Hunk>,
 ) {
-    let (before, after) = trimmed(before, after);
+    let (before, after) = match unit {
+        Unit::Line => trimmed_lines(before, after),
+        Unit::Word | Unit::Token => trimmed(before, after),
+    };
     if before.tokens.is_empty() || after.tokens.is_empty() {
         push(before, after, hunks);
         return;

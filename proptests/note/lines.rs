@@ -1,0 +1,94 @@
+//! Whoever edits lines touches no other line, however alike they are.
+
+use proptest::{prelude::*, sample::select};
+
+use super::{body, copy, edit, note};
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    Goes,
+    /// It gets more at its end.
+    Grows,
+    /// Another comes before it.
+    Follows,
+}
+
+/// The text after what happened to its lines; by whom is what `of` says.
+fn text(lines: &[(String, Fate, bool)], of: impl Fn(bool) -> bool) -> String {
+    let line = |(number, (line, fate, who)): (usize, &(String, Fate, bool))| match fate {
+        _ if !of(*who) => format!("{line}\n"),
+        Fate::Stays => format!("{line}\n"),
+        Fate::Goes => String::new(),
+        Fate::Grows => format!("{line} done\n"),
+        Fate::Follows => {
+            let mark = line.split_inclusive(' ').next().unwrap_or_default();
+            format!("{mark}t{number}new\n{line}\n")
+        }
+    };
+    lines.iter().enumerate().map(line).collect()
+}
+
+fn lines() -> impl Strategy<Value = Vec<(String, Fate, bool)>> {
+    let mark = select(vec!["", "- [ ] ", "## ", "| ", "> ", "buy t"]);
+    let word = select(vec!["tea", "toast", "tuna", "to"]);
+    let fate = select(vec![Fate::Stays, Fate::Goes, Fate::Grows, Fate::Follows]);
+    let line = (word, fate, any::<bool>());
+    (mark, prop::collection::vec(line, 1..9)).prop_map(|(mark, lines)| {
+        // Each is another, but they look alike.
+        let line = |(number, (word, fate, who))| (format!("{mark}{word}{number}"), fate, who);
+        lines.into_iter().enumerate().map(line).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
+    #[test]
+    fn edits_of_different_lines_are_both_made_whole(lines in lines(), with_image in any::<bool>()) {
+        let whole = |text: String| if with_image { format!("![](a.png)\n{text}") } else { text };
+        let (mut one, _) = note(&whole(text(&lines, |_| false)), 1);
+        let mut other = copy(&one, 2);
+        edit(&mut one, &whole(text(&lines, |who| who)));
+        if let Some(change) = edit(&mut other, &whole(text(&lines, |who| !who))) {
+            one.apply(&[&change.bytes]).unwrap();
+        }
+        prop_assert_eq!(one.body(), &body(&whole(text(&lines, |_| true))));
+    }
+}
+
+/// As people wrote it: two who edit one list.
+#[test]
+fn a_task_that_goes_leaves_the_next_one_its_mark() {
+    let list = "# Buy\n\n- [ ] milk\n- [ ] bread\n- [ ] salt\n";
+    for (new, theirs, merged) in [
+        (
+            "# Buy\n\n- [ ] milk\n- [ ] salt\n",
+            list.replace("] salt", "] sea salt"),
+            "# Buy\n\n- [ ] milk\n- [ ] sea salt\n",
+        ),
+        (
+            "# Buy\n\n- [ ] milk\n- [ ] salt\n",
+            list.replace("[ ] salt", "[x] salt"),
+            "# Buy\n\n- [ ] milk\n- [x] salt\n",
+        ),
+        (
+            "# Buy\n\n- [ ] milk\n- [ ] salt\n",
+            list.replace("- [ ] bread", ""),
+            "# Buy\n\n- [ ] milk\n- [ ] salt\n",
+        ),
+        (
+            "# Buy\n\n- [ ] ham\n- [ ] milk\n- [ ] bread\n- [ ] salt\n",
+            list.replace("[ ] milk", "[x] milk"),
+            "# Buy\n\n- [ ] ham\n- [x] milk\n- [ ] bread\n- [ ] salt\n",
+        ),
+    ] {
+        let (mut one, _) = note(list, 1);
+        let mut other = copy(&one, 2);
+        edit(&mut one, new);
+        let change = edit(&mut other, &theirs).unwrap();
+        one.apply(&[&change.bytes]).unwrap();
+        assert_eq!(one.body().source(), merged);
+    }
+}
