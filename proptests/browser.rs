@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::page::Page;
 
 mod driver;
+mod meanwhile;
 use driver::Browser;
 
 const END: char = '\u{e010}';
@@ -18,7 +19,6 @@ const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 const DOWN: char = '\u{e015}';
 const HOME: char = '\u{e011}';
-const RIGHT: char = '\u{e014}';
 
 fn note(page: &Page, source: &str, path: Option<&str>) -> NoteId {
     let new =
@@ -256,7 +256,7 @@ fn two_windows_and_a_phone_write_one_paragraph() {
     browser.click("#done");
     browser.until("document.querySelector('#step')");
     browser.run("document.getElementById('step').focus()", &json!([]));
-    browser.press(&[HOME, RIGHT]);
+    browser.press(&[HOME]);
     browser.until("document.querySelector('.banner') && document.querySelector('#shown > p:last-of-type').innerText === 'Flour and water.'");
     browser.picture("6-history");
     check_accessible(&browser, "a note as it was");
@@ -341,79 +341,5 @@ fn by_keyboard_on_a_phone_and_in_the_dark() {
     browser.until("document.querySelector('#standing').innerText.includes('In step')");
     browser.picture("phone-editor");
     check_fits_a_phone(&browser, "the editor");
-    assert_eq!(browser.complaints(), Vec::<String>::new());
-}
-
-/// Holds back the next answer to a request for one of the page's parts, as a busy machine does.
-const HOLD: &str = r"
-    const [part] = arguments;
-    const [open, send] = [XMLHttpRequest.prototype.open, XMLHttpRequest.prototype.send];
-    XMLHttpRequest.prototype.open = function (method, address, ...rest) {
-      this.asked = address;
-      return open.call(this, method, address, ...rest);
-    };
-    XMLHttpRequest.prototype.send = function (...given) {
-      if (!window.late && this.asked.startsWith(part)) {
-        const [arrived, abort] = [this.onload, this.abort];
-        window.late = { answer: () => {} };
-        this.onload = () => { window.late.arrived = true; window.late.answer = arrived; };
-        this.abort = () => {
-          window.late = { arrived: true, answer: () => {} };
-          this.onload = null;
-          if (this.readyState === XMLHttpRequest.DONE) this.onabort();
-          abort.call(this);
-        };
-      }
-      return send.apply(this, given);
-    };
-";
-
-/// A part of the page that was asked for before its filter changed may be answered after it.
-#[test]
-fn an_answer_that_comes_late_undoes_no_choice() {
-    let Some(browser) = Browser::start() else { return };
-    let page = Page::new();
-    let market = note(&page, "# Market\n\nFlour.\n", None);
-    note(&page, "# Sourdough\n\nFeed it.\n", None);
-    let edited = page.vault.read(market, None).unwrap();
-    page.vault.edit(market, &edited.heads, "# Market\n\nFlour and salt.\n", None).unwrap();
-    let late = "return window.late.answer()";
-    let another = || note(&page, "# Another\n\nOne.\n", None);
-
-    browser.open(&page.url);
-    browser.until("document.querySelectorAll('#list a').length === 2");
-    browser.run(HOLD, &json!(["list"]));
-    another();
-    browser.until("window.late.arrived");
-    browser.press(&['/', 's', 'o', 'u']);
-    browser.until("document.querySelectorAll('#list .rows a').length === 1");
-    browser.run(late, &json!([]));
-    let rows = "return document.querySelector('#list .rows').innerText.split('\\n')[0]";
-    assert_eq!(browser.run(rows, &json!([])), "Sourdough");
-
-    browser.open(&at(&page, "log"));
-    browser.until("document.querySelectorAll('#rows tbody tr').length > 3");
-    browser.run(HOLD, &json!(["log/events"]));
-    another();
-    browser.until("window.late.arrived");
-    browser.run("document.getElementById('with').focus()", &json!([]));
-    browser.press(&['n', 'o', 't', 'h', 'e', 'r', 'e']);
-    browser.until("document.querySelectorAll('#rows tbody tr').length === 0");
-    browser.run(late, &json!([]));
-    let rows = "return document.querySelectorAll('#rows tbody tr').length";
-    assert_eq!(browser.run(rows, &json!([])), 0);
-
-    browser.open(&at(&page, &format!("note/{market}")));
-    browser.until("document.querySelector('#step') && document.querySelector('#shown > p')");
-    browser.run(HOLD, &json!([format!("note/{market}/shown")]));
-    let edited = page.vault.read(market, None).unwrap();
-    page.vault.edit(market, &edited.heads, "# Market\n\nNothing.\n", None).unwrap();
-    browser.until("window.late.arrived");
-    browser.run("document.getElementById('step').focus()", &json!([]));
-    browser.press(&[HOME, RIGHT]);
-    browser.until("document.querySelector('#shown > p:last-of-type').innerText === 'Flour.'");
-    browser.run(late, &json!([]));
-    let text = "return document.querySelector('#shown > p:last-of-type').innerText";
-    assert_eq!(browser.run(text, &json!([])), "Flour.");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -145,8 +146,16 @@ impl Browser {
         let host = self.address.to_string();
         let headers = [("Host", host.as_str()), ("Content-Type", "application/json")];
         let body = json!({ "script": script, "args": [] }).to_string();
-        let answer = send(self.address, "POST", &path, &headers, body.as_bytes());
-        if answer.status != 200 {
+        let begun = Instant::now();
+        // Where the page gives way to another, it is asked again.
+        loop {
+            let answer = send(self.address, "POST", &path, &headers, body.as_bytes());
+            if answer.status == 200 {
+                return;
+            }
+            if begun.elapsed() < Duration::from_millis(PATIENCE) {
+                continue;
+            }
             self.picture("failed");
             let page = self.run("return document.body.innerText", &json!([]));
             panic!("{expression}\nnever held: {}\n{page}", answer.text());

@@ -248,17 +248,19 @@ fn a_note_can_be_seen_and_had_as_it_was() {
     edit("# Three\n");
     let shown = |query: &str| page.get(&format!("note/{id}/shown{query}")).text();
     assert!(shown("").contains("<h1>Three</h1>"));
-    let then = shown("?step=3&of=4");
+    // The first is the text that it was made with.
+    assert!(shown("?step=1&of=3").contains("1 of 3"), "{}", shown("?step=1&of=3"));
+    let then = shown("?step=2&of=3");
     assert!(
-        then.contains("Two") && then.contains("src=\"image/") && then.contains("3 of 4"),
+        then.contains("Two") && then.contains("src=\"image/") && then.contains("2 of 3"),
         "{then}"
     );
     // One that is looked at stays when the note goes on; at the end it goes on with it.
     edit("# Four\n");
-    assert!(shown("?step=3&of=4").contains("Two"));
-    let now = shown("?step=4&of=4");
-    assert!(now.contains("Four") && now.contains("max=\"5\""), "{now}");
-    let back = page.post(&format!("note/{id}/go-back?step=3"), JSON, b"");
+    assert!(shown("?step=2&of=3").contains("Two"));
+    let now = shown("?step=3&of=3");
+    assert!(now.contains("Four") && now.contains("max=\"4\""), "{now}");
+    let back = page.post(&format!("note/{id}/go-back?step=2"), JSON, b"");
     assert!(back.header("hx-redirect").ends_with(&format!("note/{id}")));
     assert_eq!(source(&page.vault, id), with_picture);
     assert_eq!(page.vault.image_urls(id).unwrap().len(), 1);
@@ -270,9 +272,28 @@ fn links_between_notes_lead_to_them() {
     let [a, b] = [note(&page.vault, "# A\n"), note(&page.vault, "# B\n")];
     page.vault.set_path(a, Some("Recipes/A.md")).unwrap();
     page.vault.set_path(b, Some("Other/B side.md")).unwrap();
-    for to in ["..%2FOther%2FB%2520side.md", "B%20side", "B%20side%23Part", "B"] {
-        let answer = page.get(&format!("find?from={a}&to={to}"));
-        assert_eq!(answer.header("location"), format!("/{}/note/{b}", page.prefix), "{to}");
+    let leads = |link: &str, to: Option<everleaf::id::NoteId>| {
+        let heads = page.vault.read(a, None).unwrap().heads;
+        page.vault.edit(a, &heads, &format!("# A\n\n{link}\n"), None).unwrap();
+        let shown = page.get(&format!("note/{a}/shown")).text();
+        let href = shown.split_once("href=\"").unwrap_or_else(|| panic!("{link}: {shown}")).1;
+        let answer = page.get(&href.split_once('"').unwrap().0.replace("&amp;", "&"));
+        let place = to.map(|note| format!("/{}/note/{note}", page.prefix)).unwrap_or_default();
+        assert_eq!(answer.header("location"), place, "{link}: {shown}");
+    };
+    for link in
+        ["[b](../Other/B%20side.md)", "[[B side]]", "[[B side#Part]]", "[[B]]", "[[B|the other]]"]
+    {
+        leads(link, Some(b));
     }
+    for title in ["Recipe: Bread", "Ünï cödé", "100% rye", "C# notes", "a%20b", "What? & why"] {
+        let thrown = note(&page.vault, &format!("# {title}\n"));
+        page.vault.set_trashed(thrown, true).unwrap();
+        leads(&format!("[[{title}]]"), Some(thrown));
+        // What is in the trash gives way to what is not.
+        let called = note(&page.vault, &format!("# {title}\n"));
+        leads(&format!("[[{title}]]"), Some(called));
+    }
+    leads("[[nobody]]", None);
     assert_eq!(page.get(&format!("find?from={a}&to=nobody")).status, 404);
 }

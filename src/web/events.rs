@@ -8,7 +8,7 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast;
 
 use super::{
     App, Shared,
@@ -76,19 +76,14 @@ fn everything() -> BTreeSet<Topic> {
 async fn heard(
     mut listening: broadcast::Receiver<Arc<News>>,
 ) -> Option<(Arc<News>, broadcast::Receiver<Arc<News>>)> {
-    let news = match listening.recv().await {
-        Ok(news) => news,
-        Err(RecvError::Lagged(_)) => Arc::new(News { through: Seq(0), topics: everything() }),
-        Err(RecvError::Closed) => return None,
-    };
+    // A page that falls behind comes back, and says what it heard last.
+    let news = listening.recv().await.ok()?;
     Some((news, listening))
 }
 
 fn events(news: &News) -> Vec<Event> {
     let id = news.through.to_string();
-    let event = |topic: &Topic| {
-        let event = Event::default().event(topic.to_string()).data(&id).retry(AGAIN);
-        if news.through == Seq(0) { event } else { event.id(&id) }
-    };
+    let event =
+        |topic: &Topic| Event::default().event(topic.to_string()).data(&id).id(&id).retry(AGAIN);
     news.topics.iter().map(event).collect()
 }

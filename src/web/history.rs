@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{Answer, App, Shared, guard, layout::time, shown::shown as rendered};
 use crate::{
+    clock::Timestamp,
     id::NoteId,
     vault::{Reading, Version},
 };
@@ -24,10 +25,11 @@ pub(super) struct Position {
     of: Option<usize>,
 }
 
-/// The versions that people made: what the upload projector does changes no text.
+/// The versions that people made: what the upload projector does changes no text, and how a note begins, which is
+/// the same everywhere and has no time, shows none.
 fn versions(app: &App, note: NoteId) -> Answer<Vec<Version>> {
     let mut versions = app.vault.history(note)?;
-    versions.retain(|version| !version.origin.is_projector());
+    versions.retain(|version| !version.origin.is_projector() && version.at != Timestamp(0));
     Ok(versions)
 }
 
@@ -47,11 +49,11 @@ fn form(note: NoteId, versions: &[Version], swapped: bool) -> Markup {
         form #history aria-label="History" hx-swap-oob=[swapped.then_some("true")] {
             @if number > 1 {
                 label for="step" { "History" }
-                input #step type="range" name="step" min="1" max=(number) value=(number)
+                input #step type="range" name="step" autocomplete="off" min="1" max=(number) value=(number)
                     hx-get={ "note/" (note) "/shown" } hx-target="#shown" hx-include="#history"
                     hx-trigger="input delay:40ms" hx-sync="#shown:replace" aria-describedby="version";
             }
-            input type="hidden" name="of" value=(number);
+            input type="hidden" name="of" value=(number) autocomplete="off";
             (label(versions, number, false))
         }
     }

@@ -64,6 +64,11 @@ pub(super) async fn page(
     .await
 }
 
+/// What the browser calls a page.
+pub(super) fn title_of(title: &str, device: &str) -> String {
+    format!("{title} · everleaf on {device}")
+}
+
 fn around(app: &App, drawn: Moment, page: &Page) -> Answer<Markup> {
     let Page { tab, title, here, body } = page;
     let device = app.vault.device_name()?;
@@ -74,7 +79,7 @@ fn around(app: &App, drawn: Moment, page: &Page) -> Answer<Markup> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · everleaf on " (device) }
+                title { (title_of(title, &device)) }
                 // So that addresses need not name the prefix.
                 base href={ "/" (app.guard.prefix()) "/" };
                 meta name="htmx-config" content=(HTMX);

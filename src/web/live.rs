@@ -22,7 +22,7 @@ use crate::{
 
 /// What happens within this time is told at once.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Pages that fall further behind are told of everything.
+/// Pages that fall further behind have to ask again.
 const BACKLOG: usize = 256;
 
 /// A part of the pages that has to be drawn anew. Its text names the event that says so.

@@ -83,7 +83,7 @@ pub(super) async fn page(State(app): Shared, Query(wanted): Query<Wanted>) -> An
                 h1 { "Log" }
                 form #filter.filters action="log" role="search" {
                     label { "Show "
-                        select #kind name="kind" hx-get="log/events" hx-target="#rows" hx-include="#filter"
+                        select #kind name="kind" autocomplete="off" hx-get="log/events" hx-target="#rows" hx-include="#filter"
                             hx-sync="#rows:replace" {
                             @for (kind, value, name) in Kind::ALL {
                                 option value=(value) selected[kind == wanted.kind] { (name) }

@@ -222,6 +222,7 @@ fn router(app: &Arc<App>) -> Router {
         .route("/note/{note}/picture", post(editor::picture))
         .route("/note/{note}/trash", post(notes::trash))
         .route("/note/{note}/restore", post(notes::restore))
+        .route("/note/{note}/actions", get(notes::acts))
         .route("/note/{note}/go-back", post(history::go_back))
         .route("/images", get(images::page))
         .route("/images/grid", get(images::grid))

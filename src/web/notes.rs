@@ -84,22 +84,22 @@ fn sidebar(app: &App, wanted: &Wanted) -> Answer<Markup> {
     Ok(html! {
         div.sidebar {
             div.tools {
-                form role="search" action="./" {
+                form #sought role="search" action="./" {
                     label.unseen for="q" { "Filter notes by title or path" }
                     input #q type="search" name="q" value=(wanted.q) placeholder="Filter" autocomplete="off"
-                        aria-controls="list" hx-get="list" hx-include=".kept" hx-target="#list"
+                        aria-controls="list" hx-get="list" hx-include="#sought, #kept" hx-target="#list"
                         hx-trigger="input changed delay:120ms, search" hx-sync="#list:replace";
+                    @if wanted.trash { input type="hidden" name="trash" value="true"; }
                 }
                 form method="post" action="notes" {
                     button.primary { "New note" }
                 }
             }
-            @if let Some(open) = wanted.open {
-                input.kept type="hidden" name="open" value=(open);
+            div #kept hidden {
+                @if let Some(open) = wanted.open { input type="hidden" name="open" value=(open); }
             }
-            input.kept type="hidden" name="trash" value=(wanted.trash);
             nav #list aria-label=(if wanted.trash { "Notes in the trash" } else { "Notes" })
-                hx-get="list" hx-trigger="sse:notes" hx-include="#q, .kept" {
+                hx-get="list" hx-trigger="sse:notes" hx-include="#sought, #kept" {
                 (rows(app, wanted)?)
             }
         }
@@ -177,7 +177,8 @@ pub(super) async fn page(
                             div #head hx-get={ (here) "/head" } hx-trigger="sse:notes, sse:images" {
                                 (head_of(app, &listed)?)
                             }
-                            div.actions { (actions(&listed, wanted.edit)) }
+                            div #actions.actions hx-get={ (here) "/actions?edit=" (wanted.edit) }
+                                hx-trigger={ "sse:note-" (note) } { (actions(&listed, wanted.edit)) }
                         }
                         div.panes {
                             @if wanted.edit { (editor::pane(&reading)) }
@@ -200,7 +201,23 @@ pub(super) async fn page(
 }
 
 pub(super) async fn head(State(app): Shared, Path(note): Path<NoteId>) -> Answer<Markup> {
-    app.ask(move |app| head_of(app, &listed(app, note)?)).await
+    app.ask(move |app| {
+        let listed = listed(app, note)?;
+        Ok(html! {
+            title { (layout::title_of(called(&listed.title), &app.vault.device_name()?)) }
+            (head_of(app, &listed)?)
+        })
+    })
+    .await
+}
+
+/// What can be done with a note, which another window or device may have thrown away meanwhile.
+pub(super) async fn acts(
+    State(app): Shared,
+    Path(note): Path<NoteId>,
+    Query(wanted): Query<Wanted>,
+) -> Answer<Markup> {
+    app.ask(move |app| Ok(actions(&listed(app, note)?, wanted.edit))).await
 }
 
 fn listed(app: &App, note: NoteId) -> Answer<Listed> {
@@ -233,6 +250,7 @@ fn head_of(app: &App, listed: &Listed) -> Answer<Markup> {
             span { "Changed " (time(listed.updated)) }
             @if unsynced.contains(&listed.note) { span.badge.unsynced { "not synced" } }
             @else { span.badge.uploaded { "synced" } }
+            @if listed.trashed { span.badge.failed { "in the trash" } }
         }
         @if !pictures.is_empty() {
             ul.pictures aria-label="Its pictures" {
@@ -293,13 +311,22 @@ fn meant(app: &App, link: &Link) -> Answer<Option<NoteId>> {
     let all = app.vault.list()?;
     let from = all.iter().find(|note| note.note == link.from).ok_or_else(guard::nothing)?;
     let path = resolve::relative(from.path.as_deref().unwrap_or_default(), &link.to);
-    let of_path = |path: &str| all.iter().find(|note| note.path.as_deref() == Some(path));
-    let by_path = path.as_deref().and_then(of_path).map(|note| note.note);
-    let name = link.to.split('#').next().unwrap_or_default().trim();
+    // What was thrown away is meant where nothing else is.
+    let find = |is_meant: &dyn Fn(&Listed) -> bool| {
+        let found = |trashed| all.iter().find(|note| note.trashed == trashed && is_meant(note));
+        found(false).or_else(|| found(true)).map(|note| note.note)
+    };
     // A wiki name is that of a file anywhere, without its ending, or a title.
-    let file = format!("{name}.md");
-    let ends = |path: &String| path == &file || path.ends_with(&format!("/{file}"));
-    let by_name =
-        || all.iter().find(|note| note.path.as_ref().is_some_and(ends) || note.title == name);
-    Ok(by_path.or_else(|| by_name().map(|note| note.note)))
+    let by_name = |name: &str| {
+        let file = format!("{name}.md");
+        let ends = |path: &String| path == &file || path.ends_with(&format!("/{file}"));
+        find(&|note| note.path.as_ref().is_some_and(ends) || note.title == name)
+    };
+    let by_path = path.and_then(|path| find(&|note| note.path.as_deref() == Some(&path)));
+    let written = percent_encoding::percent_decode_str(&link.to).decode_utf8_lossy();
+    // A title may have a `#` in it, which else leads to a part of the note.
+    let part = written.rsplit_once('#').map_or("", |(name, _)| name.trim());
+    Ok(by_path
+        .or_else(|| by_name(written.trim()))
+        .or_else(|| Some(part).filter(|name| !name.is_empty()).and_then(by_name)))
 }

@@ -1,13 +1,18 @@
 //! Markdown as HTML, for whoever shows it.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html};
 
 use super::{front_matter, options};
 
+/// What the name in a wiki link has to hide from an address.
+const NAME: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'#').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
 /// The HTML of a source, without its front matter. What the source says in HTML is passed on as it is,
 /// so whoever shows this has to sanitise it.
 ///
-/// Wiki embeds are images here, and wiki links are links.
+/// Wiki embeds are images here, and wiki links are links to the names in them, percent-encoded.
 #[must_use]
 pub fn to_html(source: &str) -> String {
     let text = source.get(front_matter(source).end..).unwrap_or_default();
@@ -31,6 +36,16 @@ fn rendered(text: &str) -> String {
             }) => {
                 let label = label(&mut parser);
                 events.push(Event::InlineHtml(embed(&dest_url, &label, has_pothole).into()));
+            }
+            Event::Start(Tag::Link {
+                link_type: link_type @ LinkType::WikiLink { .. },
+                dest_url,
+                title,
+                id,
+            }) => {
+                // A name, in which `:` begins no address.
+                let dest_url = utf8_percent_encode(&dest_url, NAME).to_string().into();
+                events.push(Event::Start(Tag::Link { link_type, dest_url, title, id }));
             }
             Event::TaskListMarker(done) => {
                 events.push(Event::Text(CowStr::from(if done { "☑ " } else { "☐ " })));

@@ -3,8 +3,13 @@
 
 const byId = (id) => document.getElementById(id);
 
-/** Says what went wrong; with nothing to say, all is well again. */
-const alarm = (text) => { byId('alert').textContent = text; };
+/** Says what went wrong. With nothing to say all is well again, but for what others say. */
+const alarm = (who, text = '') => {
+  const place = byId('alert');
+  if (!text && place.dataset.who !== who) return;
+  place.dataset.who = who;
+  place.textContent = text;
+};
 
 /** What the server says for people in an answer that is no success. */
 const complaint = async (response) => {
@@ -84,12 +89,40 @@ class Stream extends EventTarget {
 htmx.createEventSource = (url) => new Stream(url);
 
 document.addEventListener('htmx:responseError', async ({ detail }) => {
-  alarm(await complaint(new Response(detail.xhr.response, { status: detail.xhr.status || 500 })));
+  alarm('server', await complaint(new Response(detail.xhr.response, { status: detail.xhr.status || 500 })));
 });
 document.addEventListener('htmx:sseError', () => {
-  alarm('everleaf does not answer: is it still running? What you type is kept in this window.');
+  alarm('stream', 'everleaf does not answer: is it still running? What you type is kept in this window.');
 });
-document.addEventListener('htmx:sseOpen', () => alarm(''));
+document.addEventListener('htmx:sseOpen', () => alarm('stream'));
+
+/** Whether an answer would draw a part of the page, and what comes with it, as it is already. */
+const isDrawn = (target, answer) => {
+  const now = target.cloneNode(true);
+  now.querySelectorAll('details').forEach((details) => { details.open = false; });
+  const next = document.createElement('template');
+  next.innerHTML = answer;
+  next.content.querySelectorAll('title').forEach((title) => title.remove());
+  const besides = [...next.content.querySelectorAll('[hx-swap-oob]')];
+  besides.forEach((part) => {
+    part.remove();
+    part.removeAttribute('hx-swap-oob');
+  });
+  return now.innerHTML === next.innerHTML
+    && besides.every((part) => byId(part.id)?.outerHTML === part.outerHTML);
+};
+// What is selected, unfolded and in focus stays where nothing is drawn, and what is unfolded also elsewhere.
+const unfolded = new WeakSet();
+document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+  if (!detail.shouldSwap) return;
+  if (isDrawn(detail.target, detail.serverResponse)) detail.shouldSwap = false;
+  if (detail.target.querySelector('details[open]')) unfolded.add(detail.target);
+  else unfolded.delete(detail.target);
+});
+document.addEventListener('htmx:afterSwap', ({ detail }) => {
+  if (!unfolded.has(detail.target)) return;
+  detail.target.querySelectorAll('details').forEach((details) => { details.open = true; });
+});
 
 document.addEventListener('keydown', (event) => {
   const writing = event.target.closest('input, textarea, select');
@@ -128,8 +161,17 @@ function edit(area) {
   let running = null;
   let again = false;
   let composing = false;
+  // How often in a row it could not be saved, and when it is tried again.
+  let failures = 0;
+  let retry = 0;
+  // Pictures on their way in.
+  let taking = 0;
+  let taken = Promise.resolve();
+  // Whether there is a place that its author chose to write at.
+  let visited = false;
 
   const changed = () => area.value !== known;
+  const pending = () => changed() || taking > 0;
   const saved = (text) => { byId('saved').textContent = text; };
   const tell = (text) => { byId('told').textContent = text; };
 
@@ -137,7 +179,8 @@ function edit(area) {
     const now = performance.now();
     since ||= now;
     clearTimeout(timer);
-    timer = setTimeout(exchange, Math.max(0, Math.min(pause, since + longest - now)));
+    const due = failures > 0 ? retry - now : Math.min(pause, since + longest - now);
+    timer = setTimeout(exchange, Math.max(0, due));
   };
 
   /** Puts in what others wrote. The browser moves the cursor with the text around it. */
@@ -155,7 +198,8 @@ function edit(area) {
     since = 0;
     again = false;
     if (text !== known) saved('Saving…');
-    const body = JSON.stringify({ heads: base, text });
+    // Half a character is none, and as long as what stands for it.
+    const body = JSON.stringify({ heads: base, text: text.toWellFormed?.() ?? text });
     const response = await fetch(`note/${note}/edit`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -176,7 +220,8 @@ function edit(area) {
       known = text;
       again = true;
     }
-    alarm('');
+    failures = 0;
+    alarm('draft');
   };
 
   const exchange = async () => {
@@ -187,9 +232,10 @@ function edit(area) {
     }
     running = send().catch((error) => {
       saved('Not saved');
-      alarm(`Not saved, and tried again: ${error.message}`);
+      alarm('draft', `Not saved, and tried again: ${error.message}`);
       again = true;
-      since = performance.now() + longest;
+      retry = performance.now() + Math.min(pause * 2 ** failures, 30_000);
+      failures += 1;
     });
     await running;
     running = null;
@@ -198,36 +244,49 @@ function edit(area) {
 
   /** Takes in pictures, one after the other, and shows them where the cursor is. */
   const add = async (files) => {
+    const refused = [];
+    alarm('pictures');
     for (const file of files) {
-      saved(`Taking in ${file.name || 'a picture'}…`);
-      const response = await fetch(`note/${note}/picture?name=${encodeURIComponent(file.name)}`, {
-        method: 'POST',
-        body: file,
-      });
-      if (!response.ok) {
-        alarm(`${file.name} was not taken in: ${await complaint(response)}`);
-        saved(changed() ? 'Not saved' : 'Saved');
-        continue;
+      const name = file.name || 'A picture';
+      saved(`Taking in ${name}…`);
+      try {
+        const response = await fetch(`note/${note}/picture?name=${encodeURIComponent(file.name)}`, {
+          method: 'POST',
+          body: file,
+        });
+        if (!response.ok) throw new Error(await complaint(response));
+        const { markdown } = await response.json();
+        area.setRangeText(`${markdown}\n`, area.selectionStart, area.selectionEnd, 'end');
+      } catch (error) {
+        refused.push(`${name} was not taken in: ${error.message}`);
+        alarm('pictures', refused.join(' '));
       }
-      const { markdown } = await response.json();
-      area.setRangeText(`${markdown}\n`, area.selectionStart, area.selectionEnd, 'end');
     }
-    await exchange();
+    saved(changed() ? 'Not saved' : 'Saved');
+    if (changed()) await exchange();
   };
   const take = (event, items) => {
     const files = [...(items?.files || [])];
     if (files.length === 0) return;
     event.preventDefault();
-    add(files).catch((error) => alarm(`The picture was not taken in: ${error.message}`));
+    // Not before the front matter.
+    if (!visited) area.setSelectionRange(area.value.length, area.value.length);
+    taking += 1;
+    taken = taken.then(() => add(files)).finally(() => { taking -= 1; });
   };
 
   area.addEventListener('input', plan);
+  area.addEventListener('focus', () => { visited = true; });
   area.addEventListener('compositionstart', () => { composing = true; });
   area.addEventListener('compositionend', () => {
     composing = false;
     plan();
   });
-  area.addEventListener('paste', (event) => take(event, event.clipboardData));
+  area.addEventListener('paste', (event) => {
+    // Office programs give a picture of what they give as text, too.
+    const { types } = event.clipboardData;
+    if (!types.includes('text/plain') || !types.includes('text/html')) take(event, event.clipboardData);
+  });
   area.addEventListener('drop', (event) => {
     area.classList.remove('over');
     take(event, event.dataTransfer);
@@ -255,15 +314,18 @@ function edit(area) {
       exchange();
     }
   });
-  byId('done').addEventListener('click', async (event) => {
-    if (!changed()) return;
+  document.addEventListener('click', async (event) => {
+    const done = event.target.closest('#done');
+    if (!done || !pending()) return;
     event.preventDefault();
-    await exchange();
-    if (!changed()) window.location.assign(event.target.href);
+    await taken;
+    // What was typed while a save was on its way goes with the next.
+    do await exchange(); while (changed() && failures === 0 && !composing);
+    if (!pending()) window.location.assign(done.href);
   });
   window.addEventListener('beforeunload', (event) => {
-    if (!changed()) return;
-    exchange();
+    if (!pending()) return;
+    if (changed()) exchange();
     event.preventDefault();
   });
 
