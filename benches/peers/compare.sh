@@ -4,7 +4,7 @@
 #
 # Rows: new-notes edited clone images titles. ROUNDS says how often (3), EVERLEAF which command to measure
 # (else it is built), TMPDIR where (the disk matters), PEERS where npm's packages are kept. Peers: git,
-# restic, rclone, automerge-repo, or those that ONLY names; one that can be neither found nor installed
+# restic, rclone, automerge-repo, joplin, or those that ONLY names; one that can be neither found nor installed
 # is left out, and said to be.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,7 +32,7 @@ once() {
 echo '| row | everleaf | peer | ratio | bytes: everleaf, peer |'
 echo '| --- | --- | --- | --- | --- |'
 for row in "${rows[@]}"; do
-    for peer in ${ONLY:-git restic rclone automerge-repo}; do
+    for peer in ${ONLY:-git restic rclone automerge-repo joplin}; do
         ours='' theirs='' status=0
         for ((round = 0; round < rounds; round++)); do
             theirs+="$(once "$peer" "$row")"$'\n' || { status=$?; break; }
