@@ -77,6 +77,19 @@ fn a_file_that_an_export_leaves_is_shown_no_image_that_comes_later() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_shown_no_image_that_an_export_puts_there() {
+    let desk = Desk::new();
+    let dead = desk.device.note("dead\n\n![](a.png)\n");
+    desk.device.file("a.png", &png(2, 2, b"a"));
+    desk.device.note("alive\n\n![](a.png)\n");
+    let (folder, _) = desk.export("export");
+    assert!(folder.join("a.png").exists());
+    assert_eq!(desk.try_import(&folder).changed, 0);
+    desk.settled(&folder);
+    assert_eq!(desk.device.vault().read(dead, None).unwrap().body.images(), []);
+}
+
+#[test]
 fn a_file_that_could_not_be_replaced_is_no_edit() {
     let desk = Desk::new();
     let pictures = [b"before", b"after!", b"newest"].map(|text| png(2, 2, text));

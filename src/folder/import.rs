@@ -309,6 +309,7 @@ impl<'a> Import<'a> {
             text: &text,
             seen: seen.as_ref(),
             names: &names,
+            unchanged: same_text,
             same: same_text,
             shown: Vec::new(),
             written: HashMap::new(),
@@ -392,6 +393,11 @@ impl<'a> Import<'a> {
         let (heads, path) = (seen.heads.clone(), Some(path.to_owned()));
         let base = Base { note: seen.note, heads, path };
         Ok((Some(seen), Some(base)))
+    }
+
+    /// The image that `place` held when the folder was last imported or exported.
+    pub(super) fn held(&self, place: &str) -> Option<ImageId> {
+        self.bookmarks.images.get(place).copied()
     }
 
     /// What the file at `place` is; `expected` is what it was when it was last seen.

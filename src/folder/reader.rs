@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     pub(super) seen: Option<&'a Seen>,
     /// What the images of the version that was edited may be called.
     pub(super) names: &'a [(String, Target)],
+    /// Whether the file has the text that it had.
+    pub(super) unchanged: bool,
     /// Whether the file shows what it showed.
     pub(super) same: bool,
     pub(super) shown: Vec<Shown>,
@@ -70,6 +72,13 @@ impl Reader<'_> {
                 return None;
             }
         };
+        // What led nowhere does not lead to what an export put there for another note.
+        if let (None, true, Content::Image { image, .. }, Some(place)) =
+            (known, self.unchanged, content, place)
+            && import.held(place) == Some(image)
+        {
+            return None;
+        }
         let mut holds = None;
         let target = match (content, known) {
             (Content::Image { image, .. }, known) => {
