@@ -35,33 +35,23 @@ pub struct Splice {
     pub text: String,
 }
 
-/// Bytes that are compared at once.
-const STEP: usize = 64;
-
 /// How many bytes two texts have in common, in whole code points: at the beginning, and behind that at the
-/// end. In whole lines where more than a part of a line differs, see [`trimmed_lines`].
+/// end. Where more than a part of a line differs these are whole lines, and no more of them than
+/// [`trimmed_lines`] leaves out.
 fn shared(before: &str, after: &str) -> (usize, usize) {
     let (start, end) = shared_characters(before, after);
-    let rest = |text: &str| text.get(start..text.len() - end).unwrap_or_default().contains('\n');
-    if !rest(before) && !rest(after) {
+    let differs =
+        |text: &str| text.get(start..text.len() - end).is_some_and(|rest| rest.contains('\n'));
+    if !differs(before) && !differs(after) {
         return (start, end);
     }
-    let start = before.get(..start).and_then(|same| same.rfind('\n')).map_or(0, |at| at + 1);
-    // What goes back to the beginning of its line may end as its counterpart does, and did not before.
-    let (before, after) = (before.split_at(start).1, after.split_at(start).1);
-    let end = shared_end(before, after);
-    let begins = |text: &str| {
-        let rest = text.get(..text.len() - end).unwrap_or_default();
-        rest.is_empty() || rest.ends_with('\n')
-    };
-    if begins(before) && begins(after) {
-        return (start, end);
-    }
-    let same = before.get(before.len() - end..).unwrap_or_default();
-    (start, same.find('\n').map_or(0, |at| same.len() - at - 1))
+    let (first, last) = (before.get(..start), before.get(before.len() - end..));
+    let start = first.and_then(|same| same.rfind('\n')).map_or(0, |at| at + 1);
+    (start, last.and_then(|same| same.find('\n')).map_or(0, |at| end - at - 1))
 }
 
 fn shared_characters(before: &str, after: &str) -> (usize, usize) {
+    const STEP: usize = 64;
     let (one, other) = (before.as_bytes(), after.as_bytes());
     let blocks = one.chunks_exact(STEP).zip(other.chunks_exact(STEP));
     let mut start = STEP * blocks.take_while(|(one, other)| one == other).count();
@@ -70,19 +60,14 @@ fn shared_characters(before: &str, after: &str) -> (usize, usize) {
     while !before.is_char_boundary(start) {
         start -= 1;
     }
-    (start, shared_end(before.split_at(start).1, after.split_at(start).1))
-}
-
-fn shared_end(before: &str, after: &str) -> usize {
-    let (one, other) = (before.as_bytes(), after.as_bytes());
+    let (one, other) = (one.split_at(start).1, other.split_at(start).1);
     let blocks = one.rchunks_exact(STEP).zip(other.rchunks_exact(STEP));
     let mut end = STEP * blocks.take_while(|(one, other)| one == other).count();
-    let same = |(one, other): &(&u8, &u8)| one == other;
     end += one.iter().rev().zip(other.iter().rev()).skip(end).take_while(same).count();
     while !before.is_char_boundary(before.len() - end) {
         end -= 1;
     }
-    end
+    (start, end)
 }
 
 /// The splices that make `after` of `before`, in order and apart from one another.
