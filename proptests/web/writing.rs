@@ -281,9 +281,14 @@ fn links_between_notes_lead_to_them() {
         let place = to.map(|note| format!("/{}/note/{note}", page.prefix)).unwrap_or_default();
         assert_eq!(answer.header("location"), place, "{link}: {shown}");
     };
-    for link in
-        ["[b](../Other/B%20side.md)", "[[B side]]", "[[B side#Part]]", "[[B]]", "[[B|the other]]"]
-    {
+    for link in [
+        "[b](../Other/B%20side.md)",
+        "[[B side]]",
+        "[[B side#Part]]",
+        "[[B side#Part#Deeper]]",
+        "[[B]]",
+        "[[B|the other]]",
+    ] {
         leads(link, Some(b));
     }
     for title in ["Recipe: Bread", "Ünï cödé", "100% rye", "C# notes", "a%20b", "What? & why"] {

@@ -324,9 +324,8 @@ fn meant(app: &App, link: &Link) -> Answer<Option<NoteId>> {
     };
     let by_path = path.and_then(|path| find(&|note| note.path.as_deref() == Some(&path)));
     let written = percent_encoding::percent_decode_str(&link.to).decode_utf8_lossy();
-    // A title may have a `#` in it, which else leads to a part of the note.
-    let part = written.rsplit_once('#').map_or("", |(name, _)| name.trim());
-    Ok(by_path
-        .or_else(|| by_name(written.trim()))
-        .or_else(|| Some(part).filter(|name| !name.is_empty()).and_then(by_name)))
+    // A title may have a `#` in it, which else leads to a part of the note, or to a part of that.
+    let ends = std::iter::once(written.len()).chain(written.rmatch_indices('#').map(|(at, _)| at));
+    let mut names = ends.filter_map(|end| written.get(..end)).map(str::trim);
+    Ok(by_path.or_else(|| names.find_map(|name| by_name(name).filter(|_| !name.is_empty()))))
 }
