@@ -6,6 +6,7 @@ mod kept;
 mod lines;
 mod merge;
 mod torn;
+mod twice;
 
 use std::collections::HashSet;
 

@@ -28,6 +28,7 @@ pub mod markdown;
 mod numbers;
 mod outline;
 mod parse;
+mod shown;
 mod strip;
 mod whole;
 

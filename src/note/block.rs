@@ -8,7 +8,8 @@ use automerge::{
 use super::{
     document::NoteError,
     edit::Splice,
-    embed::{Body, Embed, FOREIGN, Piece},
+    embed::{Embed, FOREIGN, Piece},
+    shown::Shown,
 };
 
 pub(super) const SRC: &str = "blake3:";
@@ -23,26 +24,27 @@ pub(super) struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// The body that a text holds.
-    pub(super) fn body(&self, text: &ObjId) -> Result<Body, AutomergeError> {
+    /// What a text shows.
+    pub(super) fn shown(&self, text: &ObjId) -> Result<Shown, AutomergeError> {
         let content = self.text(text)?;
-        let (mut body, mut at) = (Body::default(), 0);
+        let (mut shown, mut at) = (Shown::default(), 0);
         for (index, run) in content.split(FOREIGN).enumerate() {
             if index > 0 {
                 // A person may have written this character, too.
-                body.push(match self.get(text, at)? {
+                let piece = match self.get(text, at)? {
                     Some((Value::Object(ObjType::Map), block)) => {
                         self.embed(&block)?.map_or(Piece::Foreign, Piece::Embed)
                     }
                     Some((Value::Object(_), _)) => Piece::Foreign,
                     _ => Piece::Text(FOREIGN.into()),
-                });
+                };
+                shown.push(at, piece);
                 at += 1;
             }
-            body.push_text(run);
+            shown.body.push_text(run);
             at += run.chars().count();
         }
-        Ok(body)
+        Ok(shown)
     }
 
     fn embed(&self, block: &ObjId) -> Result<Option<Embed>, AutomergeError> {

@@ -9,10 +9,11 @@ use automerge::{
 
 use super::{
     block::{Seen, splice},
-    edit::{Splice, spliced, splices, stands},
+    edit::{Splice, splices, stands},
     embed::{Body, Piece},
     first,
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
+    shown::Shown,
 };
 use crate::{
     clock::Timestamp,
@@ -71,7 +72,7 @@ pub struct Note {
     body: ObjId,
     images: ObjId,
     /// The body as it is, once somebody asked: Automerge goes through every character that ever was.
-    shown: OnceLock<Body>,
+    shown: OnceLock<Shown>,
 }
 
 impl Note {
@@ -96,7 +97,7 @@ impl Note {
             document: document.with_actor(ActorId::from(actor.as_slice())),
             body: root_object(id, BODY),
             images: root_object(id, IMAGES),
-            shown: shown.map(OnceLock::from).unwrap_or_default(),
+            shown: shown.map(|body| Shown::from(body).into()).unwrap_or_default(),
         }
     }
 
@@ -168,10 +169,14 @@ impl Note {
 
     /// Its body.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]
     pub fn body(&self) -> &Body {
+        &self.shown().body
+    }
+
+    #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]
+    fn shown(&self) -> &Shown {
         let seen = Seen { document: &self.document, heads: None };
-        self.shown.get_or_init(|| seen.body(&self.body).expect("a note has a body"))
+        self.shown.get_or_init(|| seen.shown(&self.body).expect("a note has a body"))
     }
 
     /// Its body as it was.
@@ -180,11 +185,15 @@ impl Note {
     ///
     /// [`NoteError::UnknownHeads`] where that version is not here.
     pub fn body_at(&self, heads: &Heads) -> Result<Body, NoteError> {
+        Ok(self.shown_at(heads)?.into_owned().body)
+    }
+
+    fn shown_at(&self, heads: &Heads) -> Result<Cow<'_, Shown>, NoteError> {
         if *heads == self.heads() {
-            return Ok(self.body().clone());
+            return Ok(Cow::Borrowed(self.shown()));
         }
         let seen = Seen { document: &self.document, heads: Some(self.known(heads)?) };
-        Ok(seen.body(&self.body)?)
+        Ok(Cow::Owned(seen.shown(&self.body)?))
     }
 
     /// Where a folder keeps it.
@@ -270,13 +279,10 @@ impl Note {
         at: Timestamp,
     ) -> Result<Option<Change>, NoteError> {
         let current = *base == self.heads() || mutant::is(Mutant::EditOverwrites);
-        let before =
-            if current { Cow::Borrowed(self.body()) } else { Cow::Owned(self.body_at(base)?) };
-        let plan = splices(&before, new);
-        // What is foreign is a character in a plan, and more than that in a document.
-        let is_known = current && !before.pieces().contains(&Piece::Foreign);
-        let is_text = before.plain().is_some() && new.plain().is_some();
-        let after = is_known.then(|| if is_text { new.clone() } else { spliced(&before, &plan) });
+        let before = if current { Cow::Borrowed(self.shown()) } else { self.shown_at(base)? };
+        let plan = splices(&before.body, new);
+        let after = if current { before.after(&plan, new) } else { None };
+        let plan = before.in_document(plan);
         let heads = (!current).then(|| base.native());
         let text = self.body.clone();
         self.shown = OnceLock::new();

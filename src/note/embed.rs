@@ -47,25 +47,27 @@ pub enum Piece {
 /// What [`Piece::Foreign`] shows as.
 pub(super) const FOREIGN: char = '\u{fffc}';
 
+/// The most embeds side by side among which a double is looked for; somebody may have sent a million.
+const BESIDE: usize = 64;
+
 /// Markdown source with embeds.
 ///
 /// Two embeds without text between them stand for one destination: two devices replaced one image at
-/// once. Whatever shows such a body repeats the image around them for the second, so both are seen.
+/// once. Whatever shows such a body repeats the image around them for the second, so both are seen. No two
+/// of them are one image by one name: of those a body has the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Body {
     pieces: Vec<Piece>,
 }
 
 impl Body {
-    /// The body of these pieces; empty texts are dropped, adjacent ones joined.
+    /// The body of these pieces; empty texts are dropped, adjacent ones joined, and embeds that say again
+    /// what one beside them says are dropped too.
     #[must_use]
     pub fn new(pieces: impl IntoIterator<Item = Piece>) -> Self {
         let mut body = Self::default();
         for piece in pieces {
-            match piece {
-                Piece::Text(text) => body.push_text(&text),
-                other => body.pieces.push(other),
-            }
+            body.push(piece);
         }
         body
     }
@@ -161,7 +163,27 @@ impl Body {
     pub(super) fn push(&mut self, piece: Piece) {
         match piece {
             Piece::Text(text) => self.push_text(&text),
+            Piece::Embed(embed) if self.doubled(&embed).is_some() => {}
             other => self.pieces.push(other),
         }
+    }
+
+    /// How far before its end the embed stands, 1 for the last piece, that `embed` would be a double of.
+    pub(super) fn doubled(&self, embed: &Embed) -> Option<usize> {
+        let beside = self.pieces.iter().rev().take(BESIDE).map_while(|piece| match piece {
+            Piece::Embed(beside) => Some(beside),
+            Piece::Text(_) | Piece::Foreign => None,
+        });
+        let is_same = |beside: &Embed| beside.image == embed.image && beside.name == embed.name;
+        { beside }.position(is_same).map(|others| others + 1)
+    }
+
+    /// The number of its code points and blocks.
+    pub(super) fn units(&self) -> usize {
+        let units = |piece: &Piece| match piece {
+            Piece::Text(text) => text.chars().count(),
+            Piece::Embed(_) | Piece::Foreign => 1,
+        };
+        self.pieces.iter().map(units).sum()
     }
 }

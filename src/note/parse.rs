@@ -1,9 +1,6 @@
 //! From Markdown to a body: of its own, or as an edit of another.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
+use std::{collections::HashMap, ops::Range};
 
 use super::{
     diff::{Hunk, Token, diff},
@@ -17,7 +14,7 @@ impl Body {
     #[must_use]
     pub fn parse(source: &str, mut find: impl FnMut(&Destination) -> Option<Target>) -> Self {
         let parts = Kept::default().parts(source, |destination, _| find(destination));
-        composed(source, &parts)
+        composed(source, &parts).0
     }
 
     /// Reads Markdown that somebody made of `base`: embeds stay where they stood.
@@ -76,9 +73,14 @@ impl Body {
 /// The body of `source` without embeds that stand bare: their author took the markup away, and what is
 /// left is a word.
 fn without_bare(source: &str, parts: Vec<Part>) -> Body {
-    let body = composed(source, &parts);
+    let (body, places) = composed(source, &parts);
     let gone = Layout::of(&body, false).bare();
-    if gone.is_empty() { body } else { composed(source, &without(&body, parts, &gone)) }
+    if gone.is_empty() {
+        return body;
+    }
+    let stays = |(_, place): &(Part, usize)| !gone.contains(place);
+    let parts: Vec<_> = parts.into_iter().zip(places).filter(stays).map(|(part, _)| part).collect();
+    composed(source, &parts).0
 }
 
 /// How much hunks change.
@@ -271,33 +273,25 @@ fn push(parts: &mut Vec<Part>, part: Part) {
     parts.push(part);
 }
 
-/// The parts of `body` but those at the places `gone` in it, and those that share such a place.
-fn without(body: &Body, parts: Vec<Part>, gone: &HashSet<usize>) -> Vec<Part> {
-    let (mut places, mut origin, mut last) = (Vec::new(), 0, None);
-    for piece in body.pieces() {
-        last = match piece {
-            Piece::Embed(_) => last.or(Some(origin)),
-            Piece::Text(_) | Piece::Foreign => None,
-        };
-        places.extend(last);
-        origin += match piece {
-            Piece::Text(text) => text.chars().count(),
-            Piece::Embed(_) | Piece::Foreign => 1,
-        };
-    }
-    let stays = |(_, place): &(Part, usize)| !gone.contains(place);
-    parts.into_iter().zip(places).filter(stays).map(|(part, _)| part).collect()
-}
-
-fn composed(source: &str, parts: &[Part]) -> Body {
+/// The body with these parts, and for each of them the place in it of the first of the embeds that it
+/// stands beside.
+fn composed(source: &str, parts: &[Part]) -> (Body, Vec<usize>) {
     let (mut body, mut at) = (Body::default(), 0);
+    let (mut places, mut units, mut last) = (Vec::with_capacity(parts.len()), 0, None);
     for Part { range, embed, .. } in parts {
-        body.push_text(source.get(at..range.start).unwrap_or_default());
+        let text = source.get(at..range.start).unwrap_or_default();
+        if !text.is_empty() {
+            units += text.chars().count();
+            last = None;
+        }
+        body.push_text(text);
+        places.push(*last.get_or_insert(units));
+        units += usize::from(body.doubled(embed).is_none());
         body.push(Piece::Embed(embed.clone()));
         at = range.end;
     }
     body.push_text(source.get(at..).unwrap_or_default());
-    body
+    (body, places)
 }
 
 /// Finds the bytes of code points, from the first to the last.
