@@ -317,13 +317,60 @@ async fn what_a_remote_lost_or_damaged_is_found_and_put_again() {
         };
         assert_eq!(verify(false).await, 2);
         assert_eq!(verify(true).await, 2);
-        laptop.try_sync(&scene.remote).await.unwrap();
+        laptop.sync(&scene.remote).await;
         assert_eq!(verify(false).await, 0);
     }
+    // What it wrote is there again as it was: nobody has to read anything twice.
+    assert_eq!(resets(&laptop), []);
+    let without_pulse = |mut objects: std::collections::BTreeMap<String, bytes::Bytes>| {
+        objects.remove("pulse");
+        objects
+    };
+    assert_eq!(without_pulse(scene.memory.snapshot()), without_pulse(whole));
     let phone = Device::join("phone", 2, &laptop);
     phone.add(&scene.remote).await;
-    phone.try_sync(&scene.remote).await.unwrap();
+    phone.sync(&scene.remote).await;
     assert_eq!(phone.sources(), laptop.sources());
+}
+
+/// What others had pushed before is among it, and what both knew is not.
+#[tokio::test]
+async fn a_damaged_segment_is_put_again_by_whoever_wrote_it() {
+    let scene = Scene::new();
+    let (laptop, phone) = {
+        let laptop = Device::new("laptop", 1);
+        let phone = Device::join("phone", 2, &laptop);
+        (laptop, phone)
+    };
+    laptop.add(&scene.remote).await;
+    phone.add(&scene.remote).await;
+    for round in ["one", "two", "three"] {
+        for device in [&laptop, &phone] {
+            device.note(&format!("{round} of {}\n", device.vault().device().unwrap()));
+            device.sync(&scene.remote).await;
+        }
+    }
+    scene.settle(&[&laptop, &phone]).await;
+    let whole = scene.memory.snapshot();
+    for segment in whole.keys().filter(|name| name.starts_with("log/")) {
+        let mut objects = whole.clone();
+        objects.insert(segment.clone(), bytes::Bytes::from_static(b"damage"));
+        scene.memory.restore(objects);
+        let name = crate::world::origin();
+        for device in [&laptop, &phone] {
+            let is_its = segment.contains(&device.vault().device().unwrap().to_string());
+            if is_its {
+                let mut found = device.vault().verify().unwrap();
+                let checked = device.vault().verify_remote(&name, &*scene.remote, true, &mut found);
+                checked.await.unwrap();
+                assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
+            }
+        }
+        assert_eq!(scene.memory.snapshot()[segment], whole[segment]);
+        laptop.sync(&scene.remote).await;
+        phone.sync(&scene.remote).await;
+    }
+    assert_eq!((resets(&laptop), resets(&phone)), (vec![], vec![]));
 }
 
 #[tokio::test]

@@ -27,14 +27,14 @@ fn a_damaged_segment_on_a_remote() {
         Synced with origin in part:
         reading 1 segment
         problem: segment 1 of device <hex> is damaged: it is named <hex>, but its bytes hash to <hex>
-        hint: sync again later; if this stays, add an empty remote on a device that has what is missing, and let all devices use that
+        hint: sync again later; if this stays, run `everleaf verify --remote NAME --repair` on the device that wrote it; without that, add an empty remote on a device that has what is missing, and let all use that
         ");
     assert_snapshot!(machine.said(&machine.run_on("phone", &["sync"])), @r"
         exit 1
         Synced with origin in part:
         reading 1 segment
         problem: segment 1 of device <hex> is damaged: it is named <hex>, but its bytes hash to <hex>
-        hint: sync again later; if this stays, add an empty remote on a device that has what is missing, and let all devices use that
+        hint: sync again later; if this stays, run `everleaf verify --remote NAME --repair` on the device that wrote it; without that, add an empty remote on a device that has what is missing, and let all use that
         ");
 }
 

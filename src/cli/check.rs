@@ -25,8 +25,8 @@ pub(super) struct Verify {
     /// Also check that this remote holds what it confirmed
     #[arg(long, value_name = "NAME")]
     remote: Option<RemoteName>,
-    /// Have the next sync put again what is not on the remote any more, and fetch again local images
-    /// that are damaged or gone
+    /// Put again what this device put on the remote and is lost or damaged there, here or with the next
+    /// sync, and have that fetch local images that are damaged or gone
     #[arg(long)]
     repair: bool,
     /// Also read every image on the remote, rather than only ask for its size

@@ -58,10 +58,10 @@ pub(super) struct Sync {
     watch: bool,
 }
 
-/// Nothing here can mend a remote; whoever has the notes can fill another.
+/// Whoever wrote it can put it there again; whoever has the notes can fill another remote.
 const PROBLEMS_HINT: &str = "\
-hint: sync again later; if this stays, add an empty remote on a device that has what is missing, and \
-let all devices use that";
+hint: sync again later; if this stays, run `everleaf verify --remote NAME --repair` on the device that \
+wrote it; without that, add an empty remote on a device that has what is missing, and let all use that";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Images {

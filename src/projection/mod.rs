@@ -60,7 +60,15 @@ pub fn cursor(read: &impl Read) -> Result<Seq, DbError> {
 ///
 /// Where the log can't be read, or an event not folded.
 pub fn catch_up(source: &Db, target: &Db) -> Result<(), LogError> {
-    let mut events = log::read(source, cursor(target)?.next()).peekable();
+    catch_up_through(source, target, Seq(u64::MAX))
+}
+
+/// Folds what `target` has not seen of the log in `source` up to and with an event.
+pub(crate) fn catch_up_through(source: &Db, target: &Db, through: Seq) -> Result<(), LogError> {
+    let is_wanted = |event: &Result<Recorded, LogError>| {
+        event.as_ref().map_or(true, |event| event.seq <= through)
+    };
+    let mut events = log::read(source, cursor(target)?.next()).take_while(is_wanted).peekable();
     while events.peek().is_some() {
         let mut draft = target.draft();
         for event in events.by_ref().take(REPLAY) {

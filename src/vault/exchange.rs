@@ -307,6 +307,11 @@ impl Vault {
         self.keep(name, &Memory { pulse: None, fetch_owed: true, ..self.memory(name)? })
     }
 
+    /// Has the next sync tell the others that there is something new.
+    pub(super) fn owe_pulse(&self, name: &RemoteName) -> Result<(), VaultError> {
+        self.keep(name, &Memory { pulse: None, pulse_owed: true, ..self.memory(name)? })
+    }
+
     /// Has the next sync remember nothing.
     pub(super) fn forget_remote(&self, name: &RemoteName) -> Result<(), VaultError> {
         self.keep(name, &Memory::default())

@@ -33,6 +33,7 @@ mod open;
 mod pull;
 mod push;
 mod remotes;
+mod reseal;
 mod spelling;
 mod status;
 mod trail;

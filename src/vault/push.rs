@@ -11,12 +11,13 @@ use super::{
     pull::Applied,
 };
 use crate::{
-    event::{ChangeBytes, Event, RenewReason, ResetReason},
+    db::Db,
+    event::{ChangeBytes, Event, RemoteName, RenewReason, ResetReason},
     id::{DeviceId, SegmentHash, Seq},
     mutant::{self, Mutant},
     note::Change,
     projection::{
-        devices,
+        devices::{self, Identity},
         receipts::{self, Chain},
     },
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
@@ -30,9 +31,9 @@ const ROWS: usize = 1024;
 const TOGETHER: usize = 4;
 
 /// A segment that is about to be put, and what its receipt will say.
-struct Ready {
-    seq: u64,
-    sealed: SealedSegment,
+pub(super) struct Ready {
+    pub(super) seq: u64,
+    pub(super) sealed: SealedSegment,
     through: Seq,
     changes: u64,
 }
@@ -53,7 +54,10 @@ impl Session<'_> {
         let mut pushed = false;
         loop {
             let name = self.name.clone();
-            let sealed = self.vault.blocking(move |vault| vault.seal_next(&name)).await?;
+            let sealed = self
+                .vault
+                .blocking(move |vault| vault.seal_next(vault.db(), &name, Seq(u64::MAX)))
+                .await?;
             let (device, before, ready) = sealed;
             let Some(last) = ready.last() else { return Ok(pushed) };
             pushed = true;
@@ -208,13 +212,18 @@ impl Session<'_> {
 }
 
 impl Vault {
-    /// Seals the next segments of what a remote has not been told of; none where it knows all.
-    fn seal_next(
+    /// Seals the next segments of what a remote has not been told of, up to and with an event; none where it
+    /// knows all. `db` holds what is known: as it is, or as it was.
+    pub(super) fn seal_next(
         &self,
-        remote: &crate::event::RemoteName,
+        db: &Db,
+        remote: &RemoteName,
+        through: Seq,
     ) -> Result<(DeviceId, Chain, Vec<Ready>), VaultError> {
-        let device = self.device()?;
-        let Some(known) = receipts::get(self.db(), remote)? else {
+        let Some(Identity { device, .. }) = devices::identity(db)? else {
+            return Err(VaultError::Incomplete(self.0.folder.clone()));
+        };
+        let Some(known) = receipts::get(db, remote)? else {
             return Ok((device, Chain::default(), Vec::new()));
         };
         let mut items = Vec::new();
@@ -223,9 +232,9 @@ impl Vault {
         let mut last = Seq(0);
         loop {
             if seqs.is_empty() {
-                seqs.extend(receipts::unpushed_behind(self.db(), remote, last, ROWS)?);
+                seqs.extend(receipts::unpushed_behind(db, remote, last, ROWS)?);
             }
-            let Some(seq) = seqs.pop_front() else { break };
+            let Some(seq) = seqs.pop_front().filter(|seq| *seq <= through) else { break };
             last = seq;
             let Some(recorded) = self.0.log.event(seq)? else { continue };
             let projector = recorded.origin.is_projector();

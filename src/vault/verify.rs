@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use super::{Vault, VaultError};
 use crate::{
@@ -109,13 +110,7 @@ impl Vault {
 
     /// Folds the log from zero into a database of its own, and compares row by row.
     fn verify_projections(&self, found: &mut Verification) -> Result<(), VaultError> {
-        let tmp = self.0.folder.join("tmp");
-        let folder = tempfile::Builder::new()
-            .prefix("verify-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(&tmp)
-            .map_err(super::open::io("create a folder in", tmp))?;
-        let replay = Db::open(folder.path(), Duration::ZERO)?;
+        let (_folder, replay) = self.scratch()?;
         for look in 1..=LOOKS {
             let through = self.0.log.settled()?;
             if let Err(error) = projection::catch_up(self.db(), &replay) {
@@ -136,6 +131,18 @@ impl Vault {
         found
             .find("projections", "they are written to all the time; verify again when it is quiet");
         Ok(())
+    }
+
+    /// A database for a replay, and the folder that it is gone with.
+    pub(super) fn scratch(&self) -> Result<(TempDir, Db), VaultError> {
+        let tmp = self.0.folder.join("tmp");
+        let folder = tempfile::Builder::new()
+            .prefix("verify-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&tmp)
+            .map_err(super::open::io("create a folder in", tmp))?;
+        let replay = Db::open(folder.path(), Duration::ZERO)?;
+        Ok((folder, replay))
     }
 
     /// The tables that are not what a replay made of them.
@@ -264,8 +271,8 @@ impl Vault {
     }
 
     /// Checks that a remote holds what its receipts say: every segment is read, images are asked
-    /// after. With `repair`, what is not there counts as not confirmed any more, so that the next
-    /// sync puts it again.
+    /// after. With `repair`, segments that this device wrote are put there again as they were; what else is
+    /// not there counts as not confirmed any more, so that the next sync puts it again.
     ///
     /// # Errors
     ///
@@ -286,6 +293,7 @@ impl Vault {
         }
         let before = found.findings.len();
         let mut keys: BTreeSet<String> = BTreeSet::new();
+        let mut bad = HashSet::new();
         let covered = self.covered_segments(name, remote, found).await?;
         for key in self.receipted_segments(name)?.into_iter().chain(covered) {
             if !keys.insert(key.to_string()) {
@@ -297,15 +305,25 @@ impl Vault {
                 Ok(bytes) if blake3::hash(&bytes).as_bytes() == hash.as_bytes() => {}
                 Ok(_) | Err(RemoteError::Oversized { .. }) => {
                     found.find(key.to_string(), "it is damaged there");
+                    bad.insert(key);
                 }
                 Err(RemoteError::NotFound { .. }) => {
                     found.find(key.to_string(), "the remote confirmed it and does not hold it now");
+                    bad.insert(key);
                 }
                 Err(source) => return Err(error(source)),
             }
         }
         let mut events = Vec::new();
-        let repair_log = repair && found.findings.len() > before;
+        let mut repair_log = repair && found.findings.len() > before;
+        if repair_log {
+            let there = self.put_again(name, remote, bad).await?;
+            let findings = found.findings.iter_mut().skip(before);
+            for finding in findings.filter(|finding| there.contains(&finding.what)) {
+                finding.problem.push_str("; it was put there again");
+            }
+            repair_log = there.len() < found.findings.len() - before;
+        }
         self.verify_checkpoints(name, remote, repair, found).await?;
         self.verify_heads(name, remote, repair, found).await?;
         if repair_log {

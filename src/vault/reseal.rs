@@ -1,0 +1,80 @@
+//! Segments that this device put on a remote, made again byte by byte.
+//!
+//! Sealing has no chance in it, and what a segment carries follows from the log before its receipt. So
+//! whoever wrote a segment that a remote lost or damaged can put the same one there: no device has to read
+//! anything again, and nobody who joins stumbles over it.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::{Vault, VaultError};
+use crate::{
+    event::{Event, Recorded, RemoteName},
+    id::Seq,
+    projection,
+    remote::{Key, Remote},
+};
+
+/// The most segments that are made again; a remote that lost more is told everything anew.
+const MOST: usize = 64;
+
+impl Vault {
+    /// Puts segments on a remote again, as far as this device wrote them. Gives those that are there now.
+    pub(super) async fn put_again(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        lost: HashSet<Key>,
+    ) -> Result<HashSet<String>, VaultError> {
+        if lost.is_empty() || lost.len() > MOST {
+            return Ok(HashSet::new());
+        }
+        let of = name.clone();
+        let segments = self.blocking(move |vault| vault.sealed_again(&of, &lost)).await?;
+        let mut there = HashSet::new();
+        for (key, bytes) in segments {
+            let put = remote.put(&key, bytes.into()).await;
+            put.map_err(|source| VaultError::Remote { remote: name.clone(), source })?;
+            there.insert(key.to_string());
+        }
+        if !there.is_empty() {
+            self.owe_pulse(name)?;
+        }
+        Ok(there)
+    }
+
+    /// Seals those of `wanted` that this device wrote, from what it knew when it did; without those that
+    /// come out otherwise, which another build may have written.
+    fn sealed_again(
+        &self,
+        name: &RemoteName,
+        wanted: &HashSet<Key>,
+    ) -> Result<Vec<(Key, Bytes)>, VaultError> {
+        let (_folder, replay) = self.scratch()?;
+        let (mut own, mut again) = (None, Vec::new());
+        for recorded in self.events(Seq(1)) {
+            let Recorded { seq: at, event, .. } = recorded?;
+            let (seq, hash, through) = match event {
+                Event::LogBegun { device, .. } | Event::DeviceRenewed { to: device, .. } => {
+                    own = Some(device);
+                    continue;
+                }
+                Event::SegmentPushed { remote, seq, hash, through } if remote == *name => {
+                    (seq, hash, through)
+                }
+                _ => continue,
+            };
+            let Some(key) = own.map(|device| Key::Segment { device, seq, hash }) else { continue };
+            if !wanted.contains(&key) {
+                continue;
+            }
+            let before = Seq(at.0.saturating_sub(1));
+            projection::catch_up_through(self.db(), &replay, before)?;
+            let (_, _, ready) = self.seal_next(&replay, name, through)?;
+            let same = ready.into_iter().find(|ready| ready.sealed.hash == hash);
+            again.extend(same.map(|ready| (key, Bytes::from(ready.sealed.bytes))));
+        }
+        Ok(again)
+    }
+}
