@@ -153,6 +153,21 @@ fn a_missing_file() {
         exit 1
         error: `.` is not a file
         ");
+    assert_snapshot!(machine.said(&machine.run(&["import", "nothing"])), @r"
+        exit 1
+        error: could not open nothing: No such file or directory (os error 2)
+        hint: check the path
+        ");
+    assert_snapshot!(machine.said(&machine.run(&["import", "bread.md"])), @r"
+        exit 1
+        error: bread.md is no folder
+        hint: name a folder; `everleaf new FILE` makes a note of one file
+        ");
+    assert_snapshot!(machine.said(&machine.run(&["export", "bread.md"])), @r"
+        exit 1
+        error: bread.md is no folder
+        hint: name a folder; `everleaf new FILE` makes a note of one file
+        ");
 }
 
 #[test]
@@ -284,6 +299,12 @@ fn a_command_line_that_makes_no_sense() {
     assert_snapshot!(machine.said(&machine.run(&["show", "A", "--at", "yesterday"])), @r"
         exit 2
         error: invalid value 'yesterday' for '--at <HEADS>': `yesterday` is not a change hash: expected 64 hexadecimal digits
+
+        For more information, try '--help'.
+        ");
+    assert_snapshot!(machine.said(&machine.run(&["new", "--path", ""])), @r"
+        exit 2
+        error: a value is required for '--path <PATH>' but none was supplied
 
         For more information, try '--help'.
         ");

@@ -490,7 +490,9 @@ fn what_is_too_large_or_makes_no_sense_changes_nothing() {
     for path in
         [format!("note/{nobody}"), "note/x".to_owned(), "images/x".into(), "log?kind=x".into()]
     {
-        assert!(matches!(page.get(&path).status, 400 | 404), "{path}");
+        let answer = page.get(&path);
+        assert!(matches!(answer.status, 400 | 404), "{path}");
+        assert!(answer.text().contains("<p id=\"message\">"), "{path}: {}", answer.text());
     }
     assert_eq!(page.post(&format!("note/{bread}/go-back?step=99"), JSON, b"").status, 404);
     assert_eq!(deeds(&page.vault), before);

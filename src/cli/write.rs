@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use everleaf::{
     id::NoteId,
     note::{
@@ -41,7 +41,7 @@ pub(super) struct New {
     #[arg(value_name = "FILE|-")]
     file: Option<PathBuf>,
     /// Where `export` is to put the note
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     path: Option<String>,
 }
 

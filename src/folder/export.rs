@@ -33,6 +33,9 @@ pub(super) fn run(
     options: ExportOptions,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Exported, VaultError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(VaultError::NotAFolder(folder.to_owned()));
+    }
     fs::create_dir_all(folder).map_err(io("create", folder))?;
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     vault.refuse_inside(folder)?;

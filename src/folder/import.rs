@@ -39,6 +39,9 @@ pub(super) fn run(
     options: ImportOptions,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Imported, VaultError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(VaultError::NotAFolder(folder.to_owned()));
+    }
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     let _one_at_a_time = vault.folder_turn();
     let Loaded { mut bookmarks, found, problem } = Bookmarks::load(vault, folder)?;

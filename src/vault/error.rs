@@ -33,6 +33,9 @@ pub enum VaultError {
     /// What is in a folder did not come from this vault, so an export might destroy it.
     #[error("{} is not empty, and this vault did not export what is in it", .0.display())]
     NotExported(PathBuf),
+    /// A folder of Markdown files was to be named, and it is none.
+    #[error("{} is no folder", .0.display())]
+    NotAFolder(PathBuf),
     /// A newer everleaf made it.
     #[error("the vault in {} has format {format}, which a newer everleaf made", path.display())]
     Newer {
@@ -187,6 +190,7 @@ impl VaultError {
             Self::Exists(_) => "name another folder with --vault, or use this vault as it is".into(),
             Self::NotEmpty(_) => "name an empty or a new folder with --vault".into(),
             Self::NotExported(_) => "export to an empty or a new folder".into(),
+            Self::NotAFolder(_) => "name a folder; `everleaf new FILE` makes a note of one file".into(),
             Self::Newer { .. } => "use the everleaf that made it, or a newer one".into(),
             Self::Incomplete(_)
             | Self::DamagedFile(_)

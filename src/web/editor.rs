@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{Path, Query, State},
-};
+use axum::{Json, body::Body, extract::State};
 use futures_util::TryStreamExt as _;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{Answer, Shared, lock};
+use super::{
+    Answer, Shared,
+    asked::{Path, Query},
+    lock,
+};
 use crate::{
     id::NoteId,
     images::Stored,

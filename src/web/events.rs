@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Query, State},
+    extract::State,
     http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 
 use super::{
     App, Shared,
+    asked::Query,
     live::{Moment, News, Topic, touched},
 };
 use crate::{id::Seq, log::LogError};

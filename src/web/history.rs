@@ -1,14 +1,20 @@
 //! A note as it is and as it was, and the slider between the two.
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderName, HeaderValue},
     response::{IntoResponse as _, Response},
 };
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Answer, App, Shared, guard, layout::time, shown::shown as rendered};
+use super::{
+    Answer, App, Shared,
+    asked::{Path, Query},
+    guard,
+    layout::time,
+    shown::shown as rendered,
+};
 use crate::{
     clock::Timestamp,
     id::NoteId,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, Query, State},
+    extract::State,
     http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
@@ -13,7 +13,9 @@ use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use super::{
-    Answer, App, Shared, guard,
+    Answer, App, Shared,
+    asked::{Path, Query},
+    guard,
     layout::{self, Page, Tab},
     log,
     shown::is_web,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{
     Answer, App, Shared,
+    asked::Query,
     layout::{self, Page, Tab, time},
     live::image_of,
     shown::is_web,

@@ -8,6 +8,7 @@
 //! While it runs, the vault is kept in step with its remotes, as `everleaf sync --watch` does, unless
 //! somebody switches that off.
 
+mod asked;
 mod assets;
 mod chart;
 mod editor;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::State,
     http::StatusCode,
     http::header::LOCATION,
     response::{IntoResponse as _, Redirect, Response},
@@ -12,7 +12,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{
-    Answer, App, Problem, Shared, editor, guard, history,
+    Answer, App, Problem, Shared,
+    asked::{Path, Query},
+    editor, guard, history,
     images::badge,
     layout::{self, Page, Tab, time},
 };
