@@ -295,6 +295,29 @@ fn only_the_vault_appends() {
     );
 }
 
+/// What a library needs is there without features, but for what they name.
+#[test]
+fn no_feature_stands_before_what_a_library_needs() {
+    let mut broken = Vec::new();
+    for file in
+        rust("src").iter().filter(|file| file.is_in("src/vault") || file.is_in("src/folder"))
+    {
+        let lines: Vec<&str> = file.text.lines().collect();
+        for (line, pair) in lines.windows(2).enumerate() {
+            let [attribute, item] = pair else { continue };
+            let item = item.trim_start();
+            let is_public = item.starts_with("pub ") || item.starts_with("mod ");
+            if attribute.trim_start().starts_with("#[cfg(feature") && is_public {
+                broken.push(format!("{}:{} hides `{item}`", file.path, line + 1));
+            }
+        }
+    }
+    holds(
+        "No feature hides a part of the vault: what uses it has to build without `web`.",
+        &broken,
+    );
+}
+
 #[test]
 fn the_top_level_holds_what_it_should() {
     let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name());

@@ -3,6 +3,7 @@
 mod abreast;
 mod remotes;
 mod sizes;
+mod texts;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -105,7 +106,7 @@ impl Odd {
     fn edit(&self, note: NoteId, source: &str, folder: &str) -> bool {
         let heads = self.vault.read(note, None).unwrap().heads;
         let folder = self.folder.path().join(folder);
-        self.vault.edit(note, &heads, source, Some(&folder)).unwrap()
+        self.vault.edit(note, &heads, source, Some(&folder)).unwrap().changed
     }
 
     fn source(&self, note: NoteId) -> String {

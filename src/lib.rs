@@ -86,11 +86,11 @@
 //! // Meanwhile another window, or a sync, changes the note too.
 //! vault.edit(note, &opened.heads, "# Walk by the lake\n", None)?;
 //! assert!(news.has_changed()?); // `changed()` waits for it
-//! let saved = vault.save_draft(note, &saved, "# Walk\n\n![](lake.png)\n\nCold.\n", &pictures)?;
+//! let saved = vault.save_draft(note, &saved.heads, "# Walk\n\n![](lake.png)\n\nCold.\n", &pictures)?;
 //!
 //! let merged = vault.read(note, None)?;
 //! assert_eq!(merged.body.source(), "# Walk by the lake\n\n![](lake.png)\n\nCold.\n");
-//! assert_ne!(merged.heads, saved); // what to open next, with all of it
+//! assert_ne!(merged.heads, saved.heads); // what to open next, with all of it
 //! # Ok(())
 //! # }
 //! ```
@@ -149,11 +149,14 @@
 //! | `hub` | the hub itself |
 //! | `loopback` | an S3 server inside the process, for tests |
 //! | `socket` | what lets other processes use a vault that this one has open |
+//! | `html` | notes as HTML: [`note::markdown`]'s `to_html` |
 //! | `web` | the page over one's own vault |
 //! | `cli` (default) | the command, with all of these |
 //! | `sim` | the simulator, and the switches of tests |
 //!
-//! A library needs none of them for folders, `s3` for buckets, and `https` for hubs.
+//! A library needs none of them for folders, `s3` for buckets, and `https` for hubs. It runs on Unix.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod clock;
 mod crash;

@@ -76,7 +76,7 @@ fn acts(bench: &mut Bench, notes: usize) {
     let mut texts: Vec<_> = chosen.iter().map(|note| vault.read(*note, None).unwrap()).collect();
     let after: Vec<_> = texts.iter().map(|seen| edited(&seen.body.source(), &mut dice)).collect();
     each(EDIT, &mut |round, note| {
-        assert!(vault.edit(note, &texts[round].heads, &after[round], None).unwrap());
+        assert!(vault.edit(note, &texts[round].heads, &after[round], None).unwrap().changed);
     });
     texts.clear();
     let pictures: Vec<_> =

@@ -126,7 +126,7 @@ fn edit(bench: &mut Bench) {
             // An editor that is open has what it wrote last, and the version that shows it.
             let heads = vault.read(note, None).unwrap().heads;
             source = edited(&source, &mut dice);
-            timed(|| assert!(vault.edit(note, &heads, &source, None).unwrap()))
+            timed(|| assert!(vault.edit(note, &heads, &source, None).unwrap().changed))
         },
         |_| timed(|| synced(&mut plain, &[7; 200])),
     );

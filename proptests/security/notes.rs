@@ -198,3 +198,28 @@ async fn places_that_a_hostile_device_names_stay_in_the_folder() {
     assert_eq!(files.filter(|entry| entry.file_type().is_file()).count(), inside + hidden);
     assert!(!std::path::Path::new("/etc/escaped.png").exists());
 }
+
+/// What another device wrote is no reason to read a file of this one, to put it on the remote and to tell all
+/// where it is: only what somebody writes here is.
+#[tokio::test]
+async fn a_text_from_elsewhere_reaches_for_no_file_here() {
+    let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+    let laptop = Device::new("laptop", 1);
+    let phone = Device::join("phone", 2, &laptop);
+    for device in [&laptop, &phone] {
+        device.add_public(&remote, Some("https://img.example")).await;
+    }
+    laptop.file("me.png", &png(3, 4, b"private"));
+    laptop.file("lake.png", &png(3, 4, b"lake"));
+    let note = phone.note("# Hello\n\n![](me.png) <img src='me.png'> ![[me.png]]\n");
+    phone.sync(&remote).await;
+    laptop.sync(&remote).await;
+    laptop.edit(note, |text| text + "\n![](lake.png)\n");
+    laptop.edit(note, |text| text.replace("Hello", "Thanks"));
+    laptop.sync(&remote).await;
+    phone.sync(&remote).await;
+    let body = phone.vault().read(note, None).unwrap().body;
+    let names: Vec<&str> = body.embeds().map(|embed| embed.name.as_str()).collect();
+    assert_eq!(names, ["lake.png"]);
+    assert_eq!(laptop.vault().image_list().unwrap().len(), 1);
+}

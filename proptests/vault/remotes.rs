@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use everleaf::{
+    id::Seq,
+    vault::{NewNote, Options, SyncOptions, Vault},
+};
+
 use super::memory;
 use crate::{image::png, world::Device};
 
 #[tokio::test]
 async fn an_idle_sync_asks_once_however_many_notes_there_are() {
-    use everleaf::{id::Seq, remote::Requests};
+    use everleaf::remote::Requests;
     for notes in [1, 40, 400] {
         let remote = memory();
         let laptop = Device::new("laptop", 1);
@@ -27,7 +32,7 @@ async fn an_idle_sync_asks_once_however_many_notes_there_are() {
 
 #[tokio::test]
 async fn a_new_public_address_is_put_into_notes_once() {
-    use everleaf::{id::Seq, remote::Requests};
+    use everleaf::remote::Requests;
     let remote = memory();
     let laptop = Device::new("laptop", 1);
     laptop.add_public(&remote, Some("https://old.example")).await;
@@ -137,4 +142,54 @@ async fn clocks_that_are_twenty_years_apart_order_nothing() {
     }
     assert_eq!(outcomes[0].lines().count(), 3, "{outcomes:?}");
     assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
+}
+
+/// An app may add its remote whenever it starts.
+#[tokio::test]
+async fn a_remote_that_is_added_as_it_is_leaves_no_trace() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.add_public(&remote, Some("https://img.example")).await;
+    let events = laptop.vault().events(Seq(1)).count();
+    laptop.add_public(&remote, Some("https://img.example")).await;
+    assert_eq!(laptop.vault().events(Seq(1)).count(), events);
+    laptop.add_public(&remote, None).await;
+    assert_eq!(laptop.vault().events(Seq(1)).count(), events + 1);
+}
+
+/// Somebody writes whenever something is put: each sync ends all the same, and the next puts the rest.
+#[tokio::test]
+async fn a_sync_ends_while_somebody_writes_all_the_while() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    laptop.note("# One\n");
+    let vault = laptop.vault();
+    let written = std::sync::atomic::AtomicUsize::new(0);
+    let writes = |_| {
+        if written.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 10_000 {
+            vault.new_note(&NewNote { source: "# More\n".into(), ..NewNote::default() }).unwrap();
+        }
+    };
+    let options = SyncOptions::default();
+    let origin = crate::world::origin();
+    vault.sync(&origin, Arc::clone(&remote), &options, &writes).await.unwrap();
+    assert!(written.load(std::sync::atomic::Ordering::Relaxed) < 1000);
+    laptop.sync(&remote).await;
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&remote).await;
+    phone.sync(&remote).await;
+    assert_eq!(phone.sources(), laptop.sources());
+}
+
+/// Whoever embeds a vault may go to another directory while it is open.
+#[test]
+fn a_vault_knows_where_it_is_from_anywhere() {
+    let name = format!("target/relative-{}", std::process::id());
+    let vault = Vault::create(std::path::Path::new(&name), "laptop", None, Options::default());
+    let vault = vault.unwrap();
+    assert!(vault.folder().is_absolute(), "{}", vault.folder().display());
+    let folder = vault.folder().to_owned();
+    drop(vault);
+    std::fs::remove_dir_all(folder).unwrap();
 }

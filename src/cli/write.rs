@@ -92,7 +92,8 @@ impl New {
 /// Change a note
 ///
 /// What happened to the note while it was edited, here or elsewhere, is merged with the edit. Without
-/// FILE, the note opens in $VISUAL or $EDITOR; the vault is not held open meanwhile.
+/// FILE, the note opens in $VISUAL or $EDITOR; the vault is not held open meanwhile. Images that the new
+/// text names and the old one did not are taken in, as by `new`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -405,7 +405,9 @@ impl Note {
     /// Whether a version is here, with all that it stands on.
     pub(crate) fn has(&self, heads: &Heads) -> bool {
         let mut all = heads.native().into_iter();
-        all.all(|hash| self.document.get_change_meta_by_hash(&hash).is_some())
+        // No version is made of nothing: every note has its genesis.
+        !heads.as_slice().is_empty()
+            && all.all(|hash| self.document.get_change_meta_by_hash(&hash).is_some())
     }
 
     /// A text, however its author's Automerge wrote it.

@@ -5,7 +5,7 @@
 
 mod front_matter;
 mod html;
-#[cfg(feature = "web")]
+#[cfg(feature = "html")]
 mod render;
 mod title;
 mod wiki;
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, ops::Range};
 use pulldown_cmark::{Event, LinkType, OffsetIter, Options, Parser, Tag, TagEnd};
 
 pub use front_matter::front_matter;
-#[cfg(feature = "web")]
+#[cfg(feature = "html")]
 pub use render::to_html;
 pub use title::{title, title_read};
 

@@ -105,7 +105,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::RemoteRemoved { remote } => {
             forget(draft, remote)?;
             let key = remote.as_str().as_bytes();
-            let bases = get(draft, remote)?.map(|known| bases(&known)).unwrap_or_default();
+            let bases = get(draft, remote)?.map(|known| bases_of(&known)).unwrap_or_default();
             if !bases.is_empty() {
                 draft.put_row(Table::Former, key, &bases)?;
             }
@@ -198,7 +198,7 @@ fn configure(
     let known = get(draft, remote)?;
     let same_place = known.as_ref().is_some_and(|known| known.options.is_same_place(options));
     let mut former = match &known {
-        Some(known) => bases(known),
+        Some(known) => bases_of(known),
         // One of this name that was removed may have put its URLs into notes.
         None => draft.row(Table::Former, key)?.unwrap_or_default(),
     };
@@ -220,8 +220,24 @@ fn configure(
     Ok(())
 }
 
+/// All public addresses that remotes have and had, those that were removed too.
+///
+/// # Errors
+///
+/// What the database said.
+pub fn bases(read: &impl Read) -> Result<Vec<String>, DbError> {
+    let mut all = Vec::new();
+    for (_, remote) in list(read)? {
+        all.extend(bases_of(&remote));
+    }
+    for (_, row) in read.scan(Table::Former, &[])? {
+        all.extend(decode_row::<Vec<String>>(Table::Former, &row)?);
+    }
+    Ok(all)
+}
+
 /// All public addresses that a remote has and had.
-fn bases(known: &Remote) -> Vec<String> {
+fn bases_of(known: &Remote) -> Vec<String> {
     let mut bases = known.former_public_urls.clone();
     bases.extend(known.options.public_url.clone().filter(|url| !bases.contains(url)));
     bases

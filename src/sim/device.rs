@@ -363,7 +363,7 @@ impl Device {
         model: &mut Model,
     ) -> Check<Done> {
         let folder = Some(self.home());
-        if !self.vault()?.edit(base.note, &base.heads, source, folder)? {
+        if !self.vault()?.edit(base.note, &base.heads, source, folder)?.changed {
             return Ok(None);
         }
         self.acknowledge(base.note, draft, model)?;

@@ -202,8 +202,8 @@ calls! {
         /// Where relative destinations of new images are looked for; absolute.
         folder: Option<PathBuf>,
     } -> bool, |self, vault, _tell| {
-        blocking(move || vault.edit(self.note, &self.heads, &self.source, self.folder.as_deref()))
-            .await
+        let edit = move || vault.edit(self.note, &self.heads, &self.source, self.folder.as_deref());
+        Ok(blocking(edit).await?.changed)
     };
 
     /// Appends images to a note. See [`Vault::attach`].

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Vault, VaultError,
+    Edited, Vault, VaultError,
     cache::{Begun, begin, changed},
 };
 use crate::{
@@ -39,15 +39,6 @@ fn lines_in_common(one: &str, other: &str) -> usize {
         }
     }
     if 2 * both > all.max(lines(one).count()) { both } else { 0 }
-}
-
-/// Where an edit left its author: not yet merged with what others did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Edited {
-    /// The version that shows what was written.
-    pub(crate) heads: Heads,
-    /// Whether anything was appended.
-    pub(crate) changed: bool,
 }
 
 impl Vault {

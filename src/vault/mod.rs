@@ -20,7 +20,6 @@ mod audit;
 mod batch;
 mod cache;
 mod checkpoint;
-#[cfg(feature = "web")]
 mod draft;
 mod error;
 mod evict;
@@ -30,6 +29,7 @@ mod history;
 mod list;
 mod notes;
 mod open;
+mod parse;
 mod pull;
 mod push;
 mod remotes;
@@ -56,7 +56,7 @@ pub use self::{
     error::{VaultError, chain},
     exchange::{Pass, Progress, SyncImages, SyncOptions, SyncReport, Totals},
     history::Version,
-    notes::{AttachedImage, NOTE_LIMIT, NewNote, Reading, read_source},
+    notes::{AttachedImage, Edited, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,
     status::{ImageCounts, ImageStatus, Listed, NoteStatus, Place, VaultStatus},

@@ -6,22 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
     Vault, VaultError,
     cache::{Begun, begin, changed},
     open::io,
-    spelling::{Known, Spellings},
+    spelling::Spellings,
 };
 use crate::{
     event::{Event, Origin},
     id::{ImageId, NoteId},
     images::{ImageError, Stored},
-    note::{
-        Body, Embed, Heads, Piece, Target,
-        markdown::{Destination, Syntax},
-    },
+    note::{Body, Embed, Heads, Piece},
     projection::catalog,
     upload::State,
 };
@@ -51,6 +48,17 @@ pub struct Reading {
     pub heads: Heads,
     /// Its body.
     pub body: Body,
+}
+
+/// Where an edit left its author: not yet merged with what others did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// The version that shows just what was written: what the author's next edit is based on. The note's
+    /// present version, which [`Vault::read`] gives, has what others did besides, which the author has not
+    /// seen: an edit based on that takes it away.
+    pub heads: Heads,
+    /// Whether anything changed.
+    pub changed: bool,
 }
 
 /// What became of an image that was attached.
@@ -149,24 +157,28 @@ impl Vault {
     }
 
     /// Changes the body of a note to `source`, which its author wrote having seen it at `base`, as its
-    /// source or as [`Vault::markdown`] shows it: what happened to it meanwhile stays. Gives whether
-    /// anything changed.
+    /// source or as [`Vault::markdown`] shows it: what happened to it meanwhile stays.
+    ///
+    /// Images are taken in from `folder` where the source names files that the version at `base` did not
+    /// name: what stood there already may be another device's text, which must not reach for files here.
     ///
     /// # Errors
     ///
-    /// Where nothing was changed.
+    /// Where nothing was changed: [`VaultError::UnknownNote`]; [`VaultError::Note`] with
+    /// [`NoteError::UnknownHeads`](crate::note::NoteError::UnknownHeads) where the note never was at `base`;
+    /// [`VaultError::TooLong`]; [`VaultError::ImageFile`] for a file that is too large an image.
     pub fn edit(
         &self,
         note: NoteId,
         base: &Heads,
         source: &str,
         folder: Option<&Path>,
-    ) -> Result<bool, VaultError> {
+    ) -> Result<Edited, VaultError> {
         check_length(source)?;
         let before = self.read(note, Some(base))?;
         let shows = before.body.written() == source;
         if shows || (before.body.embeds().next().is_some() && self.markdown(&before)? == source) {
-            return Ok(false);
+            return Ok(Edited { heads: before.heads, changed: false });
         }
         let mut found = Vec::new();
         let body = self.parse(source, Some(&before), folder, &mut found)?;
@@ -180,12 +192,18 @@ impl Vault {
         base: &Heads,
         body: &Body,
         stored: &[Stored],
-    ) -> Result<bool, VaultError> {
+    ) -> Result<Edited, VaultError> {
         let at = self.0.clock.now();
         let before = self.stored_events(stored)?;
-        self.change_note(note, &Origin::Here, before, |loaded| {
-            Ok(loaded.edit_body(base, body, at)?.into_iter().collect())
-        })
+        let mut heads = base.clone();
+        let changed = self.change_note(note, &Origin::Here, before, |loaded| {
+            let change = loaded.edit_body(base, body, at)?;
+            if let Some(change) = &change {
+                heads = vec![change.hash].into();
+            }
+            Ok(change.into_iter().collect())
+        })?;
+        Ok(Edited { heads, changed })
     }
 
     /// Appends the markup of images to a note, after taking them in.
@@ -254,92 +272,6 @@ impl Vault {
         })
     }
 
-    /// Finds what the destinations in a source stand for: an image that the note showed before there, or
-    /// under this name, URL, path or hash; else a file of `folder`, which is taken in.
-    fn parse(
-        &self,
-        source: &str,
-        before: Option<&Reading>,
-        folder: Option<&Path>,
-        stored: &mut Vec<Stored>,
-    ) -> Result<Body, VaultError> {
-        let mut batch = self.0.images.batch();
-        let taken = self.parse_with(source, before, stored, |destination| {
-            self.take_in(destination, folder, &mut batch)
-        });
-        batch.finish()?;
-        taken
-    }
-
-    /// [`parse`](Self::parse), where `take_in` says which images the other destinations are.
-    pub(super) fn parse_with(
-        &self,
-        source: &str,
-        before: Option<&Reading>,
-        stored: &mut Vec<Stored>,
-        mut take_in: impl FnMut(&Destination) -> Result<Option<Stored>, VaultError>,
-    ) -> Result<Body, VaultError> {
-        let mut failed = None;
-        let mut take_in = |destination: &Destination| match take_in(destination) {
-            Ok(taken) => taken.map(|image| {
-                let target = Target { image: image.image, path: None, name: None };
-                stored.push(image);
-                target
-            }),
-            Err(error) => {
-                failed = Some(error);
-                None
-            }
-        };
-        let body = match before {
-            None => Body::parse(source, take_in),
-            Some(before) => {
-                let spellings = Spellings::of(self, before)?;
-                let mut known = Known::of(&before.body, &spellings);
-                Body::parse_edit(
-                    &before.body,
-                    source,
-                    |embed, syntax| spellings.shown(embed, syntax),
-                    |destination, stood| {
-                        let written = source.get(destination.range.clone()).unwrap_or_default();
-                        let known = known.find(destination, written, stood);
-                        known.or_else(|| take_in(destination))
-                    },
-                )
-            }
-        };
-        failed.map_or(Ok(body), Err)
-    }
-
-    pub(super) fn take_in(
-        &self,
-        destination: &Destination,
-        folder: Option<&Path>,
-        batch: &mut crate::images::Batch<'_>,
-    ) -> Result<Option<Stored>, VaultError> {
-        if let Some(hash) = destination.target.strip_prefix("blake3:")
-            && let Ok(image) = hash.parse::<ImageId>()
-            && let Some(record) = catalog::image_record(self.db(), image)?
-        {
-            return Ok(Some(Stored {
-                image,
-                bytes: record.bytes,
-                media_type: record.media_type,
-                dimensions: record.dimensions,
-                already: true,
-            }));
-        }
-        let Some(path) = folder.and_then(|folder| beside(folder, destination)) else {
-            return Ok(None);
-        };
-        match batch.ingest_file(&path) {
-            Ok(stored) => Ok(Some(stored)),
-            // No image, so no embed: the text stays as it was written.
-            Err(ImageError::NotAnImage { .. } | ImageError::Empty) => Ok(None),
-            Err(error) => Err(of_file(&path)(error)),
-        }
-    }
-
     /// For each, whether this device held it before.
     fn known(&self, stored: &[Stored]) -> Result<Vec<bool>, VaultError> {
         let local = |image: &Stored| {
@@ -361,19 +293,6 @@ impl Vault {
         }
         Ok(events)
     }
-}
-
-/// The file that a destination stands for when its note lies in `folder`: relative to it, without
-/// `?…` or `#…`.
-fn beside(folder: &Path, destination: &Destination) -> Option<PathBuf> {
-    let written = destination.target.split(['?', '#']).next().unwrap_or_default();
-    let path = match destination.syntax {
-        Syntax::Wiki => written.into(),
-        _ => percent_decode_str(written).decode_utf8().ok()?,
-    };
-    let path = Path::new(&*path);
-    let file = folder.join(path);
-    (path.is_relative() && file.is_file()).then_some(file)
 }
 
 /// What can't stand in a destination without brackets around it.
@@ -421,7 +340,7 @@ pub fn read_source(path: &Path) -> Result<String, VaultError> {
 }
 
 /// Says of which file an error is, where the error does not.
-fn of_file(path: &Path) -> impl FnOnce(ImageError) -> VaultError {
+pub(super) fn of_file(path: &Path) -> impl FnOnce(ImageError) -> VaultError {
     move |source| match source {
         ImageError::TooLarge { .. }
         | ImageError::Empty

@@ -171,6 +171,8 @@ fn assemble(
     options: Options,
 ) -> Result<Vault, VaultError> {
     let Options { image_limit, patience: _, clock, inline } = options;
+    // Whoever embeds this may go to another directory meanwhile.
+    let folder = &std::path::absolute(folder).map_err(io("find", folder))?;
     let db = Arc::new(Db::open_locked(folder, lock)?);
     clear_unfinished(folder)?;
     let sizes = Arc::downgrade(&db);
@@ -197,7 +199,7 @@ fn assemble(
     let (appended, _) = tokio::sync::watch::channel(last);
     let sealer = key.sealer();
     let vault = Vault(Arc::new(Inner {
-        folder: folder.to_path_buf(),
+        folder: folder.clone(),
         log,
         db,
         images,

@@ -49,15 +49,16 @@ enum Found {
 }
 
 impl Session<'_> {
-    /// Puts everything that the remote has not been told of. Gives whether there was anything.
+    /// Puts everything that has happened so far and the remote has not been told of. Gives whether there
+    /// was anything.
     pub(super) async fn push(&mut self) -> Result<bool, VaultError> {
+        // Somebody may be writing all the while.
+        let through = self.vault.0.log.last()?;
         let mut pushed = false;
         loop {
             let name = self.name.clone();
-            let sealed = self
-                .vault
-                .blocking(move |vault| vault.seal_next(vault.db(), &name, Seq(u64::MAX)))
-                .await?;
+            let seal = move |vault: &Vault| vault.seal_next(vault.db(), &name, through);
+            let sealed = self.vault.blocking(seal).await?;
             let (device, before, ready) = sealed;
             let Some(last) = ready.last() else { return Ok(pushed) };
             pushed = true;

@@ -79,7 +79,8 @@ impl Vault {
     }
 
     /// Adds a remote, or gives it new options, after checking that it can be reached and that it is
-    /// this vault's or nobody's yet. `remote` is what `options` describe.
+    /// this vault's or nobody's yet. `remote` is what `options` describe. Where it has these options,
+    /// nothing is recorded.
     ///
     /// # Errors
     ///
@@ -100,6 +101,9 @@ impl Vault {
             remote.put(&Key::Vault, bytes::Bytes::from(file).into()).await.map_err(error)?;
         }
         let before = receipts::get(self.db(), &name)?.map(|known| known.options);
+        if before.as_ref() == Some(&options) {
+            return Ok(());
+        }
         if before.is_none_or(|known| !known.is_same_place(&options)) {
             // What is remembered is of another place.
             self.forget_remote(&name)?;

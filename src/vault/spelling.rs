@@ -14,6 +14,8 @@ use crate::{
         Body, Embed, Target,
         markdown::{Destination, Syntax},
     },
+    projection::{catalog, receipts},
+    remote::{Key, public_url},
 };
 
 /// What would end a destination in one syntax or another, but is no part of a URL's grammar.
@@ -41,19 +43,29 @@ const NOT_IN_WIKI: [char; 7] = ['[', ']', '|', '#', '^', '<', '`'];
 pub(super) struct Spellings {
     urls: BTreeMap<ImageId, String>,
     files: BTreeMap<ImageId, PathBuf>,
+    /// What else each may have been shown as: its file here, be it there now or not, and its URLs under all
+    /// public addresses that remotes have or had.
+    before: BTreeMap<ImageId, (PathBuf, Vec<String>)>,
 }
 
 impl Spellings {
     pub(super) fn of(vault: &Vault, reading: &Reading) -> Result<Self, VaultError> {
         let known = vault.image_urls(reading.note)?.into_iter();
         let urls = known.filter_map(|(image, url)| Some((image, url?))).collect();
-        let mut files = BTreeMap::new();
-        for image in reading.body.images() {
-            if let Some(file) = vault.local_file(image)? {
-                files.insert(image, file);
+        let (mut files, mut before) = (BTreeMap::new(), BTreeMap::new());
+        let images = reading.body.images();
+        let bases = if images.is_empty() { Vec::new() } else { receipts::bases(vault.db())? };
+        for image in images {
+            let Some(record) = catalog::image_record(vault.db(), image)? else { continue };
+            let file = vault.images().path(image, record.media_type);
+            if record.local {
+                files.insert(image, file.clone());
             }
+            let key = Key::Image { image, media_type: record.media_type };
+            let urls = bases.iter().map(|base| public_url(base, &key)).collect();
+            before.insert(image, (file, urls));
         }
-        Ok(Self { urls, files })
+        Ok(Self { urls, files, before })
     }
 
     /// What is shown in place of a name: nothing else where it stands in no image.
@@ -67,11 +79,13 @@ impl Spellings {
     /// All that an image may be called, in any syntax.
     fn all(&self, embed: &Embed) -> Vec<String> {
         let mut all = vec![embed.name.clone(), hash(embed.image)];
-        if let Some(url) = self.urls.get(&embed.image) {
+        let before = self.before.get(&embed.image);
+        let former = before.map(|(_, urls)| urls.as_slice()).unwrap_or_default();
+        for url in self.urls.get(&embed.image).into_iter().chain(former) {
             all.extend(written(url, Syntax::Inline));
             all.push(url.clone());
         }
-        if let Some(file) = self.files.get(&embed.image) {
+        if let Some((file, _)) = before {
             all.extend(written_file(file, Syntax::Inline));
             all.push(file.display().to_string());
         }

@@ -80,7 +80,7 @@ pub(super) async fn edit(
         let before = app.vault.read(note, Some(&base))?.body.source();
         let source = Plain::of(&before).edited(&before, &draft.text);
         let pictures = lock(&app.pictures).get(&note).cloned().unwrap_or_default();
-        let at = app.vault.save_draft(note, &base, &source, &pictures)?;
+        let at = app.vault.save_draft(note, &base, &source, &pictures)?.heads;
         let seq = *app.vault.follow().borrow();
         let now = app.vault.read(note, None)?;
         let merged = Plain::of(&now.body.source()).text;

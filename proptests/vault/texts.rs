@@ -1,0 +1,110 @@
+//! What a text that comes back from an editor means, whatever it shows images as.
+
+use std::collections::BTreeMap;
+
+use everleaf::{
+    id::{ImageId, NoteId},
+    note::NoteError,
+    vault::VaultError,
+};
+
+use super::memory;
+use crate::{image::png, world::Device};
+
+fn images(device: &Device, note: NoteId) -> Vec<ImageId> {
+    let body = device.vault().read(note, None).unwrap().body;
+    body.embeds().map(|embed| embed.image).collect()
+}
+
+/// The note as its reader sees it, and the version of that.
+fn shown(device: &Device, note: NoteId) -> (everleaf::note::Heads, String) {
+    let reading = device.vault().read(note, None).unwrap();
+    let shown = device.vault().markdown(&reading).unwrap();
+    (reading.heads, shown)
+}
+
+/// An editor may be open for days.
+#[tokio::test]
+async fn a_text_shown_before_an_eviction_or_a_move_of_urls_keeps_its_images() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.file("a.png", &png(3, 4, b"a"));
+    let note = laptop.note("# Walk\n\n![a](a.png)\n");
+    let image = images(&laptop, note);
+    let mut texts = vec![shown(&laptop, note)];
+    laptop.add_public(&remote, Some("https://one.example")).await;
+    laptop.sync(&remote).await;
+    texts.push(shown(&laptop, note));
+    laptop.add_public(&remote, Some("https://two.example/notes")).await;
+    laptop.sync(&remote).await;
+    texts.push(shown(&laptop, note));
+    laptop.vault().evict(image[0]).unwrap();
+    assert!(texts[0].1.contains("/images/") && texts[1].1.contains("//one.example/images/"));
+    assert!(texts[2].1.contains("//two.example/notes/images/"));
+    for (heads, text) in texts {
+        let same = laptop.vault().edit(note, &heads, &text, None).unwrap();
+        assert!(!same.changed, "{text}");
+        let more = laptop.vault().edit(note, &heads, &format!("{text}\nmore\n"), None).unwrap();
+        assert!(more.changed);
+        assert_eq!(images(&laptop, note), image, "{text}");
+    }
+    assert!(laptop.source(note).starts_with("# Walk\n\n![a](a.png)\n\nmore\n"));
+    laptop.check();
+}
+
+/// The present version has what the author has not seen.
+#[test]
+fn an_edit_says_what_the_next_one_is_based_on() {
+    let laptop = Device::new("laptop", 1);
+    let vault = laptop.vault();
+    let note = laptop.note("# Bread\n");
+    let opened = vault.read(note, None).unwrap().heads;
+    let one = vault.edit(note, &opened, "# Bread\n\none\n", None).unwrap();
+    vault.edit(note, &opened, "# Rye bread\n", None).unwrap();
+    assert_eq!(vault.read(note, Some(&one.heads)).unwrap().body.source(), "# Bread\n\none\n");
+    let two = vault.edit(note, &one.heads, "# Bread\n\none, two\n", None).unwrap();
+    assert_eq!(laptop.source(note), "# Rye bread\n\none, two\n");
+    let same = vault.edit(note, &two.heads, "# Bread\n\none, two\n", None).unwrap();
+    assert_eq!((same.heads, same.changed), (two.heads, false));
+}
+
+#[test]
+fn a_picture_pasted_under_a_name_that_the_note_has_is_that_picture() {
+    let laptop = Device::new("laptop", 1);
+    let vault = laptop.vault();
+    let [a, b] =
+        [b"a", b"b"].map(|bytes| vault.images().ingest(&mut &png(3, 4, bytes)[..]).unwrap());
+    let note = laptop.note("");
+    let named = |stored| BTreeMap::from([("my image.png".to_owned(), stored)]);
+    let opened = vault.read(note, None).unwrap().heads;
+    let first = "![](my%20image.png)\n";
+    let saved = vault.save_draft(note, &opened, first, &named(a)).unwrap();
+    assert_eq!(images(&laptop, note), [a.image]);
+    // The second stands above the first, which stays what it is.
+    for text in [format!("![](my%20image.png)\n\n{first}"), format!("{first}\n![[my image.png]]\n")]
+    {
+        let both = vault.save_draft(note, &saved.heads, &text, &named(b)).unwrap();
+        let made = vault.read(note, Some(&both.heads)).unwrap().body;
+        let mut shown: Vec<_> = made.embeds().map(|embed| embed.image).collect();
+        shown.sort_unstable();
+        let mut expected = vec![a.image, b.image];
+        expected.sort_unstable();
+        assert_eq!(shown, expected, "{text}");
+    }
+    // Moved, with the same pictures at hand, it is the same.
+    let moved =
+        vault.save_draft(note, &saved.heads, &format!("# New\n\ntext\n\n{first}"), &named(a));
+    assert!(moved.unwrap().changed);
+    laptop.check();
+}
+
+#[test]
+fn an_edit_based_on_a_version_that_never_was_is_refused() {
+    let laptop = Device::new("laptop", 1);
+    let note = laptop.note("# Bread\n");
+    let nowhere = everleaf::note::Heads::default();
+    let refused = laptop.vault().edit(note, &nowhere, "# Rye\n", None).unwrap_err();
+    let VaultError::Note { source: NoteError::UnknownHeads { .. }, .. } = refused else {
+        panic!("{refused}")
+    };
+}

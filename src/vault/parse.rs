@@ -1,0 +1,150 @@
+//! What the image destinations of a text stand for.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+};
+
+use percent_encoding::percent_decode_str;
+
+use super::{
+    Vault, VaultError,
+    notes::{Reading, of_file},
+    spelling::{Known, Spellings},
+};
+use crate::{
+    id::ImageId,
+    images::{ImageError, Stored},
+    note::{
+        Body, Target,
+        markdown::{self, Destination, Syntax},
+    },
+    projection::catalog,
+};
+
+impl Vault {
+    /// Finds what the destinations in a source stand for: an image that the note showed before there, or
+    /// under this name, URL, path or hash; else a file of `folder`, which is taken in.
+    pub(super) fn parse(
+        &self,
+        source: &str,
+        before: Option<&Reading>,
+        folder: Option<&Path>,
+        stored: &mut Vec<Stored>,
+    ) -> Result<Body, VaultError> {
+        let before_source = before.filter(|_| folder.is_some()).map(|before| before.body.source());
+        let named_before: HashSet<String> = before_source
+            .iter()
+            .flat_map(|source| markdown::destinations(source))
+            .map(|destination| destination.target)
+            .collect();
+        let mut batch = self.0.images.batch();
+        let taken = self.parse_with(source, before, &BTreeMap::new(), stored, |destination| {
+            let folder = folder.filter(|_| !named_before.contains(&destination.target));
+            self.take_in(destination, folder, &mut batch)
+        });
+        batch.finish()?;
+        taken
+    }
+
+    /// [`parse`](Self::parse), where `pictures` are images by the names that the source calls them, and
+    /// `take_in` says which images the other destinations are.
+    pub(super) fn parse_with(
+        &self,
+        source: &str,
+        before: Option<&Reading>,
+        pictures: &BTreeMap<String, Stored>,
+        stored: &mut Vec<Stored>,
+        mut take_in: impl FnMut(&Destination) -> Result<Option<Stored>, VaultError>,
+    ) -> Result<Body, VaultError> {
+        let mut failed = None;
+        let mut taken = |found: Result<Option<Stored>, VaultError>| match found {
+            Ok(found) => found.map(|image| {
+                let target = Target { image: image.image, path: None, name: None };
+                stored.push(image);
+                target
+            }),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        };
+        let body = match before {
+            None => Body::parse(source, |destination| taken(take_in(destination))),
+            Some(before) => {
+                let spellings = Spellings::of(self, before)?;
+                let mut known = Known::of(&before.body, &spellings);
+                Body::parse_edit(
+                    &before.body,
+                    source,
+                    |embed, syntax| spellings.shown(embed, syntax),
+                    |destination, stood| {
+                        let written = source.get(destination.range.clone()).unwrap_or_default();
+                        let known = known.find(destination, written, stood);
+                        // One that stands where it stood is no picture that comes.
+                        let picture = pictured(pictures, destination).filter(|_| stood.is_none());
+                        match (known, picture) {
+                            (Some(known), Some(picture)) if known.image != picture.image => {
+                                taken(Ok(Some(picture)))
+                            }
+                            (None, Some(picture)) => taken(Ok(Some(picture))),
+                            (Some(known), _) => Some(known),
+                            (None, None) => taken(take_in(destination)),
+                        }
+                    },
+                )
+            }
+        };
+        failed.map_or(Ok(body), Err)
+    }
+
+    pub(super) fn take_in(
+        &self,
+        destination: &Destination,
+        folder: Option<&Path>,
+        batch: &mut crate::images::Batch<'_>,
+    ) -> Result<Option<Stored>, VaultError> {
+        if let Some(hash) = destination.target.strip_prefix("blake3:")
+            && let Ok(image) = hash.parse::<ImageId>()
+            && let Some(record) = catalog::image_record(self.db(), image)?
+        {
+            return Ok(Some(Stored {
+                image,
+                bytes: record.bytes,
+                media_type: record.media_type,
+                dimensions: record.dimensions,
+                already: true,
+            }));
+        }
+        let Some(path) = folder.and_then(|folder| beside(folder, destination)) else {
+            return Ok(None);
+        };
+        match batch.ingest_file(&path) {
+            Ok(stored) => Ok(Some(stored)),
+            // No image, so no embed: the text stays as it was written.
+            Err(ImageError::NotAnImage { .. } | ImageError::Empty) => Ok(None),
+            Err(error) => Err(of_file(&path)(error)),
+        }
+    }
+}
+
+/// The picture that a destination names, as it is written or decoded.
+fn pictured(pictures: &BTreeMap<String, Stored>, destination: &Destination) -> Option<Stored> {
+    let written = destination.target.as_str();
+    let decoded = || percent_decode_str(written).decode_utf8().ok();
+    let named = pictures.get(written).or_else(|| pictures.get(&*decoded()?));
+    named.copied()
+}
+
+/// The file that a destination stands for when its note lies in `folder`: relative to it, without
+/// `?…` or `#…`.
+fn beside(folder: &Path, destination: &Destination) -> Option<PathBuf> {
+    let written = destination.target.split(['?', '#']).next().unwrap_or_default();
+    let path = match destination.syntax {
+        Syntax::Wiki => written.into(),
+        _ => percent_decode_str(written).decode_utf8().ok()?,
+    };
+    let path = Path::new(&*path);
+    let file = folder.join(path);
+    (path.is_relative() && file.is_file()).then_some(file)
+}
