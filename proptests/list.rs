@@ -162,3 +162,52 @@ fn a_long_list_is_whole_and_can_be_cut() {
     let none = machine.run(&["--json", "list", "--limit", "0"]).json();
     assert_eq!(none.as_array().unwrap().len(), 0);
 }
+
+/// Neither an upload, nor that it got here, is an edit.
+#[tokio::test]
+async fn a_note_says_when_somebody_edited_it() {
+    use std::{sync::Arc, time::Duration};
+
+    use everleaf::{
+        clock::{Clock as _, Timestamp},
+        remote::{Memory, Remote},
+        vault::SyncOptions,
+    };
+    const HOUR: Duration = Duration::from_hours(1);
+    let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+    let laptop = Device::new("laptop", 1);
+    laptop.add_public(&remote, Some("https://img.example")).await;
+    fs::write(laptop.folder.path().join("a.png"), png(3, 4, b"a")).unwrap();
+    let (picture, plain) = (laptop.note("# A\n\n![](a.png)\n"), laptop.note("# B\n"));
+    laptop.clock.advance(HOUR);
+    let edited = laptop.clock.now();
+    for note in [picture, plain] {
+        laptop.edit(note, |text| text + "more\n");
+    }
+    let updated = |device: &Device, note| device.vault().listed(note).unwrap().unwrap().updated;
+    let second = Timestamp(edited.0 / 1000 * 1000);
+    laptop.clock.advance(24 * HOUR);
+    // Longer ago than the checkpoint that the next device reads, too.
+    let options = SyncOptions { checkpoint: 1, ..SyncOptions::default() };
+    for _ in 0..2 {
+        let name = crate::world::origin();
+        laptop.vault().sync(&name, Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+    }
+    assert!(laptop.vault().image_urls(picture).unwrap()[0].1.is_some());
+    assert_eq!((updated(&laptop, picture), updated(&laptop, plain)), (second, second));
+    let phone = Device::join("phone", 2, &laptop);
+    phone.clock.advance(100 * HOUR);
+    phone.add(&remote).await;
+    phone.sync(&remote).await;
+    assert_eq!(updated(&phone, plain), second);
+    // Of one that came whole, the last change counts, whoever made it.
+    assert!(updated(&phone, picture) < phone.clock.now());
+    phone.edit(plain, |text| text + "on the phone\n");
+    phone.sync(&remote).await;
+    laptop.sync(&remote).await;
+    // The phone's clock is ahead: nothing was edited later than it got here.
+    assert!(updated(&laptop, plain) <= laptop.clock.now());
+    assert!(updated(&laptop, plain) > second);
+    laptop.check();
+    phone.check();
+}

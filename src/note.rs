@@ -39,4 +39,4 @@ pub use first::Opening;
 pub use history::{Change, ChangeInfo, Heads, inspect, touches_only_images};
 pub use outline::{Outline, outline};
 pub use strip::{Known, Stripped};
-pub use whole::{in_changes, inspect_whole};
+pub use whole::{in_changes, inspect_whole, last_change};

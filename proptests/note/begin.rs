@@ -1,7 +1,7 @@
 //! What a note begins with, encoded by us, against what Automerge makes of the same.
 
 use automerge::{ActorId, TextEncoding, transaction::CommitOptions};
-use everleaf::note::{Opening, outline};
+use everleaf::note::{Note, Opening, in_changes, last_change, outline};
 
 use super::*;
 
@@ -170,9 +170,39 @@ proptest! {
         if let Ok(outline) = outline(&bytes) {
             prop_assert_eq!(&bytes, &change.bytes);
             let info = inspect(&bytes).unwrap();
-            prop_assert_eq!((outline.hash, outline.deps), (info.hash, info.deps));
+            prop_assert_eq!((outline.hash, outline.deps, outline.at), (info.hash, info.deps, info.at));
         } else {
             prop_assert_ne!(&bytes, &change.bytes);
         }
+    }
+
+    /// Read off its bytes, however it was put together.
+    #[test]
+    fn a_whole_note_says_when_it_last_changed(
+        times in prop::collection::vec((0..5_000_000_000_i64, 1..5_u8), 1..40),
+        flip in (any::<Index>(), 1..=255_u8),
+    ) {
+        let (mut note, change) = note("x", 1);
+        let mut changes = vec![Note::genesis(id()), change];
+        for (at, often) in times {
+            // Some in a row, a second apart.
+            for step in 0..i64::from(often) {
+                let (heads, longer) = (note.heads(), note.body().source() + "y");
+                let at = Timestamp((at + step) * 1000);
+                changes.extend(note.edit_body(&heads, &body(&longer), at).unwrap());
+            }
+        }
+        let last = note.history().iter().map(|change| change.at).max();
+        let whole = note.save();
+        prop_assert_eq!(last_change(&whole), last);
+        let changes: Vec<&[u8]> = changes.iter().map(|change| change.bytes.as_slice()).collect();
+        if let Some(whole) = in_changes(id(), &changes) {
+            prop_assert_eq!(last_change(&whole), last);
+        }
+        let mut damaged = whole;
+        let at = flip.0.index(damaged.len());
+        damaged[at] ^= flip.1;
+        let _ = last_change(&damaged);
+        let _ = last_change(damaged.get(..at).unwrap_or_default());
     }
 }

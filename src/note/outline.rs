@@ -1,22 +1,24 @@
-//! What a change is called and what it builds on, read off its beginning.
+//! What a change is called, what it builds on and when it was made, read off its beginning.
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
     bounds::START,
     document::NoteError,
-    history::{CHANGE, COMPRESSED, MAGIC, inspect},
-    numbers::{take, unsigned},
+    history::{CHANGE, COMPRESSED, MAGIC, inspect, seconds},
+    numbers::{signed, skip, take, text, unsigned},
 };
-use crate::id::ChangeHash;
+use crate::{clock::Timestamp, id::ChangeHash};
 
-/// The name of a change, and the changes that it builds on.
+/// The name of a change, the changes that it builds on, and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
     /// Its name.
     pub hash: ChangeHash,
     /// The changes that it builds on.
     pub deps: Vec<ChangeHash>,
+    /// When it was made, by its author's clock, in whole seconds.
+    pub at: Timestamp,
 }
 
 /// Reads the outline of a change, and checks that its bytes are whole. That they make sense was found
@@ -29,7 +31,7 @@ pub struct Outline {
 pub fn outline(bytes: &[u8]) -> Result<Outline, NoteError> {
     if bytes.get(START - 1) == Some(&COMPRESSED) {
         let info = inspect(bytes)?;
-        return Ok(Outline { hash: info.hash, deps: info.deps });
+        return Ok(Outline { hash: info.hash, deps: info.deps, at: info.at });
     }
     read(bytes).ok_or_else(|| NoteError::Damaged {
         reason: "it is no change, or the checksum of a change is wrong".to_owned(),
@@ -50,5 +52,10 @@ fn read(bytes: &[u8]) -> Option<Outline> {
     let count = unsigned(&mut rest)?;
     let deps = take(&mut rest, count.checked_mul(ChangeHash::LEN as u64)?)?;
     let deps = deps.chunks_exact(ChangeHash::LEN).map(ChangeHash::from_slice);
-    Some(Outline { hash: ChangeHash::from_bytes(hash), deps: deps.collect::<Option<_>>()? })
+    text(&mut rest)?; // The actor.
+    for _ in ["seq", "first operation"] {
+        skip(&mut rest)?;
+    }
+    let at = seconds(signed(&mut rest)?);
+    Some(Outline { hash: ChangeHash::from_bytes(hash), deps: deps.collect::<Option<_>>()?, at })
 }

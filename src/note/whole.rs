@@ -12,6 +12,7 @@
 //! behind the other: the version is what none of them builds on. See [`in_changes`].
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     io::{Read as _, Write as _},
 };
@@ -22,16 +23,21 @@ use super::{
     bounds::{INTEGERS, START, longest_column, unfolded},
     chunk::{MOST_COLUMNS, MOST_OTHERS},
     document::{Note, NoteError},
-    history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS},
-    numbers::{at_most, put_unsigned, take, text, unsigned},
+    history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS, seconds},
+    numbers::{at_most, put_unsigned, signed, take, text, unsigned},
     outline::outline,
 };
-use crate::id::{ChangeHash, NoteId};
+use crate::{
+    clock::Timestamp,
+    id::{ChangeHash, NoteId},
+};
 
 /// The type of a chunk that is a document.
 pub(super) const DOCUMENT: u8 = 0;
 /// In the type of a column: it is compressed.
 const DEFLATED: u64 = 8;
+/// The type of the column of the times of changes: differences of seconds.
+const TIMES: u64 = 0x23;
 /// The most changes that a whole note is made of one by one.
 const FEW: usize = 16;
 /// The size of a change in bytes from which it is compressed, as Automerge has it.
@@ -60,6 +66,50 @@ pub fn inspect_whole(bytes: &[u8]) -> Result<Heads, NoteError> {
         return Err(damaged("it has far too many operations"));
     }
     Ok(heads)
+}
+
+/// When a whole note last changed, by the clocks of its authors, in whole seconds; `None` where its bytes do
+/// not say.
+#[must_use]
+pub fn last_change(bytes: &[u8]) -> Option<Timestamp> {
+    if let Some(changes) = changes(bytes) {
+        let at = |change: &Vec<u8>| outline(change).ok().map(|outline| outline.at);
+        return changes.ok()?.iter().filter_map(at).max();
+    }
+    let times = times(bytes.get(8..)?)?;
+    let (mut column, mut last, mut time) = (&*times, None, 0_i64);
+    while !column.is_empty() {
+        // Runs of differences: of none, of one again and again, or of one after the other.
+        let run = signed(&mut column)?;
+        let (differs, often) = match run {
+            0 => {
+                unsigned(&mut column)?;
+                continue;
+            }
+            repeated @ 1.. => (1, repeated),
+            literals => (literals.unsigned_abs(), 1),
+        };
+        for _ in 0..differs {
+            let difference = signed(&mut column)?;
+            let first = time.saturating_add(difference);
+            time = time.saturating_add(difference.saturating_mul(often));
+            last = last.max(Some(first)).max(Some(time));
+        }
+    }
+    last.map(seconds)
+}
+
+/// The column of the times of the changes of a document.
+fn times(chunk: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let (_, [changes, _], mut data) = head(chunk)?;
+    for (kind, length) in changes {
+        let column = take(&mut data, length)?;
+        if kind & !DEFLATED == TIMES {
+            let is_deflated = kind & DEFLATED != 0;
+            return if is_deflated { inflate(column).map(Cow::Owned) } else { Some(column.into()) };
+        }
+    }
+    None
 }
 
 /// The whole note that changes are, put together without loading it; `None` where they are not all that
@@ -167,29 +217,15 @@ fn inflated(rest: &mut &[u8], room: usize) -> Option<Vec<u8>> {
     Some(change)
 }
 
+/// Columns by their types and lengths, in order.
+type Columns = Vec<(u64, u64)>;
+
 /// Its version, and the most that a column of integers unfolds to.
 fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
-    let mut data = chunk.strip_prefix(&[DOCUMENT])?;
-    let data = &mut data;
-    if unsigned(data)? != data.len() as u64 {
-        return None;
-    }
-    for _ in 0..at_most(MOST_OTHERS, data)? {
-        text(data)?;
-    }
-    let mut heads = Vec::new();
-    for _ in 0..unsigned(data)? {
-        heads.push(ChangeHash::from_slice(take(data, ChangeHash::LEN as u64)?)?);
-    }
-    let mut columns = Vec::new();
-    for _ in ["changes", "operations"] {
-        for _ in 0..at_most(MOST_COLUMNS, data)? {
-            columns.push((unsigned(data)?, unsigned(data)?));
-        }
-    }
+    let (heads, columns, mut data) = head(chunk)?;
     let mut longest = 0;
-    for (kind, length) in columns {
-        let column = take(data, length)?;
+    for (kind, length) in columns.into_iter().flatten() {
+        let column = take(&mut data, length)?;
         if INTEGERS.contains(&(kind & 7)) {
             let inflated = (kind & DEFLATED != 0).then(|| inflate(column));
             let column = match &inflated {
@@ -199,7 +235,29 @@ fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
             longest = longest.max(unfolded(column)?);
         }
     }
-    Some((heads.into(), longest))
+    Some((heads, longest))
+}
+
+/// The version of a document, the columns of its changes and of its operations, and the data of all.
+fn head(chunk: &[u8]) -> Option<(Heads, [Columns; 2], &[u8])> {
+    let mut data = chunk.strip_prefix(&[DOCUMENT])?;
+    if unsigned(&mut data)? != data.len() as u64 {
+        return None;
+    }
+    for _ in 0..at_most(MOST_OTHERS, &mut data)? {
+        text(&mut data)?;
+    }
+    let mut heads = Vec::new();
+    for _ in 0..unsigned(&mut data)? {
+        heads.push(ChangeHash::from_slice(take(&mut data, ChangeHash::LEN as u64)?)?);
+    }
+    let mut columns = [Columns::new(), Columns::new()];
+    for columns in &mut columns {
+        for _ in 0..at_most(MOST_COLUMNS, &mut data)? {
+            columns.push((unsigned(&mut data)?, unsigned(&mut data)?));
+        }
+    }
+    Some((heads.into(), columns, data))
 }
 
 fn inflate(column: &[u8]) -> Option<Vec<u8>> {

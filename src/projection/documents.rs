@@ -23,7 +23,9 @@ pub struct Document {
     pub changes: u64,
     /// The event that brought the last of them.
     pub last: Seq,
-    /// When that was, by this device's clock.
+    /// When somebody last changed it: by the clock of who did, but not later than that got here by this
+    /// device's. Of a note that came whole it is its last change, whoever made it; what upload projectors
+    /// do since is none.
     pub updated: Timestamp,
     /// Where it came whole: what it is made of at first.
     pub received: Option<Received>,
@@ -65,8 +67,8 @@ impl Document {
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
         Event::NoteChanged { note, change } => changed(event, *note, change, draft),
-        Event::NoteReceived { note, heads, changes, .. } => {
-            received(event, *note, heads, *changes, draft)
+        Event::NoteReceived { note, heads, changes, document, .. } => {
+            received(event, *note, document, heads, *changes, draft)
         }
         Event::NoteIndexed { note, changes } => indexed(*note, changes, draft),
         _ => Ok(()),
@@ -100,7 +102,12 @@ fn changed(
     // Of a note that came whole, somebody else said how many it has.
     document.changes = document.changes.saturating_add(1);
     document.last = event.seq;
-    document.updated = event.at;
+    if document.changes == 1 {
+        document.updated = begun(note, event.at);
+    }
+    if !event.origin.is_projector() {
+        document.updated = document.updated.max(info.at.min(event.at));
+    }
     draft.put_row(Table::Changes, info.hash.as_bytes(), &event.seq)?;
     draft.put(Table::Tails, &pair(note.as_bytes(), &event.seq.0.to_be_bytes()), Vec::new());
     draft.put_row(Table::Documents, note.as_bytes(), &document)?;
@@ -110,6 +117,7 @@ fn changed(
 fn received(
     event: &Recorded,
     note: NoteId,
+    document: &ChangeBytes,
     heads: &[ChangeHash],
     changes: u64,
     draft: &mut Draft<'_>,
@@ -117,6 +125,7 @@ fn received(
     if get(draft, note)?.is_some() {
         return Ok(());
     }
+    let last = note::last_change(&document.0).unwrap_or_default().min(event.at);
     for head in heads {
         draft.put_row(Table::Changes, head.as_bytes(), &event.seq)?;
     }
@@ -125,12 +134,18 @@ fn received(
         missing: Vec::new(),
         changes,
         last: event.seq,
-        updated: event.at,
+        updated: begun(note, event.at).max(last),
         received: Some(Received { seq: event.seq, indexed: false }),
     };
     draft.put(Table::Tails, &pair(note.as_bytes(), &event.seq.0.to_be_bytes()), Vec::new());
     draft.put_row(Table::Documents, note.as_bytes(), &document)?;
     Ok(())
+}
+
+/// When a note was made, as far as that can be.
+fn begun(note: NoteId, now: Timestamp) -> Timestamp {
+    let created = i64::try_from(note.created_millis()).unwrap_or(i64::MAX);
+    Timestamp(created).min(now)
 }
 
 /// None of `changes` is a head: each has another that builds on it.

@@ -30,7 +30,8 @@ pub struct Listed {
     pub title: String,
     /// Where export puts it.
     pub path: Option<String>,
-    /// When it last changed, by this device's clock; RFC 3339.
+    /// When somebody last changed it, by the clock of who did, but not later than that got here by this
+    /// device's; RFC 3339. An upload changes no note.
     #[serde(with = "clock::as_text")]
     pub updated: Timestamp,
     /// The length of its source in code points.
