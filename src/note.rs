@@ -32,7 +32,7 @@ mod shown;
 mod strip;
 mod whole;
 
-pub use diff::{Splice, splices, splices_whole};
+pub use diff::{Splice, splices, splices_closely, splices_whole};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};
 pub use first::Opening;

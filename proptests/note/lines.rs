@@ -13,6 +13,8 @@ enum Fate {
     Grows,
     /// Another comes before it.
     Follows,
+    /// Another takes its place, with letters and a word that this one has, too.
+    Yields,
 }
 
 /// The text after what happened to its lines; by whom is what `of` says.
@@ -22,6 +24,10 @@ fn text(lines: &[(String, Fate, bool)], of: impl Fn(bool) -> bool) -> String {
         Fate::Stays => format!("{line}\n"),
         Fate::Goes => String::new(),
         Fate::Grows => format!("{line} done\n"),
+        Fate::Yields => {
+            let mark = line.split_inclusive(' ').next().unwrap_or_default();
+            format!("{mark}quite another thing {number} to note\n")
+        }
         Fate::Follows => {
             let mark = line.split_inclusive(' ').next().unwrap_or_default();
             format!("{mark}t{number}new\n{line}\n")
@@ -44,7 +50,8 @@ fn merged(base: &str, ours: &str, theirs: &str) -> Body {
 fn lines() -> impl Strategy<Value = Vec<(String, Fate, bool)>> {
     let mark = select(vec!["", "- [ ] ", "## ", "| ", "> ", "buy t"]);
     let word = select(vec!["tea", "toast", "tuna", "to"]);
-    let fate = select(vec![Fate::Stays, Fate::Goes, Fate::Grows, Fate::Follows]);
+    let fates = [Fate::Stays, Fate::Goes, Fate::Grows, Fate::Follows, Fate::Yields];
+    let fate = select(fates.to_vec());
     let line = (word, fate, any::<bool>());
     (mark, prop::collection::vec(line, 1..9)).prop_map(|(mark, lines)| {
         // Each is another, but they look alike.
@@ -94,4 +101,50 @@ fn a_task_that_goes_leaves_the_next_one_its_mark() {
         assert_ne!(theirs, list);
         assert_eq!(self::merged(list, new, &theirs).source(), merged);
     }
+}
+
+/// Were the letters kept that both lines happen to have, whoever takes the old one away would take them out of
+/// the new one.
+#[test]
+fn a_line_in_the_place_of_another_keeps_its_letters() {
+    for (base, ours, theirs, merged) in [
+        (
+            "Buy milk today\nend\n",
+            "Book my table for dinner\nend\n",
+            "end\n",
+            "Book my table for dinner\nend\n",
+        ),
+        (
+            "The meeting is on Monday.\nend\n",
+            "Our train leaves at nine from platform two.\nend\n",
+            "end\n",
+            "Our train leaves at nine from platform two.\nend\n",
+        ),
+        ("Shopping list\nmilk\n", "Groceries\nmilk\n", "milk\n", "Groceries\nmilk\n"),
+        ("- milk\n- bread\n", "- cheese\n- bread\n", "- bread\n", "- cheese\n- bread\n"),
+        ("Plan\ncall Anna\nend\n", "Plan\nmeeting\nend\n", "Plan\nend\n", "Plan\nmeeting\nend\n"),
+        // In a line that mostly stays, what both wrote is there.
+        (
+            "We meet on monday at the lake\n",
+            "We meet on friday at the lake\n",
+            "We meet on monday at the lake with Anna\n",
+            "We meet on friday at the lake with Anna\n",
+        ),
+        // Where no spaces are between words, each character is one.
+        ("这是一句话\n", "这是两句话\n", "这是一句长话\n", "这是两句长话\n"),
+    ] {
+        assert_eq!(self::merged(base, ours, theirs).source(), merged);
+        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+    }
+}
+
+/// Two lines in the place of one are two lines.
+#[test]
+fn two_lines_in_the_place_of_one_are_both_whole() {
+    let base = "Buy milk today\nend\n";
+    let (ours, theirs) = ("Book my table for dinner\nend\n", "Pay the rent on Friday\nend\n");
+    let merged = self::merged(base, ours, theirs).source();
+    let mut lines: Vec<&str> = merged.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["Book my table for dinner", "Pay the rent on Friday", "end"]);
 }

@@ -1,5 +1,12 @@
 //! What differs between two sequences of tokens: lines first, then the words of changed lines, then the
-//! tokens of changed words.
+//! ends of changed words.
+//!
+//! What an edit wrote must hang together, since it is merged with what others did: were the letters kept
+//! that happen to stand in a line and in another that took its place, somebody who takes the old line away
+//! would take them out of the new one. So a line of which no more than half stays is replaced as a whole,
+//! and a word too.
+
+mod anew;
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
@@ -20,6 +27,11 @@ impl Token {
         Self { id: id.into(), of: 0 }
     }
 
+    /// Whether a line ends with it.
+    fn is_end(self) -> bool {
+        self.id == u32::from('\n')
+    }
+
     /// Whether it is no code point.
     pub(super) fn is_embed(self) -> bool {
         char::from_u32(self.id).is_none()
@@ -35,19 +47,12 @@ pub struct Splice {
     pub text: String,
 }
 
-/// How many bytes two texts have in common, in whole code points: at the beginning, and behind that at the
-/// end. Where more than a part of a line differs these are whole lines, and no more of them than
-/// [`trimmed_lines`] leaves out.
+/// How many bytes two texts have in common, in whole lines: at the beginning, and behind that at the end.
 fn shared(before: &str, after: &str) -> (usize, usize) {
     let (start, end) = shared_characters(before, after);
-    let differs =
-        |text: &str| text.get(start..text.len() - end).is_some_and(|rest| rest.contains('\n'));
-    if !differs(before) && !differs(after) {
-        return (start, end);
-    }
     let (first, last) = (before.get(..start), before.get(before.len() - end..));
-    let start = first.and_then(|same| same.rfind('\n')).map_or(0, |at| at + 1);
-    (start, last.and_then(|same| same.find('\n')).map_or(0, |at| end - at - 1))
+    let line = first.and_then(|same| same.rfind('\n')).map_or(0, |at| at + 1);
+    (line, last.and_then(|same| same.find('\n')).map_or(0, |at| end - at - 1))
 }
 
 fn shared_characters(before: &str, after: &str) -> (usize, usize) {
@@ -70,27 +75,42 @@ fn shared_characters(before: &str, after: &str) -> (usize, usize) {
     (start, end)
 }
 
-/// The splices that make `after` of `before`, in order and apart from one another.
+/// The splices that make `after` of `before`, in order and apart from one another, as people would name them:
+/// what is merged with what others did.
 #[must_use]
 pub fn splices(before: &str, after: &str) -> Vec<Splice> {
-    // What both begin and end with is left out before anything else is done, so it need not be taken apart.
-    let (start, end) = shared(before, after);
-    let passed = before.get(..start).map_or(0, |same| same.chars().count());
-    let before = before.get(start..before.len() - end).unwrap_or_default();
-    let after = after.get(start..after.len() - end).unwrap_or_default();
-    let splices = splices_whole(before, after).into_iter();
-    splices
-        .map(|Splice { range, text }| Splice {
-            range: passed + range.start..passed + range.end,
-            text,
-        })
-        .collect()
+    trimmed_splices(before, after, diff)
+}
+
+/// The same where as many characters as can be stay: for a text that is on somebody's screen.
+#[must_use]
+pub fn splices_closely(before: &str, after: &str) -> Vec<Splice> {
+    trimmed_splices(before, after, diff_closely)
 }
 
 /// What [`splices`] finds, without leaving anything out first; for tests.
 #[doc(hidden)]
 #[must_use]
 pub fn splices_whole(before: &str, after: &str) -> Vec<Splice> {
+    splices_by(before, after, diff)
+}
+
+type Diffs = fn(&[Token], &[Token]) -> Vec<Hunk>;
+
+fn trimmed_splices(before: &str, after: &str, diff: Diffs) -> Vec<Splice> {
+    // What both begin and end with is left out before anything else is done, so it need not be taken apart.
+    let (start, end) = shared(before, after);
+    let passed = before.get(..start).map_or(0, |same| same.chars().count());
+    let before = before.get(start..before.len() - end).unwrap_or_default();
+    let after = after.get(start..after.len() - end).unwrap_or_default();
+    let moved = |Splice { range, text }: Splice| {
+        let range = passed + range.start..passed + range.end;
+        Splice { range, text }
+    };
+    splices_by(before, after, diff).into_iter().map(moved).collect()
+}
+
+fn splices_by(before: &str, after: &str, diff: Diffs) -> Vec<Splice> {
     let tokens = |text: &str| text.chars().map(Token::plain).collect::<Vec<_>>();
     let (before, after) = (tokens(before), tokens(after));
     let spliced = |hunk: Hunk| {
@@ -139,15 +159,23 @@ impl Unit {
     }
 }
 
-/// The hunks that make `after` of `before`, in order and apart from one another.
+/// The hunks that make `after` of `before`, in order and apart from one another, as people would name them.
 ///
 /// Not always the least: the time is bounded instead.
 pub(super) fn diff(before: &[Token], after: &[Token]) -> Vec<Hunk> {
-    let mut hunks = Vec::new();
+    differ(before, after, false)
+}
+
+/// The same where as many characters as can be stay, for whoever asks what became of each.
+pub(super) fn diff_closely(before: &[Token], after: &[Token]) -> Vec<Hunk> {
+    differ(before, after, true)
+}
+
+fn differ(before: &[Token], after: &[Token], closely: bool) -> Vec<Hunk> {
     let (before, after) = (Side { tokens: before, at: 0 }, Side { tokens: after, at: 0 });
-    let mut budget = BUDGET;
-    refine(Unit::Line, before, after, &mut budget, &mut hunks);
-    hunks
+    let mut differ = Differ { closely, budget: BUDGET, hunks: Vec::new() };
+    differ.lines(before, after);
+    differ.hunks
 }
 
 /// Some tokens, and where they stand among all of their side.
@@ -171,92 +199,153 @@ impl<'a> Side<'a> {
     fn split(self, unit: Unit) -> Vec<&'a [Token]> {
         let tokens = self.tokens;
         match unit {
-            Unit::Line => tokens.split_inclusive(|token| token.id == u32::from('\n')).collect(),
-            Unit::Word => tokens.chunk_by(|one, next| in_word(*one) && in_word(*next)).collect(),
+            Unit::Line => tokens.split_inclusive(|token| token.is_end()).collect(),
+            Unit::Word => tokens.chunk_by(|one, next| anew::is_within_word(*one, *next)).collect(),
             Unit::Token => tokens.chunks(1).collect(),
         }
     }
 }
 
-fn in_word(token: Token) -> bool {
-    char::from_u32(token.id).is_some_and(char::is_alphanumeric)
+/// How many tokens both begin with, and how many they end with behind that.
+fn common(before: &[Token], after: &[Token]) -> (usize, usize) {
+    let prefix = before.iter().zip(after).take_while(|(one, other)| one == other).count();
+    let rest = |tokens: &[Token]| tokens.len() - prefix;
+    let pairs = before.iter().rev().zip(after.iter().rev());
+    let pairs = pairs.take(rest(before).min(rest(after)));
+    (prefix, pairs.take_while(|(one, other)| one == other).count())
 }
 
-/// Without what both begin and end with, in whole lines where more than a part of a line differs.
+/// Without so many tokens at the beginning and at the end.
+fn without<'a>(
+    before: Side<'a>,
+    after: Side<'a>,
+    (prefix, suffix): (usize, usize),
+) -> (Side<'a>, Side<'a>) {
+    let inner = |side: Side<'a>| side.part(prefix..side.tokens.len() - suffix);
+    (inner(before), inner(after))
+}
+
+/// Without what both begin and end with.
+fn trimmed<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) {
+    without(before, after, common(before.tokens, after.tokens))
+}
+
+/// Without the lines that both begin and end with.
 ///
 /// Lines often begin with the same characters: of two tasks one below the other, `- [ ] bread` and
 /// `- [ ] salt`, the first goes without the mark of the second.
 fn trimmed_lines<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) {
-    let is_end = |token: &Token| token.id == u32::from('\n');
-    let (old, new) = trimmed(before, after);
-    if !old.tokens.iter().chain(new.tokens).any(is_end) {
-        return (old, new);
-    }
-    let prefix = old.at - before.at;
+    let (prefix, _) = common(before.tokens, after.tokens);
     let same = before.tokens.get(..prefix).unwrap_or_default();
-    let prefix = same.iter().rposition(is_end).map_or(0, |at| at + 1);
-    let before = before.part(prefix..before.tokens.len());
-    let after = after.part(prefix..after.tokens.len());
-    let suffix = common_end(before.tokens, after.tokens);
+    let prefix = same.iter().rposition(|token| token.is_end()).map_or(0, |at| at + 1);
+    let (before, after) = without(before, after, (prefix, 0));
+    let pairs = before.tokens.iter().rev().zip(after.tokens.iter().rev());
+    let suffix = pairs.take_while(|(one, other)| one == other).count();
     let begins = |side: Side<'_>| {
         let rest = side.tokens.get(..side.tokens.len() - suffix).unwrap_or_default();
-        rest.last().is_none_or(is_end)
+        rest.last().is_none_or(|token| token.is_end())
     };
     let suffix = if begins(before) && begins(after) {
         suffix
     } else {
         let same = before.tokens.get(before.tokens.len() - suffix..).unwrap_or_default();
-        same.iter().position(is_end).map_or(0, |at| same.len() - at - 1)
+        same.iter().position(|token| token.is_end()).map_or(0, |at| same.len() - at - 1)
     };
-    (before.part(0..before.tokens.len() - suffix), after.part(0..after.tokens.len() - suffix))
+    without(before, after, (0, suffix))
 }
 
-fn common_end(before: &[Token], after: &[Token]) -> usize {
-    let pairs = before.iter().rev().zip(after.iter().rev());
-    pairs.take_while(|(one, other)| one == other).count()
+struct Differ {
+    /// Whether characters stay wherever they can.
+    closely: bool,
+    budget: usize,
+    hunks: Vec<Hunk>,
 }
 
-/// Without what both begin and end with.
-fn trimmed<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) {
-    let same = |(one, other): &(&Token, &Token)| one == other;
-    let prefix = before.tokens.iter().zip(after.tokens).take_while(same).count();
-    let before = before.part(prefix..before.tokens.len());
-    let after = after.part(prefix..after.tokens.len());
-    let suffix = common_end(before.tokens, after.tokens);
-    (before.part(0..before.tokens.len() - suffix), after.part(0..after.tokens.len() - suffix))
-}
-
-fn refine(
-    unit: Unit,
-    before: Side<'_>,
-    after: Side<'_>,
-    budget: &mut usize,
-    hunks: &mut Vec<Hunk>,
-) {
-    let (before, after) = match unit {
-        Unit::Line => trimmed_lines(before, after),
-        Unit::Word | Unit::Token => trimmed(before, after),
-    };
-    if before.tokens.is_empty() || after.tokens.is_empty() {
-        push(before, after, hunks);
-        return;
-    }
-    let (old, new) = (before.split(unit), after.split(unit));
-    let items = old.len() + new.len();
-    if items > unit.most().min(*budget) {
-        keep_embeds(before, after, hunks);
-        return;
-    }
-    *budget -= items;
-    let (old_starts, new_starts) = (starts(&old), starts(&new));
-    for hunk in compare(unit.algorithm(), &old, &new) {
-        let before = before.part(span(&old_starts, &hunk.before));
-        let after = after.part(span(&new_starts, &hunk.after));
-        match unit {
-            Unit::Line => refine(Unit::Word, before, after, budget, hunks),
-            Unit::Word => refine(Unit::Token, before, after, budget, hunks),
-            Unit::Token => push(before, after, hunks),
+impl Differ {
+    fn lines(&mut self, before: Side<'_>, after: Side<'_>) {
+        let (old, new) = trimmed(before, after);
+        let is_within_line = !old.tokens.iter().chain(new.tokens).any(|token| token.is_end());
+        let (before, after) =
+            if self.closely && is_within_line { (old, new) } else { trimmed_lines(before, after) };
+        for (before, after) in self.changed(Unit::Line, before, after, |_, _, hunks| hunks) {
+            self.words(before, after);
         }
+    }
+
+    fn words(&mut self, before: Side<'_>, after: Side<'_>) {
+        let (old, new) = trimmed(before, after);
+        if self.closely {
+            for (before, after) in self.changed(Unit::Word, old, new, |_, _, hunks| hunks) {
+                let (old, new) = trimmed(before, after);
+                for (before, after) in self.changed(Unit::Token, old, new, |_, _, hunks| hunks) {
+                    self.push(before, after);
+                }
+            }
+            return;
+        }
+        if old.tokens.is_empty() || new.tokens.is_empty() {
+            // Nothing takes the place of anything.
+            self.push(old, new);
+            return;
+        }
+        let changed = match anew::same_ends(before.tokens, after.tokens) {
+            // Of a long line, what is between them is compared alone.
+            Some(ends) => {
+                let (old, new) = without(before, after, ends);
+                self.changed(Unit::Word, old, new, |_, _, hunks| hunks)
+            }
+            None => self.changed(Unit::Word, before, after, |old, new, hunks| {
+                anew::whole_lines(old, new, &hunks)
+            }),
+        };
+        for (before, after) in changed {
+            self.word(before, after);
+        }
+    }
+
+    /// What became of a word: where more than half of it stays, that is how it begins and ends.
+    fn word(&mut self, before: Side<'_>, after: Side<'_>) {
+        let is_one = |side: Side<'_>| side.split(Unit::Word).len() == 1;
+        let (old, new) = trimmed(before, after);
+        let stays = before.tokens.len() - old.tokens.len();
+        let is_part = old.tokens.is_empty() || new.tokens.is_empty();
+        let mostly = 2 * stays > before.tokens.len().max(after.tokens.len());
+        if is_one(before) && is_one(after) && (is_part || mostly) {
+            self.push(old, new);
+        } else {
+            self.push(before, after);
+        }
+    }
+
+    /// What differs between two sides, compared unit by unit; `as_meant` says what of that is meant.
+    fn changed<'a>(
+        &mut self,
+        unit: Unit,
+        before: Side<'a>,
+        after: Side<'a>,
+        as_meant: impl FnOnce(&[&[Token]], &[&[Token]], Vec<Hunk>) -> Vec<Hunk>,
+    ) -> Vec<(Side<'a>, Side<'a>)> {
+        if before.tokens.is_empty() || after.tokens.is_empty() {
+            self.push(before, after);
+            return Vec::new();
+        }
+        let (old, new) = (before.split(unit), after.split(unit));
+        let items = old.len() + new.len();
+        if items > unit.most().min(self.budget) {
+            keep_embeds(before, after, &mut self.hunks);
+            return Vec::new();
+        }
+        self.budget -= items;
+        let hunks = as_meant(&old, &new, compare(unit.algorithm(), &old, &new));
+        let (old, new) = (starts(&old), starts(&new));
+        let sides = |hunk: Hunk| {
+            (before.part(span(&old, &hunk.before)), after.part(span(&new, &hunk.after)))
+        };
+        hunks.into_iter().map(sides).collect()
+    }
+
+    fn push(&mut self, before: Side<'_>, after: Side<'_>) {
+        push(before, after, &mut self.hunks);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    diff::{Hunk, Token, diff},
+    diff::{Hunk, Token, diff_closely},
     embed::{Body, Embed, FOREIGN, Piece, Target},
     layout::{Layout, Show},
     markdown::{self, Destination, Syntax},
@@ -49,10 +49,10 @@ impl Body {
         let after: Vec<Token> = source.chars().map(Token::plain).collect();
         let named = View::of(&layout, |_, _| None);
         let spelled = View::of(&layout, &mut spelling);
-        let mut hunks = diff(&named.tokens, &after);
+        let mut hunks = diff_closely(&named.tokens, &after);
         let mut seen = &named;
         if spelled.tokens != named.tokens {
-            let others = diff(&spelled.tokens, &after);
+            let others = diff_closely(&spelled.tokens, &after);
             if weight(&others) < weight(&hunks) {
                 (hunks, seen) = (others, &spelled);
             }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     id::NoteId,
     images::Stored,
-    note::{Heads, splices},
+    note::{Heads, splices_closely},
     vault::{Reading, VaultError},
 };
 
@@ -105,7 +105,7 @@ fn changes(before: &str, after: &str) -> Vec<Change> {
     }
     units.push(unit);
     let at = |index: usize| units.get(index).copied().unwrap_or(unit);
-    let changes = splices(before, after).into_iter();
+    let changes = splices_closely(before, after).into_iter();
     changes
         .map(|splice| Change {
             start: at(splice.range.start),
@@ -149,7 +149,7 @@ impl Plain {
         let crlf = source.contains("\r\n");
         let at = |index: usize| self.places.get(index).copied().unwrap_or(source.len());
         let (mut edited, mut end) = (String::with_capacity(draft.len()), 0);
-        for splice in splices(&self.text, draft) {
+        for splice in splices_closely(&self.text, draft) {
             join(&mut edited, source.get(end..at(splice.range.start)).unwrap_or_default());
             let text = if crlf { splice.text.replace('\n', "\r\n") } else { splice.text };
             join(&mut edited, &text);
