@@ -10,7 +10,8 @@ use everleaf::{
 use crate::{
     folder::{Desk, id, read, reasons, write},
     image::png,
-    world::{copy_folder, options},
+    vaults::hashes,
+    world::{Device, copy_folder, options},
 };
 
 #[test]
@@ -169,4 +170,78 @@ fn an_exported_folder_is_not_passed_over_in_silence_by_who_lacks_its_notes() {
     let report = other.try_import(&folder);
     assert_eq!((report.changed, report.skipped.len()), (0, 1));
     assert!(report.skipped[0].reason.contains("sync"), "{}", report.skipped[0].reason);
+}
+
+/// `![[A.png]]` is looked for everywhere, and the shortest path wins: for Obsidian, and for an import into
+/// another vault.
+#[test]
+fn a_wiki_name_leads_nobody_to_another_picture_of_its_name() {
+    let (wiki, plain) = (png(2, 2, b"wiki"), png(3, 3, b"plain"));
+    let imported = |folders: [&str; 2]| {
+        let desk = Desk::new();
+        let all = desk.device.folder.path().to_owned();
+        write(&all, "one/sub/A.png", &wiki);
+        write(&all, "one/sub/n.md", "# Wiki\n![[A.png]]\n");
+        write(&all, "two/o/A.png", &plain);
+        write(&all, "two/o/m.md", "# Plain\n![](A.png)\n");
+        for folder in folders {
+            assert_eq!(desk.try_import(&all.join(folder)).skipped, vec![]);
+        }
+        desk
+    };
+    for folders in [["one", "two"], ["two", "one"]] {
+        let desk = imported(folders);
+        let (folder, _) = desk.export("export");
+        desk.settled(&folder);
+        // Exported again it is the same, and a stranger sees what is meant.
+        assert_eq!(desk.export("export").1.written, 0);
+        let stranger = Desk::of(Device::new("other", 9));
+        assert_eq!(stranger.try_import(&folder).missing, vec![]);
+        for (note, image) in [("Wiki", &wiki), ("Plain", &plain)] {
+            assert_eq!(stranger.images(note), [id(image)], "{folders:?}: {note}");
+        }
+    }
+}
+
+/// What somebody wrote in the folder and did not import yet shows their own picture.
+#[test]
+fn a_note_of_another_device_takes_no_picture_from_its_place() {
+    let (theirs, ours) = (png(2, 2, b"theirs"), png(3, 3, b"ours"));
+    let desk = Desk::new();
+    // Older than what is in the folder: it would come first.
+    desk.device.file("a.png", &theirs);
+    let other = desk.device.note("# From elsewhere\n![](a.png)\n");
+    desk.device.vault().set_trashed(other, true).unwrap();
+    let (folder, _) = desk.export("export");
+    write(&folder, "a.png", &ours);
+    write(&folder, "two.md", "# Two\n![](a.png)\n");
+    desk.try_import(&folder);
+    desk.device.vault().set_trashed(other, false).unwrap();
+    write(&folder, "three.md", "# Three\n![](a.png)\n");
+    desk.export("export");
+    assert_eq!(std::fs::read(folder.join("a.png")).unwrap(), ours);
+    desk.try_import(&folder);
+    for (note, image) in [("From elsewhere", &theirs), ("Two", &ours), ("Three", &ours)] {
+        assert_eq!(desk.images(note), [id(image)], "{note}");
+    }
+    desk.settled(&folder);
+}
+
+#[test]
+fn what_a_killed_export_left_half_written_is_cleared_away() {
+    let desk = Desk::new();
+    desk.device.note("# A\n");
+    let note = desk.device.note("# B\n");
+    desk.device.vault().set_path(note, Some("sub/B.md")).unwrap();
+    let (folder, _) = desk.export("export");
+    for left in [".everleaf-tmp-123456", "sub/.everleaf-tmp-abcdef"] {
+        write(&folder, left, "half");
+    }
+    write(&folder, "sub/.everleaf-mine", "not ours");
+    desk.device.edit(note, |text| text + "more\n");
+    desk.export("export");
+    let left: Vec<String> = hashes(&folder).into_keys().collect();
+    assert_eq!(left, ["A.md", "sub/.everleaf-mine", "sub/B.md"]);
+    assert!(!folder.join(".everleaf-tmp-123456").exists());
+    desk.settled(&folder);
 }

@@ -54,6 +54,32 @@ fn a_folder_that_was_moved_and_edited_undoes_no_edit_of_the_vault() {
     assert_eq!(desk.device.sources().len(), 1);
 }
 
+/// A version that has a line more has as many lines in common with a file of the one before it.
+#[test]
+fn a_folder_that_was_moved_and_edited_undoes_no_line_that_came_since() {
+    let desk = Desk::new();
+    desk.write("a.md", "# Note\n\nalpha\nbeta\ngamma\n");
+    desk.import();
+    desk.device.edit(desk.note("a.md"), |text| text + "written in the vault\n");
+    desk.device.edit(desk.note("a.md"), |text| text.replace("# Note\n", "# Note\n\nat the top\n"));
+    let moved = desk.device.folder.path().join("moved");
+    write(&moved, "a.md", "# Note\n\nalpha\nbeta\ngamma\nwritten in the file\n");
+    assert_eq!(desk.try_import(&moved).changed, 1);
+    let source = desk.source("a.md");
+    let mut lines: Vec<&str> = source.lines().filter(|line| !line.is_empty()).collect();
+    lines.sort_unstable();
+    let all = [
+        "# Note",
+        "alpha",
+        "at the top",
+        "beta",
+        "gamma",
+        "written in the file",
+        "written in the vault",
+    ];
+    assert_eq!(lines, all);
+}
+
 #[test]
 fn two_imports_at_once_take_each_file_in_once() {
     let desk = Desk::new();

@@ -6,7 +6,8 @@ use std::{
     cell::OnceCell,
     collections::{BTreeMap, HashMap, HashSet},
     fs,
-    path::Path,
+    io::Read,
+    path::{Path, PathBuf},
 };
 
 use self::images::Put;
@@ -18,9 +19,10 @@ use super::{
     write::{self, Draft, Over, There, file_at, look},
 };
 use crate::{
-    id::{ImageId, NoteId},
+    id::NoteId,
     mutant::{self, Mutant},
     note::{Embed, markdown::Syntax},
+    resolve::Tree,
     vault::{Listed, Reading, Vault, VaultError, io},
 };
 
@@ -49,6 +51,7 @@ pub(super) fn run(
     if !ours {
         return Err(VaultError::NotExported(folder.clone()));
     }
+    write::clear_left(folder)?;
     // First of all: a run that is cut off must find that it began.
     bookmarks.save(vault, folder, true)?;
     let notes: Vec<Listed> = vault.list()?.into_iter().filter(|note| !note.trashed).collect();
@@ -58,11 +61,13 @@ pub(super) fn run(
         folder,
         urls: options.urls,
         places: Places::default(),
-        wiki: HashMap::new(),
+        names: Tree::new(bookmarks.images.keys().cloned()),
+        kept: HashMap::new(),
         images: BTreeMap::new(),
         shown: OnceCell::new(),
         files: HashMap::new(),
         bookmarks,
+        cleared: HashSet::new(),
         drafts: Vec::new(),
         report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
     };
@@ -95,8 +100,10 @@ struct Export<'a> {
     folder: &'a Path,
     urls: bool,
     places: Places,
-    /// What `![[name]]` means, by the name in lower case.
-    wiki: HashMap<String, ImageId>,
+    /// Where images are, by what `![[name]]` finds.
+    names: Tree,
+    /// The wiki names that were kept, and the places that they lead to, by the last part of the names.
+    kept: HashMap<String, Vec<(String, String)>>,
     /// What came of the images, by their places.
     images: BTreeMap<String, Put>,
     /// The places of the images that files showed before, once somebody asked.
@@ -105,6 +112,8 @@ struct Export<'a> {
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
     bookmarks: Bookmarks,
+    /// Folders that nothing half written is left in.
+    cleared: HashSet<PathBuf>,
     /// Files of the group that have yet to get their names, by their places.
     drafts: Vec<(String, Draft)>,
     report: Exported,
@@ -137,15 +146,17 @@ impl Export<'_> {
         // Who has a place keeps it.
         wanted.sort_by_key(|(new, ..)| *new);
         let mut placed = Vec::with_capacity(wanted.len());
-        for (_, note, wanted) in wanted {
+        for (new, note, wanted) in wanted {
             let place = self.places.note(&wanted, &tag(note.note));
             if let Some(path) = note.path.as_ref().filter(|path| **path != place) {
                 self.report.renamed.push(Renamed { from: path.clone(), to: place.clone() });
             }
-            placed.push((note, place));
+            placed.push((new, note, place));
         }
+        // Whoever has a place has the places of its images, too.
+        placed.sort_by_key(|(new, note, _)| (*new, note.note));
+        let placed = placed.into_iter().map(|(_, note, place)| (note, place)).collect::<Vec<_>>();
         self.keep_for_others(&placed);
-        placed.sort_by_key(|(note, _)| note.note);
         placed
     }
 
@@ -156,6 +167,21 @@ impl Export<'_> {
             *other != place && other.to_lowercase() == place.to_lowercase()
         };
         if self.drafts.iter().any(like) { self.publish() } else { Ok(()) }
+    }
+
+    /// Writes what will be the file `path`, in a folder that is cleared first.
+    fn draft(
+        &mut self,
+        path: &Path,
+        content: &mut dyn Read,
+        over: Over,
+    ) -> Result<Draft, VaultError> {
+        let folder = path.parent().unwrap_or(path);
+        if !self.cleared.contains(folder) {
+            write::clear_left(folder)?;
+            self.cleared.insert(folder.to_owned());
+        }
+        write::draft(path, content, write::SHARED, over)
     }
 
     /// Whether the file at `place` is the one at another place of this export.
@@ -241,7 +267,7 @@ impl Export<'_> {
             }
         };
         if let Some(path) = path {
-            let draft = write::draft(&path, &mut text.as_bytes(), write::SHARED, over)?;
+            let draft = self.draft(&path, &mut text.as_bytes(), over)?;
             self.drafts.push((place.to_owned(), draft));
         } else {
             self.settle(place);

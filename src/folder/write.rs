@@ -20,6 +20,22 @@ pub(super) const SHARED: u32 = 0o666;
 /// Permissions for the owner alone.
 pub(super) const PRIVATE: u32 = 0o600;
 
+/// How the name of a file begins that has yet to get its own.
+const TEMPORARY: &str = ".everleaf-tmp-";
+
+/// Clears away what programs that were killed left half written in a folder. Whoever calls it writes nothing
+/// there meanwhile.
+pub(super) fn clear_left(folder: &Path) -> Result<(), VaultError> {
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))?.flatten() {
+        let is_left = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        if is_left && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            // Where it can't go, it stays what it is: in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
 /// Puts `bytes` in the place of the file `path`, and has both synced.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
     draft(path, &mut &*bytes, mode, Over::All)?.publish()?;
@@ -56,7 +72,7 @@ pub(super) fn draft(
 ) -> Result<Draft, VaultError> {
     let folder = path.parent().unwrap_or(path);
     let mut file = tempfile::Builder::new()
-        .prefix(".everleaf-")
+        .prefix(TEMPORARY)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)
         .map_err(failed("create a file in", folder))?;

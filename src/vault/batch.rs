@@ -1,6 +1,6 @@
 //! What an import and an export ask of a vault: many notes at once, and versions to compare with.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     Edited, Vault, VaultError,
@@ -25,9 +25,9 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
-/// How many lines two texts have in common; 0 where they are not more than half of each: a stub that is one
-/// line of a long note is no version of it.
-fn lines_in_common(one: &str, other: &str) -> usize {
+/// How many lines two texts have in common, and how many of the `one` are not in the other; `None` where those
+/// in common are not more than half of each: a stub that is one line of a long note is no version of it.
+fn lines_in_common(one: &str, other: &str) -> Option<(usize, usize)> {
     let mut left: HashMap<&str, usize> = HashMap::new();
     lines(one).for_each(|line| *left.entry(line).or_default() += 1);
     let (mut both, mut all) = (0, 0);
@@ -38,7 +38,8 @@ fn lines_in_common(one: &str, other: &str) -> usize {
             both += 1;
         }
     }
-    if 2 * both > all.max(lines(one).count()) { both } else { 0 }
+    let count = lines(one).count();
+    (2 * both > all.max(count)).then_some((both, count - both))
 }
 
 impl Vault {
@@ -141,8 +142,9 @@ impl Vault {
         })
     }
 
-    /// The version of a note, among its last ones, that a text has most lines in common with; `None` where
-    /// those are not more than half of each, so that it is no version of this note.
+    /// The version of a note, among its last ones, that a text has most lines in common with, and lacks the
+    /// fewest of: what a version has and the text does not, its author is taken to have thrown away. `None`
+    /// where the lines in common are not more than half of each, so that it is no version of this note.
     pub(crate) fn version_nearest(
         &self,
         note: NoteId,
@@ -154,8 +156,10 @@ impl Vault {
             let mut nearest = None;
             for heads in std::iter::once(loaded.heads()).chain(last) {
                 let lines = lines_in_common(&loaded.body_at(&heads)?.source(), text);
-                if lines > nearest.as_ref().map_or(0, |(most, _)| *most) {
-                    nearest = Some((lines, heads));
+                let Some((both, lacking)) = lines else { continue };
+                let nearness = (both, Reverse(lacking));
+                if nearest.as_ref().is_none_or(|(best, _)| nearness > *best) {
+                    nearest = Some((nearness, heads));
                 }
             }
             Ok(nearest.map(|(_, heads)| heads))

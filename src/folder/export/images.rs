@@ -13,7 +13,7 @@ use crate::{
     },
     id::ImageId,
     images::ImageError,
-    resolve,
+    resolve::{self, Tree, wiki_key},
     vault::VaultError,
 };
 
@@ -86,8 +86,13 @@ impl Export<'_> {
             return false;
         }
         if at.is_wiki() {
-            let name = name.split('#').next().unwrap_or_default().trim_end().to_lowercase();
-            return *self.wiki.entry(name).or_insert(image) == image;
+            let found = self.names.wiki(name);
+            let leads = found.is_none_or(|found| found == place || self.shows(found, image));
+            if leads {
+                let kept = self.kept.entry(wiki_key(name)).or_default();
+                kept.push((name.clone(), place.to_owned()));
+            }
+            return leads;
         }
         match resolve::relative(at.place, &at.target()) {
             Some(found) if found == place => true,
@@ -99,6 +104,24 @@ impl Export<'_> {
         }
     }
 
+    /// Whether `image` is what the file at a place is, or is to be.
+    fn shows(&self, place: &str, image: ImageId) -> bool {
+        let there = self.places.image_at(place);
+        there.or_else(|| self.bookmarks.images.get(place).copied()) == Some(image)
+    }
+
+    /// Whether a wiki name that was kept for another image would find the one at `place`, were it there.
+    fn misleads(&self, place: &str, image: ImageId) -> bool {
+        let kept = self.kept.get(&wiki_key(place));
+        !self.names.contains(place)
+            && kept.into_iter().flatten().any(|(name, other)| {
+                let both = Tree::new([place.to_owned(), other.clone()]);
+                other != place
+                    && both.wiki(name).is_some_and(|found| found == place)
+                    && !self.shows(other, image)
+            })
+    }
+
     /// Has an image at `own`, or at another place where that is taken. One whose bytes are not here has
     /// its place all the same: its name must lead to no other.
     fn put(&mut self, at: &At<'_>, own: &str, is_here: bool) -> Result<(String, Put), VaultError> {
@@ -107,12 +130,13 @@ impl Export<'_> {
         loop {
             self.make_room(&place)?;
             let put = match is_here {
-                _ if self.is_taken(&place) => Put::Stray,
+                _ if self.is_taken(&place) || self.misleads(&place, image) => Put::Stray,
                 true => self.image(at, &place)?,
                 false if self.is_stray(&place, image) => Put::Stray,
                 false => Put::Left,
             };
             if put != Put::Stray {
+                self.names.insert(&place);
                 return Ok((place, put));
             }
             self.places.retire(&place);
@@ -175,7 +199,7 @@ impl Export<'_> {
             }
             Err(error) => return Err(error),
         };
-        let draft = write::draft(&path, &mut verified.file, write::SHARED, over)?;
+        let draft = self.draft(&path, &mut verified.file, over)?;
         self.drafts.push((place.to_owned(), draft));
         self.bookmarks.next.images.insert(place.to_owned(), image);
         Ok(Put::There)
