@@ -116,3 +116,33 @@ fn an_edit_of_a_file_whose_note_is_in_the_trash_is_told_of() {
     assert!(report.remarks[0].what.contains("in the trash"), "{}", report.remarks[0].what);
     assert_eq!(desk.device.source(note), "a\nand more\n");
 }
+
+/// A name is used again for something else; what was there stays what it was.
+#[test]
+fn a_file_in_the_place_of_one_that_was_gone_is_a_note_of_its_own() {
+    let old = "# Old plan\n\nalpha\nbeta\n";
+    let new = "# Quite another plan\n\none\ntwo\n";
+    for trashed in [true, false] {
+        let desk = Desk::new();
+        desk.write("plan.md", old);
+        desk.import();
+        let note = desk.note("plan.md");
+        desk.device.vault().set_trashed(note, trashed).unwrap();
+        std::fs::remove_file(desk.folder.join("plan.md")).unwrap();
+        desk.import();
+        // It comes back as it was, or edited: it is that note.
+        desk.write("plan.md", format!("{old}gamma\n"));
+        assert_eq!(desk.import().changed, 1);
+        desk.write("plan.md", old);
+        assert_eq!(desk.import().changed, 1);
+        std::fs::remove_file(desk.folder.join("plan.md")).unwrap();
+        desk.import();
+        desk.write("plan.md", new);
+        assert_eq!(desk.import().changed, 1);
+        assert_eq!(desk.device.source(note), old);
+        let notes = desk.device.vault().list().unwrap();
+        let live = notes.iter().filter(|row| !row.trashed).count();
+        assert_eq!((notes.len(), live), (2, if trashed { 1 } else { 2 }));
+        desk.settled(&desk.folder);
+    }
+}

@@ -98,6 +98,9 @@ pub(super) struct Seen {
     /// The destinations in it that stand for images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) images: Vec<Shown>,
+    /// Whether it was not there when the folder was last imported: what comes there may be something else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) gone: bool,
 }
 
 /// A destination in a file, and what it stands for in the note.
@@ -244,7 +247,7 @@ impl Bookmarks {
             }
             if let Some((note, heads)) = made(&path, &taken)? {
                 let Taken { blake3, images, .. } = taken;
-                self.notes.insert(path, Seen { note, heads, blake3, images });
+                self.notes.insert(path, Seen { note, heads, blake3, images, gone: false });
             }
         }
         Ok(())

@@ -273,7 +273,8 @@ impl Export<'_> {
             self.settle(place);
         }
         self.report.notes += 1;
-        let seen = Seen { note: listed.note, heads: reading.heads, blake3, images };
+        let (note, heads) = (listed.note, reading.heads);
+        let seen = Seen { note, heads, blake3, images, gone: false };
         self.bookmarks.next.notes.insert(place.to_owned(), seen);
         Ok(())
     }

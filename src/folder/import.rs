@@ -100,6 +100,9 @@ pub(super) fn run(
         }
         Ok::<_, VaultError>(())
     })?;
+    for (path, seen) in &mut import.bookmarks.notes {
+        seen.gone = !import.tree.contains(path);
+    }
     if import.bookmarks != before {
         import.save()?;
     }
@@ -274,7 +277,7 @@ impl<'a> Import<'a> {
             }
         }
         let Work { path, blake3, images, .. } = work;
-        self.bookmarks.notes.insert(path, Seen { note, heads, blake3, images });
+        self.bookmarks.notes.insert(path, Seen { note, heads, blake3, images, gone: false });
     }
 
     /// What is to be done about one file; `None` where that is nothing.
@@ -373,8 +376,14 @@ impl<'a> Import<'a> {
             if mutant::is(Mutant::ImportMakesCopies) && seen.blake3 != blake3 {
                 return Ok((None, None));
             }
-            let base = Base { note: seen.note, heads: seen.heads.clone(), path: None };
-            return Ok((Some(seen), Some(base)));
+            let is_it = !seen.gone
+                || seen.blake3 == blake3
+                || self.vault.is_version_of(seen.note, &seen.heads, text)?;
+            if is_it {
+                let base = Base { note: seen.note, heads: seen.heads.clone(), path: None };
+                return Ok((Some(seen), Some(base)));
+            }
+            self.bookmarks.notes.remove(path);
         }
         if let Some(note) = self.live.get(path) {
             // An import that was killed may have made the note of this very file.

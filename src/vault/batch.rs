@@ -166,6 +166,21 @@ impl Vault {
         })
     }
 
+    /// Whether a text may have been made of this version of a note, as far as its lines tell; where the version
+    /// is not here, that can't be denied.
+    pub(crate) fn is_version_of(
+        &self,
+        note: NoteId,
+        heads: &Heads,
+        text: &str,
+    ) -> Result<bool, VaultError> {
+        if !self.has_version(note, heads)? {
+            return Ok(true);
+        }
+        let version = self.read(note, Some(heads))?.body;
+        Ok(lines_in_common(&version.written(), text).is_some())
+    }
+
     /// Whether anything is known of a note.
     pub(crate) fn has_note(&self, note: NoteId) -> Result<bool, VaultError> {
         Ok(documents::get(self.db(), note)?.is_some())
