@@ -377,3 +377,22 @@ async fn credentials_come_from_a_profile() {
     assert!(matches!(error, RemoteError::Misconfigured { .. }), "{}", chain(&error));
     assert!(error.to_string().contains("AWS_ACCESS_KEY_ID"), "{error}");
 }
+
+/// An app with credentials of its own opens what the vault remembers.
+#[test]
+fn options_of_a_remote_describe_its_bucket() {
+    use everleaf::event::RemoteOptions;
+    let remote = RemoteOptions {
+        url: "s3://bucket/a/b/".into(),
+        endpoint: Some("https://s3.example".into()),
+        region: Some("here".into()),
+        profile: Some("mine".into()),
+        ..RemoteOptions::default()
+    };
+    let described = S3Options::described(&remote).unwrap();
+    assert_eq!((described.bucket.as_str(), described.prefix.as_str()), ("bucket", "a/b"));
+    assert_eq!((described.endpoint, described.region), (remote.endpoint, remote.region));
+    let url = "dir:/somewhere".to_owned();
+    let refused = S3Options::described(&RemoteOptions { url, ..RemoteOptions::default() });
+    assert!(refused.unwrap_err().to_string().contains("s3://BUCKET"));
+}

@@ -193,3 +193,35 @@ fn a_vault_knows_where_it_is_from_anywhere() {
     drop(vault);
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// Nothing of a sync that was dropped half-way has the vault open any more.
+#[tokio::test]
+async fn a_vault_that_was_closed_can_be_opened_at_once() {
+    let remote = memory();
+    let mut laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    for round in 0..20_u64 {
+        let note = laptop.note("# One\n");
+        let vault = laptop.vault.take().unwrap();
+        let (syncing, other) = (vault.clone(), vault.clone());
+        let (origin, to) = (crate::world::origin(), Arc::clone(&remote));
+        let task = tokio::spawn(async move {
+            syncing.sync(&origin, to, &SyncOptions::default(), &|_| ()).await
+        });
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        task.abort();
+        let closing = tokio::spawn(vault.close());
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!closing.is_finished(), "another handle has it open");
+        drop(other);
+        closing.await.unwrap();
+        laptop.reopen();
+        assert_eq!(laptop.source(note), "# One\n");
+    }
+    laptop.sync(&remote).await;
+    laptop.check();
+}

@@ -110,12 +110,8 @@ pub async fn open(options: &RemoteOptions, key: &VaultKey) -> Result<Arc<dyn Rem
     match options.url.parse()? {
         Location::Dir(path) => Ok(Arc::new(Dir::at(path))),
         #[cfg(feature = "s3")]
-        Location::S3 { bucket, prefix } => {
-            let mut s3 = super::S3Options::new(bucket, prefix);
-            s3.endpoint.clone_from(&options.endpoint);
-            s3.region.clone_from(&options.region);
-            s3.credentials = super::S3Credentials::Chain { profile: options.profile.clone() };
-            Ok(Arc::new(super::S3::open(s3).await?))
+        Location::S3 { .. } => {
+            Ok(Arc::new(super::S3::open(super::S3Options::described(options)?).await?))
         }
         #[cfg(not(feature = "s3"))]
         Location::S3 { .. } => Err(RemoteError::misconfigured(

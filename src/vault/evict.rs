@@ -17,7 +17,8 @@ impl Vault {
         Ok(is_proved(self.db(), image)?)
     }
 
-    /// Drops local bytes of an image that a remote is proved to hold.
+    /// Drops local bytes of an image that a remote is proved to hold. A sync that brings all images that notes
+    /// show ([`SyncImages::All`](super::SyncImages::All)) brings it back.
     ///
     /// # Errors
     ///

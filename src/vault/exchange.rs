@@ -169,7 +169,10 @@ pub(super) struct Session<'a> {
 
 impl Vault {
     /// Exchanges everything with a remote, until nothing is left to exchange. `remote` is what the
-    /// options of the remote called `name` describe.
+    /// options of the remote called `name` describe. `progress` is told of each step, and waited for.
+    ///
+    /// There is one exchange at a time, whatever the remote: one that hangs holds the others up. To end a sync,
+    /// drop its future: an append that is under way is done, and whatever was not done is for the next.
     ///
     /// # Errors
     ///

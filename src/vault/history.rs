@@ -28,8 +28,8 @@ pub struct Version {
 }
 
 impl Vault {
-    /// The versions of a note, one for each change that it got, the first of which makes it. A version
-    /// whose own dependencies have not all arrived can't be read yet.
+    /// The versions of a note, one for each change that it got. The first makes it: on every device the same,
+    /// it is of no time and shows nothing. A version whose own dependencies have not all arrived can't be read yet.
     ///
     /// # Errors
     ///

@@ -159,15 +159,43 @@ impl Vault {
         &self.0.key
     }
 
-    /// The events from `first` on, each checked to follow the one before it.
+    /// The events from `first` on, each checked to follow the one before it. Reading them blocks, and keeps
+    /// the vault open until it ends.
     pub fn events(&self, first: Seq) -> impl Iterator<Item = Result<Recorded, LogError>> + use<> {
         self.0.log.read(first)
     }
 
-    /// Tells of each append; the value is the last event.
+    /// Tells of each append; the value is the last event. What came since is what [`events`](Self::events)
+    /// gives behind the last one that was seen:
+    ///
+    /// ```
+    /// # use everleaf::vault::{NewNote, Options, Vault};
+    /// # let home = tempfile::tempdir()?;
+    /// # let vault = Vault::create(&home.path().join("vault"), "laptop", None, Options::default())?;
+    /// let mut news = vault.follow();
+    /// let seen = *news.borrow_and_update();
+    /// vault.new_note(&NewNote { source: "# Walk\n".into(), ..NewNote::default() })?;
+    /// if news.has_changed()? {
+    ///     // `news.changed().await` waits for it, and fails once the vault is closed.
+    ///     for recorded in vault.events(seen.next()) {
+    ///         let changed = recorded?.event.changed_note(); // to be drawn anew
+    /// #       assert!(changed.is_some());
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn follow(&self) -> tokio::sync::watch::Receiver<Seq> {
         self.0.appended.subscribe()
+    }
+
+    /// Gives this handle up, and waits until the vault is closed: until no clone of it is left, nor anything
+    /// that a sync which was dropped half-way left running. Then it can be opened again at once.
+    pub async fn close(self) {
+        let mut end = self.follow();
+        // The last handle waits for the disk.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+        while end.changed().await.is_ok() {}
     }
 
     /// The images of this device.

@@ -105,7 +105,8 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// Where there is no such note, or it never had those heads.
+    /// [`VaultError::UnknownNote`], and [`VaultError::Note`] with
+    /// [`NoteError::UnknownHeads`](crate::note::NoteError::UnknownHeads) where it never was at those heads.
     pub fn read(&self, note: NoteId, heads: Option<&Heads>) -> Result<Reading, VaultError> {
         if !self.is_loaded(note)
             && let Some(opening) = self.unedited(note)?

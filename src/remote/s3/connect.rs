@@ -15,7 +15,8 @@ use aws_sdk_s3::{
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use zeroize::Zeroizing;
 
-use super::RemoteError;
+use super::{super::Location, RemoteError};
+use crate::event::RemoteOptions;
 
 /// How to reach a bucket.
 #[derive(Debug, Clone)]
@@ -58,6 +59,27 @@ impl S3Options {
             read_timeout: Duration::from_secs(30),
             page: None,
         }
+    }
+
+    /// The store that the options of a remote describe, for an app that has the credentials itself: it puts
+    /// them into [`credentials`](Self::credentials), and opens the store with [`S3::open`](super::S3::open)
+    /// each time that it starts. [`open`](fn@super::super::open) is for those that the environment has.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Misconfigured`] where they describe none.
+    pub fn described(options: &RemoteOptions) -> Result<Self, RemoteError> {
+        let Location::S3 { bucket, prefix } = options.url.parse()? else {
+            return Err(RemoteError::misconfigured(
+                "this is no bucket: write `s3://BUCKET[/PREFIX]`",
+            ));
+        };
+        Ok(Self {
+            endpoint: options.endpoint.clone(),
+            region: options.region.clone(),
+            credentials: S3Credentials::Chain { profile: options.profile.clone() },
+            ..Self::new(bucket, prefix)
+        })
     }
 }
 
