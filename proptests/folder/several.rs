@@ -146,3 +146,33 @@ fn a_file_in_the_place_of_one_that_was_gone_is_a_note_of_its_own() {
         desk.settled(&desk.folder);
     }
 }
+
+/// A vault that was put back lacks what its folder got since: each such file is named, with a way out.
+#[test]
+fn what_a_vault_lacks_since_it_was_put_back_is_named() {
+    use crate::world::{copy_folder, options};
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n\none\n");
+    desk.write("b.md", "# B\n");
+    desk.import();
+    let before = desk.device.folder.path().join("before");
+    copy_folder(&desk.device.path(), &before);
+    desk.write("a.md", "# A\n\none\n\nafter the backup\n");
+    assert_eq!(desk.import().changed, 1);
+    // Its bookmarks are in the vault; those of an exported folder go with it.
+    let (exported, _) = desk.export("export");
+    let vault = everleaf::vault::Vault::open(&before, options(&desk.device.clock)).unwrap();
+    let import = |folder: &std::path::Path| {
+        let options = everleaf::folder::ImportOptions::default();
+        everleaf::folder::import(&vault, folder, &options, &|_| ()).unwrap()
+    };
+    let report = import(&exported);
+    assert_eq!((report.changed, report.skipped.len()), (0, 1));
+    assert_eq!(report.skipped[0].path, "a.md");
+    assert!(report.skipped[0].reason.contains("under another name"));
+    std::fs::copy(exported.join("a.md"), exported.join("a copy.md")).unwrap();
+    assert_eq!(import(&exported).changed, 1);
+    let copy = vault.find("a copy.md").unwrap();
+    let source = vault.read(copy, None).unwrap().body.source();
+    assert_eq!(source, "# A\n\none\n\nafter the backup\n");
+}

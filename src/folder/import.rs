@@ -29,7 +29,8 @@ const AT_ONCE: usize = 8;
 /// the notes of a group they have to fit in the cache of notes.
 const AHEAD: usize = 4 << 20;
 /// Of a file that is as it was, of which this device lacks what it shows.
-const NOT_HERE: &str = "it shows a version that is not on this device; sync, then import it again";
+const NOT_HERE: &str = "it shows a version that is not on this device; sync, then import it again, or, where no \
+                        device has that any more, a copy of it under another name";
 /// How many notes are taken in before their bookmarks are written, or more, where there are more.
 const UNSAVED: usize = 2048;
 
@@ -303,8 +304,9 @@ impl<'a> Import<'a> {
                 self.vault.names(&reading)?
             }
             Some(_) if !same_text => {
-                let reason = "it was edited in a version of the note that is not on this device; \
-                              sync, then import it again";
+                let reason = "it was edited in a version of the note that is not on this device; sync, \
+                              then import it again, or, where no device has that any more, a copy of it \
+                              under another name";
                 self.skip(path, reason.to_owned());
                 return Ok(None);
             }
@@ -335,8 +337,7 @@ impl<'a> Import<'a> {
         let moves = base.as_ref().is_some_and(|base| base.path.is_some());
         if same && !moves {
             if let Some(base) = &base
-                && !self.trashed.contains_key(&base.note)
-                && !self.vault.has_note(base.note)?
+                && !self.vault.knows_version(base.note, &base.heads)?
             {
                 self.skip(path, NOT_HERE.to_owned());
             }

@@ -181,9 +181,15 @@ impl Vault {
         Ok(lines_in_common(&version.written(), text).is_some())
     }
 
-    /// Whether anything is known of a note.
-    pub(crate) fn has_note(&self, note: NoteId) -> Result<bool, VaultError> {
-        Ok(documents::get(self.db(), note)?.is_some())
+    /// The same as [`has_version`](Self::has_version), for a version that this vault named: where its changes
+    /// are known by name, nothing is loaded.
+    pub(crate) fn knows_version(&self, note: NoteId, heads: &Heads) -> Result<bool, VaultError> {
+        for change in heads.as_slice() {
+            if documents::seq_of(self.db(), *change)?.is_none() {
+                return self.has_version(note, heads);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the note is here, and was once at `heads`.
