@@ -68,7 +68,18 @@ proptest! {
         let whole = |text: String| if with_image { format!("![](a.png)\n{text}") } else { text };
         let by = |of: &dyn Fn(bool) -> bool| whole(text(&lines, of));
         let merged = merged(&by(&|_| false), &by(&|who| who), &by(&|who| !who));
-        prop_assert_eq!(merged, body(&by(&|_| true)));
+        let all = body(&by(&|_| true));
+        if lines.iter().all(|(_, fate, _)| *fate != Fate::Yields) {
+            prop_assert_eq!(merged, all);
+        } else {
+            // What takes the place of a line, and what comes before the next, may change places.
+            let sorted = |body: Body| {
+                let mut lines: Vec<String> = body.source().lines().map(Into::into).collect();
+                lines.sort_unstable();
+                lines
+            };
+            prop_assert_eq!(sorted(merged), sorted(all));
+        }
     }
 }
 
@@ -147,4 +158,109 @@ fn two_lines_in_the_place_of_one_are_both_whole() {
     let mut lines: Vec<&str> = merged.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["Book my table for dinner", "Pay the rent on Friday", "end"]);
+}
+
+/// What two do to one line may tear that line, and no other.
+#[test]
+fn two_who_touch_one_line_tear_no_other() {
+    for (base, ours, theirs, next) in [
+        (
+            "- [ ] milk\n- [ ] eggs\n",
+            "- [x] milk\n- [ ] eggs\n",
+            "- [ ] cheese\n- [ ] eggs\n",
+            "- [ ] eggs",
+        ),
+        (
+            "see mlk\n```\ncode\n```\n",
+            "see milk\n```\ncode\n```\n",
+            "order all\n```\ncode\n```\n",
+            "```",
+        ),
+        (
+            "Met anna.\n# Next\n",
+            "Met Anna. We talked of the garden, and she is going to call.\n# Next\n",
+            "Met anna. She sends her regards.\n# Next\n",
+            "# Next",
+        ),
+        ("- [ ] 茶\n- [ ] 米\n", "- [x] 茶\n- [ ] 米\n", "- [ ] 咖啡\n- [ ] 米\n", "- [ ] 米"),
+    ] {
+        for (ours, theirs) in [(ours, theirs), (theirs, ours)] {
+            let merged = self::merged(base, ours, theirs).source();
+            assert_eq!(merged.lines().nth(1), Some(next), "{merged:?}");
+        }
+    }
+    // Where more than half of the line stays, it is still that line, with what both did to it.
+    for (base, ours, theirs, merged) in [
+        (
+            "- [ ] milk\nend\n",
+            "- [x] milk\nend\n",
+            "- [ ] oat milk from the shop\nend\n",
+            "- [x] oat milk from the shop\nend\n",
+        ),
+        ("| 1 | 2 |\n", "| 1 | 3 |\n", "| 4 | 2 |\n", "| 4 | 3 |\n"),
+        ("a: 1\n", "a: 3\n", "c: 1\n", "c: 3\n"),
+    ] {
+        assert_eq!(self::merged(base, ours, theirs).source(), merged);
+        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+    }
+}
+
+/// A text area saves no line break behind the last line.
+#[test]
+fn the_last_line_needs_no_line_break() {
+    for (base, ours, theirs, merged) in [
+        ("L one\nL two", "L one", "L one\nother thing", "L one\nother thing"),
+        ("one\ntwo\nthree", "one\ntwo\nanother thing", "one\ntwo", "one\ntwo\nanother thing"),
+        ("one\ntwo", "one\nanother thing\n", "one", "one\nanother thing\n"),
+    ] {
+        assert_eq!(self::merged(base, ours, theirs).source(), merged);
+        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+    }
+    let merged = self::merged("one\nold words", "one\nomega psi", "one\ngamma delta").source();
+    let mut lines: Vec<&str> = merged.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["gamma delta", "omega psi", "one"]);
+}
+
+/// Lines that do not look alike but for their marks.
+const LINES: [&str; 7] =
+    ["tea and milk", "toast", "four eggs", "ham", "brown bread", "salt", "sweet apples"];
+
+/// What becomes of lines, by each of two devices.
+fn fates() -> impl Strategy<Value = Vec<(String, [Fate; 2])>> {
+    let fates = [Fate::Stays, Fate::Stays, Fate::Goes, Fate::Grows, Fate::Yields];
+    let fate = || select(fates.to_vec());
+    let mark = select(vec!["- [ ] ", "## ", "> "]);
+    (mark, prop::collection::vec((fate(), fate()), 1..=LINES.len())).prop_map(|(mark, lines)| {
+        // Of a line that goes, what the other adds to it is left, and it is nobody's line.
+        let fates = |one, other| match (one, other) {
+            (Fate::Goes, Fate::Grows) => [one, Fate::Stays],
+            (Fate::Grows, Fate::Goes) => [Fate::Stays, other],
+            fates => fates.into(),
+        };
+        let line = |(word, (one, other))| (format!("{mark}{word}"), fates(one, other));
+        LINES.iter().zip(lines).map(line).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
+    /// Both may touch a line; those that neither does are whole.
+    #[test]
+    fn whatever_two_do_to_lines_the_others_are_whole(lines in fates()) {
+        let by = |who: usize| -> String {
+            let all: Vec<_> =
+                lines.iter().map(|(line, fates)| (line.clone(), fates[who], true)).collect();
+            text(&all, |_| true)
+        };
+        let all: Vec<_> = lines.iter().map(|(line, _)| (line.clone(), Fate::Stays, true)).collect();
+        let base = text(&all, |_| true);
+        let merged = merged(&base, &by(0), &by(1)).source();
+        let untouched = lines.iter().filter(|(_, fates)| *fates == [Fate::Stays; 2]);
+        let mut rest = merged.lines();
+        for (line, _) in untouched {
+            prop_assert!(rest.any(|other| other == line), "{line:?} in {merged:?} of {base:?}");
+        }
+    }
 }

@@ -108,3 +108,26 @@ fn an_edit_based_on_a_version_that_never_was_is_refused() {
         panic!("{refused}")
     };
 }
+
+/// A request whose answer got lost is made again, after somebody wrote around what it had written.
+#[test]
+fn a_draft_that_was_saved_is_not_saved_twice() {
+    for (base, draft, later) in [
+        ("a\nend\n", "a b\nend\n", "much more text before a b and behind\nend\n"),
+        (
+            "- [ ] milk\nend\n",
+            "- [ ] milk bread\nend\n",
+            "- [ ] milk bread from the shop around here\nend\n",
+        ),
+    ] {
+        let laptop = Device::new("laptop", 1);
+        let note = laptop.note(base);
+        let opened = laptop.vault().read(note, None).unwrap().heads;
+        let save = || laptop.vault().save_draft(note, &opened, draft, &BTreeMap::new()).unwrap();
+        let saved = save();
+        laptop.edit(note, |_| later.to_owned());
+        let again = save();
+        assert_eq!((again.heads, again.changed), (saved.heads, false));
+        assert_eq!(laptop.source(note), later);
+    }
+}

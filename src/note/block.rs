@@ -8,7 +8,7 @@ use automerge::{
 use super::{
     document::NoteError,
     edit::Splice,
-    embed::{Embed, FOREIGN, Piece},
+    embed::{Body, Embed, FOREIGN, Piece},
     shown::Shown,
 };
 
@@ -97,8 +97,12 @@ pub(super) fn splice(
     plan: &[Splice],
 ) -> Result<(), NoteError> {
     for splice in plan.iter().rev() {
-        let mut at = splice.at;
-        let mut delete = isize::try_from(splice.delete).unwrap_or(isize::MAX);
+        // What somebody else does to a line that another takes the place of comes before that one: behind it,
+        // it would be in the next line, which nobody touched.
+        let behind = splice.delete > 0 && ends_line(&splice.insert);
+        let mut at = if behind { splice.at + splice.delete } else { splice.at };
+        let all = isize::try_from(splice.delete).unwrap_or(isize::MAX);
+        let mut delete = if behind { 0 } else { all };
         for piece in splice.insert.pieces() {
             match piece {
                 Piece::Embed(embed) => {
@@ -115,11 +119,17 @@ pub(super) fn splice(
                 }
             }
         }
-        if delete > 0 {
+        if behind {
+            transaction.splice_text(text, splice.at, all, "")?;
+        } else if delete > 0 {
             transaction.splice_text(text, at, delete, "")?;
         }
     }
     Ok(())
+}
+
+fn ends_line(body: &Body) -> bool {
+    matches!(body.pieces().last(), Some(Piece::Text(text)) if text.ends_with('\n'))
 }
 
 fn put_embed(

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    diff::{Hunk, Token, diff},
+    diff::{Grain, Hunk, Token},
     markdown::{self, Destination, Syntax},
 };
 
@@ -19,11 +19,12 @@ use super::{
 pub(super) fn hunks<'n>(
     before: &[u32],
     after: &[u32],
+    grain: Grain,
     name: impl Fn(u32) -> Option<&'n str>,
 ) -> Vec<Hunk> {
     let plain = |ids: &[u32]| ids.iter().copied().map(Token::plain).collect::<Vec<_>>();
     let (mut before, mut after) = (plain(before), plain(after));
-    let hunks = diff(&before, &after);
+    let hunks = grain.diff(&before, &after);
     let is_embed = |token: &Token| token.is_embed();
     if hunks.is_empty() || !before.iter().any(is_embed) || !after.iter().any(is_embed) {
         return hunks;
@@ -36,7 +37,7 @@ pub(super) fn hunks<'n>(
     let both = &known(&old, &pairs.before) & &known(&new, &pairs.after);
     mark(&mut before, &old, &pairs.before, &both);
     mark(&mut after, &new, &pairs.after, &both);
-    diff(&before, &after)
+    grain.diff(&before, &after)
 }
 
 /// Which embeds are the same, or take one another's place: a number for each, by the place of its token.

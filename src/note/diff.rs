@@ -3,8 +3,8 @@
 //!
 //! What an edit wrote must hang together, since it is merged with what others did: were the letters kept
 //! that happen to stand in a line and in another that took its place, somebody who takes the old line away
-//! would take them out of the new one. So a line of which no more than half stays is replaced as a whole,
-//! and a word too.
+//! would take them out of the new one. So a line of which less than half stays is replaced as a whole,
+//! and a word of which no more does.
 
 mod anew;
 
@@ -47,11 +47,12 @@ pub struct Splice {
     pub text: String,
 }
 
-/// How many bytes two texts have in common, in whole lines: at the beginning, and behind that at the end.
+/// How many bytes two texts have in common, in whole lines: at the beginning, but for the last line break
+/// there, and behind that at the end.
 fn shared(before: &str, after: &str) -> (usize, usize) {
     let (start, end) = shared_characters(before, after);
     let (first, last) = (before.get(..start), before.get(before.len() - end..));
-    let line = first.and_then(|same| same.rfind('\n')).map_or(0, |at| at + 1);
+    let line = first.and_then(|same| same.rfind('\n')).unwrap_or(0);
     (line, last.and_then(|same| same.find('\n')).map_or(0, |at| end - at - 1))
 }
 
@@ -159,6 +160,21 @@ impl Unit {
     }
 }
 
+/// How closely two sides are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grain {
+    /// As people would name what they did: see [`diff`].
+    Meant,
+    /// Character by character: see [`diff_closely`].
+    Close,
+}
+
+impl Grain {
+    pub(super) fn diff(self, before: &[Token], after: &[Token]) -> Vec<Hunk> {
+        differ(before, after, self == Self::Close)
+    }
+}
+
 /// The hunks that make `after` of `before`, in order and apart from one another, as people would name them.
 ///
 /// Not always the least: the time is bounded instead.
@@ -175,7 +191,35 @@ fn differ(before: &[Token], after: &[Token], closely: bool) -> Vec<Hunk> {
     let (before, after) = (Side { tokens: before, at: 0 }, Side { tokens: after, at: 0 });
     let mut differ = Differ { closely, budget: BUDGET, hunks: Vec::new() };
     differ.lines(before, after);
+    if !closely {
+        with_line_break(before.tokens, after.tokens, &mut differ.hunks);
+    }
     differ.hunks
+}
+
+/// Where the last line is replaced, and no line break ends it, the one before it is replaced with it: else two
+/// lines that take its place, or a line that does while the old one is taken away, would be glued together.
+fn with_line_break(before: &[Token], after: &[Token], hunks: &mut Vec<Hunk>) {
+    let Some(Hunk { before: old, after: new }) = hunks.last().cloned() else { return };
+    let is_last = old.end == before.len() && new.end == after.len();
+    let ends = |tokens: &[Token]| tokens.last().is_some_and(|token| token.is_end());
+    if !is_last || old.is_empty() || new.is_empty() || ends(before) && ends(after) {
+        return;
+    }
+    let breaks = |tokens: &[Token], at: usize| {
+        at.checked_sub(1).and_then(|at| tokens.get(at)).is_some_and(|token| token.is_end())
+    };
+    if !breaks(before, old.start) || !breaks(after, new.start) {
+        return;
+    }
+    hunks.pop();
+    let (mut old, mut new) = (old.start - 1..old.end, new.start - 1..new.end);
+    if let Some(touching) =
+        hunks.pop_if(|last| last.before.end == old.start && last.after.end == new.start)
+    {
+        (old.start, new.start) = (touching.before.start, touching.after.start);
+    }
+    hunks.push(Hunk { before: old, after: new });
 }
 
 /// Some tokens, and where they stand among all of their side.

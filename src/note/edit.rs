@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     construct::hunks,
-    diff::{self, Hunk},
+    diff::{self, Grain, Hunk},
     embed::{Body, Embed, FOREIGN, Piece},
     layout::{Layout, Segment, Show},
 };
@@ -19,7 +19,7 @@ pub(super) struct Splice {
 
 /// Whether what made `made` of `base` still stands in `now`: nothing that came later touched it.
 pub(super) fn stands(base: &Body, made: &Body, now: &Body) -> bool {
-    let later = splices(made, now);
+    let later = splices_as(made, now, Grain::Close);
     let is_touched = |ours: &Splice| {
         let end = ours.at + ours.delete;
         later.iter().any(|other| {
@@ -32,7 +32,7 @@ pub(super) fn stands(base: &Body, made: &Body, now: &Body) -> bool {
             }
         })
     };
-    !splices(made, base).iter().any(is_touched)
+    !splices_as(made, base, Grain::Close).iter().any(is_touched)
 }
 
 /// The splices that make a body of `base` that shows as `new` does, in order and apart from one another.
@@ -40,6 +40,10 @@ pub(super) fn stands(base: &Body, made: &Body, now: &Body) -> bool {
 /// Text that only repeats an image for embeds side by side is no text of the document, and stays none
 /// while it is as it was. What was edited becomes text.
 pub(super) fn splices(base: &Body, new: &Body) -> Vec<Splice> {
+    splices_as(base, new, Grain::Meant)
+}
+
+fn splices_as(base: &Body, new: &Body, grain: Grain) -> Vec<Splice> {
     if base == new {
         return Vec::new();
     }
@@ -48,7 +52,11 @@ pub(super) fn splices(base: &Body, new: &Body) -> Vec<Splice> {
             let insert = Body::new([Piece::Text(text)]);
             Splice { at: range.start, delete: range.len(), insert }
         };
-        return diff::splices(before, after).into_iter().map(of_text).collect();
+        let splices = match grain {
+            Grain::Meant => diff::splices(before, after),
+            Grain::Close => diff::splices_closely(before, after),
+        };
+        return splices.into_iter().map(of_text).collect();
     }
     if base.pieces().is_empty() && Layout::of(new, false).segments.iter().all(|s| s.copy.is_none())
     {
@@ -57,7 +65,7 @@ pub(super) fn splices(base: &Body, new: &Body) -> Vec<Splice> {
     let mut known = Known::default();
     let before = Tokens::of(&Layout::of(base, false), &mut known);
     let after = Tokens::of(&Layout::of(new, false), &mut known);
-    let hunks = hunks(&before.ids, &after.ids, |id| known.name(id));
+    let hunks = hunks(&before.ids, &after.ids, grain, |id| known.name(id));
     if hunks.is_empty() {
         return Vec::new();
     }

@@ -1,11 +1,11 @@
-//! What was written anew: lines, and words, of which no more than half stays.
+//! What was written anew: lines of which less than half stays.
 
 use super::{super::embed::FOREIGN, Hunk, Token, common};
 
 /// Whether no word ends between two tokens.
 pub(super) fn is_within_word(one: Token, next: Token) -> bool {
     let is_mark = |token: Token| matches!(token.id, 0x300..=0x36f);
-    let in_word = |token: Token| is_letter(token) && !is_word(token);
+    let in_word = |token: Token| is_letter(token) && !stands_alone(token);
     (in_word(one) || is_mark(one)) && (in_word(next) || is_mark(next))
 }
 
@@ -14,7 +14,7 @@ fn is_letter(token: Token) -> bool {
 }
 
 /// Whether it is of a script that puts no spaces between words.
-fn is_word(token: Token) -> bool {
+fn stands_alone(token: Token) -> bool {
     matches!(
         token.id,
         0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x2e80..=0x9fff | 0xf900..=0xfaff
@@ -26,8 +26,8 @@ fn weight(tokens: &[Token]) -> usize {
     tokens.iter().filter(|token| is_letter(**token)).count()
 }
 
-/// How many tokens two lines begin and end with, in whole words; `None` where that is no more than half of
-/// one of them.
+/// How many tokens two lines begin and end with, in whole words; `None` where that is less than half of the
+/// first of them.
 pub(super) fn same_ends(before: &[Token], after: &[Token]) -> Option<(usize, usize)> {
     let (mut prefix, mut suffix) = common(before, after);
     let is_one = |line: &[Token]| {
@@ -35,7 +35,7 @@ pub(super) fn same_ends(before: &[Token], after: &[Token]) -> Option<(usize, usi
     };
     let ends = before.get(..prefix).into_iter().chain(before.get(before.len() - suffix..));
     let stays = ends.map(weight).sum::<usize>();
-    if !is_one(before) || !is_one(after) || 2 * stays <= weight(before).max(weight(after)) {
+    if !is_one(before) || !is_one(after) || 2 * stays < weight(before) {
         return None;
     }
     let is_torn = |tokens: &[Token], at: usize| {
@@ -51,11 +51,11 @@ pub(super) fn same_ends(before: &[Token], after: &[Token]) -> Option<(usize, usi
     Some((prefix, suffix))
 }
 
-/// Of the words that differ, as `hunks` of words have it, all of a line of which no more than half of the
-/// letters stays: it was written anew, and so was the line that has taken its place. One that keeps an
-/// embed, or what surrounds one, is still that line.
+/// Of the words that differ, as `hunks` of words have it, all of a line of which less than half of the letters
+/// stays: what stands there now was written anew. A line that keeps an embed, or what surrounds one, is still
+/// that line.
 pub(super) fn whole_lines(before: &[&[Token]], after: &[&[Token]], hunks: &[Hunk]) -> Vec<Hunk> {
-    let (mut old, mut new) = (Lines::of(before), Lines::of(after));
+    let mut lines = Lines::of(before);
     let mut kept = Vec::new();
     let (mut one, mut other) = (0, 0);
     for hunk in hunks.iter().map(Some).chain([None]) {
@@ -65,23 +65,64 @@ pub(super) fn whole_lines(before: &[&[Token]], after: &[&[Token]], hunks: &[Hunk
             (one, other) = (hunk.before.end, hunk.after.end);
         }
     }
-    loop {
-        old.stay(before, kept.iter().map(|(one, _)| *one));
-        new.stay(after, kept.iter().map(|(_, other)| *other));
-        let count = kept.len();
-        kept.retain(|(one, other)| old.mostly_stays(*one) && new.mostly_stays(*other));
-        if kept.len() == count {
-            break;
-        }
+    for (one, _) in &kept {
+        lines.stays(*one, before.get(*one).copied().unwrap_or_default());
     }
+    kept.retain(|(one, _)| lines.mostly_stays(*one));
     let (mut changed, mut one, mut other) = (Vec::new(), 0, 0);
     for (next_one, next_other) in kept.into_iter().chain([(before.len(), after.len())]) {
         if one < next_one || other < next_other {
-            changed.push(Hunk { before: one..next_one, after: other..next_other });
+            let hunk = Hunk { before: one..next_one, after: other..next_other };
+            changed.extend(apart(before, after, hunk));
         }
         (one, other) = (next_one + 1, next_other + 1);
     }
     changed
+}
+
+/// A hunk without the ends of lines that stay: what became of those is no part of what was written anew beside
+/// them. The line break of a line that stays, too, does.
+fn apart(before: &[&[Token]], after: &[&[Token]], hunk: Hunk) -> Vec<Hunk> {
+    let breaks = |words: &[&[Token]], at: usize| {
+        words.get(at).and_then(|word| word.last()).is_some_and(|token| token.is_end())
+    };
+    let begins = |words: &[&[Token]], at: usize| at == 0 || breaks(words, at - 1);
+    let (mut old, mut new) = (hunk.before, hunk.after);
+    let same =
+        |one: usize, other: usize| before.get(one) == after.get(other) && !breaks(before, one);
+    // Words that both lines have there may have been paired with those of a line that was written anew.
+    if !begins(before, old.start) && !begins(after, new.start) {
+        while !old.is_empty() && !new.is_empty() && same(old.start, new.start) {
+            (old.start, new.start) = (old.start + 1, new.start + 1);
+        }
+    }
+    if !begins(before, old.end) && !begins(after, new.end) {
+        while !old.is_empty() && !new.is_empty() && same(old.end - 1, new.end - 1) {
+            (old.end, new.end) = (old.end - 1, new.end - 1);
+        }
+    }
+    let mut hunks = Vec::new();
+    if !begins(before, old.start)
+        && !begins(after, new.start)
+        && let Some(one) = old.clone().find(|at| breaks(before, *at))
+        && let Some(other) = new.clone().find(|at| breaks(after, *at))
+    {
+        hunks.push(Hunk { before: old.start..one, after: new.start..other });
+        (old.start, new.start) = (one + 1, other + 1);
+    }
+    let mut last = None;
+    if !begins(before, old.end)
+        && !begins(after, new.end)
+        && let Some(one) = old.clone().rfind(|at| breaks(before, *at))
+        && let Some(other) = new.clone().rfind(|at| breaks(after, *at))
+    {
+        last = Some(Hunk { before: one + 1..old.end, after: other + 1..new.end });
+        (old.end, new.end) = (one + 1, other + 1);
+    }
+    hunks.push(Hunk { before: old, after: new });
+    hunks.extend(last);
+    hunks.retain(|hunk| !hunk.before.is_empty() || !hunk.after.is_empty());
+    hunks
 }
 
 /// Whether it is more than a character, or surrounds what is.
@@ -96,7 +137,7 @@ struct Lines {
     lines: Vec<Line>,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Line {
     letters: usize,
     stay: usize,
@@ -119,22 +160,16 @@ impl Lines {
         lines
     }
 
-    /// Notes which words stay.
-    fn stay(&mut self, words: &[&[Token]], kept: impl Iterator<Item = usize>) {
-        for line in &mut self.lines {
-            (line.stay, line.has_embed) = (0, false);
-        }
-        for at in kept {
-            let Some(word) = words.get(at) else { continue };
-            if let Some(line) = self.of.get(at).and_then(|line| self.lines.get_mut(*line)) {
-                line.stay += weight(word);
-                line.has_embed |= word.iter().any(|token| holds(*token));
-            }
+    /// Notes that a word stays.
+    fn stays(&mut self, at: usize, word: &[Token]) {
+        if let Some(line) = self.of.get(at).and_then(|line| self.lines.get_mut(*line)) {
+            line.stay += weight(word);
+            line.has_embed |= word.iter().any(|token| holds(*token));
         }
     }
 
     fn mostly_stays(&self, word: usize) -> bool {
         let line = self.of.get(word).and_then(|line| self.lines.get(*line));
-        line.is_some_and(|line| line.has_embed || line.letters == 0 || 2 * line.stay > line.letters)
+        line.is_some_and(|line| line.has_embed || 2 * line.stay >= line.letters)
     }
 }
