@@ -88,25 +88,6 @@ impl Tree {
         tree
     }
 
-    /// Adds a file.
-    pub fn insert(&mut self, path: &str) {
-        if !self.paths.insert(path.to_owned()) {
-            return;
-        }
-        let folded = fold(path);
-        let order = |path: &str| (path.chars().count(), path.to_owned());
-        let named = self.names.entry(file_name(&folded).to_owned()).or_default();
-        let at = named.partition_point(|other| order(other) < order(path));
-        named.insert(at, path.to_owned());
-        self.folded.entry(folded).or_default().push(path.to_owned());
-    }
-
-    /// The file that `![[target]]` means.
-    #[must_use]
-    pub fn wiki(&self, target: &str) -> Option<&String> {
-        self.named(without_fragment(target), str::to_lowercase)
-    }
-
     /// Whether a file has exactly this path.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
@@ -155,7 +136,7 @@ pub fn resolve(
     }
     let name = without_fragment(target);
     let strict = if wiki {
-        tree.wiki(target).cloned()
+        tree.named(name, str::to_lowercase).cloned()
     } else {
         relative(note_path, target).filter(|path| tree.contains(path))
     };
@@ -272,12 +253,6 @@ fn without_suffix(target: &str) -> &str {
 
 fn without_fragment(target: &str) -> &str {
     target.split('#').next().unwrap_or_default().trim_end()
-}
-
-/// What files have in common that `![[target]]` may mean: the last part of their paths, without case.
-#[must_use]
-pub fn wiki_key(target: &str) -> String {
-    file_name(&fold(without_fragment(target))).to_owned()
 }
 
 fn file_name(path: &str) -> &str {

@@ -211,11 +211,14 @@ async fn a_text_from_elsewhere_reaches_for_no_file_here() {
     }
     laptop.file("me.png", &png(3, 4, b"private"));
     laptop.file("lake.png", &png(3, 4, b"lake"));
-    let note = phone.note("# Hello\n\n![](me.png) <img src='me.png'> ![[me.png]]\n");
+    let text = "# Hello\n\n![](me.png) <img src='me.png'> ![[me.png]]\n\n```\n![](./me.png)\n```\n";
+    let note = phone.note(text);
     phone.sync(&remote).await;
     laptop.sync(&remote).await;
     laptop.edit(note, |text| text + "\n![](lake.png)\n");
     laptop.edit(note, |text| text.replace("Hello", "Thanks"));
+    // Nor does it once it is code no more.
+    laptop.edit(note, |text| text.replace("```\n", ""));
     laptop.sync(&remote).await;
     phone.sync(&remote).await;
     let body = phone.vault().read(note, None).unwrap().body;

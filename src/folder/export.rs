@@ -1,28 +1,28 @@
 //! From notes to files.
 
 mod images;
+mod wiki;
 
 use std::{
     cell::OnceCell,
     collections::{BTreeMap, HashMap, HashSet},
     fs,
     io::Read,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use self::images::Put;
+use self::{images::Put, wiki::WikiNames};
 use super::{
     Absent, ExportOptions, Exported, Progress, Remark, Renamed, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::At,
     place::{Places, safe_note, titled},
-    write::{self, Draft, Over, There, file_at, look},
+    write::{self, Draft, Over, There, file_at, folder_at, look},
 };
 use crate::{
     id::NoteId,
     mutant::{self, Mutant},
     note::{Embed, markdown::Syntax},
-    resolve::Tree,
     vault::{Listed, Reading, Vault, VaultError, io},
 };
 
@@ -61,8 +61,7 @@ pub(super) fn run(
         folder,
         urls: options.urls,
         places: Places::default(),
-        names: Tree::new(bookmarks.images.keys().cloned()),
-        kept: HashMap::new(),
+        names: WikiNames::of(bookmarks.images.keys()),
         images: BTreeMap::new(),
         shown: OnceCell::new(),
         files: HashMap::new(),
@@ -100,10 +99,8 @@ struct Export<'a> {
     folder: &'a Path,
     urls: bool,
     places: Places,
-    /// Where images are, by what `![[name]]` finds.
-    names: Tree,
-    /// The wiki names that were kept, and the places that they lead to, by the last part of the names.
-    kept: HashMap<String, Vec<(String, String)>>,
+    /// What `![[name]]` finds.
+    names: WikiNames,
     /// What came of the images, by their places.
     images: BTreeMap<String, Put>,
     /// The places of the images that files showed before, once somebody asked.
@@ -112,8 +109,8 @@ struct Export<'a> {
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
     bookmarks: Bookmarks,
-    /// Folders that nothing half written is left in.
-    cleared: HashSet<PathBuf>,
+    /// Folders that nothing half written is left in, by what the disk takes for one.
+    cleared: HashSet<(u64, u64)>,
     /// Files of the group that have yet to get their names, by their places.
     drafts: Vec<(String, Draft)>,
     report: Exported,
@@ -177,9 +174,8 @@ impl Export<'_> {
         over: Over,
     ) -> Result<Draft, VaultError> {
         let folder = path.parent().unwrap_or(path);
-        if !self.cleared.contains(folder) {
+        if folder_at(folder).is_none_or(|folder| self.cleared.insert(folder)) {
             write::clear_left(folder)?;
-            self.cleared.insert(folder.to_owned());
         }
         write::draft(path, content, write::SHARED, over)
     }

@@ -165,6 +165,12 @@ pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
+/// The same for a folder.
+pub(super) fn folder_at(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir)?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
 /// The hash of a file; a link, or a pipe that may never end, is none.
 pub(super) fn hash(path: &Path) -> io::Result<blake3::Hash> {
     if !fs::symlink_metadata(path)?.is_file() {

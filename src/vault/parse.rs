@@ -1,7 +1,7 @@
 //! What the image destinations of a text stand for.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     images::{ImageError, Stored},
     note::{
         Body, Target,
-        markdown::{self, Destination, Syntax},
+        markdown::{Destination, Syntax},
     },
     projection::catalog,
 };
@@ -33,14 +33,16 @@ impl Vault {
         stored: &mut Vec<Stored>,
     ) -> Result<Body, VaultError> {
         let before_source = before.filter(|_| folder.is_some()).map(|before| before.body.source());
-        let named_before: HashSet<String> = before_source
-            .iter()
-            .flat_map(|source| markdown::destinations(source))
-            .map(|destination| destination.target)
-            .collect();
+        let was_named = |destination: &Destination| {
+            let written = source.get(destination.range.clone()).unwrap_or_default();
+            let names = [written, destination.target.as_str()];
+            before_source
+                .as_ref()
+                .is_some_and(|before| names.iter().any(|name| names_it(before, name)))
+        };
         let mut batch = self.0.images.batch();
         let taken = self.parse_with(source, before, &BTreeMap::new(), stored, |destination| {
-            let folder = folder.filter(|_| !named_before.contains(&destination.target));
+            let folder = folder.filter(|_| !was_named(destination));
             self.take_in(destination, folder, &mut batch)
         });
         batch.finish()?;
@@ -126,6 +128,16 @@ impl Vault {
             Err(error) => Err(of_file(&path)(error)),
         }
     }
+}
+
+/// Whether a path stands in a text, be that in code or in a comment, and is no part of a longer one.
+fn names_it(text: &str, path: &str) -> bool {
+    let is_more = |c: char| c.is_alphanumeric() || matches!(c, '.' | '/' | '-' | '_' | '%');
+    text.match_indices(path).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let behind = text.get(at + path.len()..).and_then(|behind| behind.chars().next());
+        !before.is_some_and(is_more) && !behind.is_some_and(is_more)
+    })
 }
 
 /// The picture that a destination names, as it is written or decoded.

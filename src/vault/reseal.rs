@@ -33,10 +33,14 @@ impl Vault {
         let of = name.clone();
         let segments = self.blocking(move |vault| vault.sealed_again(&of, &lost)).await?;
         let mut there = HashSet::new();
+        let error = |source| VaultError::Remote { remote: name.clone(), source };
         for (key, bytes) in segments {
-            let put = remote.put(&key, bytes.into()).await;
-            put.map_err(|source| VaultError::Remote { remote: name.clone(), source })?;
-            there.insert(key.to_string());
+            let size = bytes.len() as u64;
+            remote.put(&key, bytes.into()).await.map_err(error)?;
+            // As with a receipt: what the remote only says that it took is not there.
+            if remote.head(&key).await.map_err(error)?.is_some_and(|there| there.size == size) {
+                there.insert(key.to_string());
+            }
         }
         if !there.is_empty() {
             self.owe_pulse(name)?;

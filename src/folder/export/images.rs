@@ -13,7 +13,7 @@ use crate::{
     },
     id::ImageId,
     images::ImageError,
-    resolve::{self, Tree, wiki_key},
+    resolve,
     vault::VaultError,
 };
 
@@ -86,11 +86,10 @@ impl Export<'_> {
             return false;
         }
         if at.is_wiki() {
-            let found = self.names.wiki(name);
+            let found = self.names.find(name);
             let leads = found.is_none_or(|found| found == place || self.shows(found, image));
             if leads {
-                let kept = self.kept.entry(wiki_key(name)).or_default();
-                kept.push((name.clone(), place.to_owned()));
+                self.names.leave(name, place);
             }
             return leads;
         }
@@ -110,16 +109,9 @@ impl Export<'_> {
         there.or_else(|| self.bookmarks.images.get(place).copied()) == Some(image)
     }
 
-    /// Whether a wiki name that was kept for another image would find the one at `place`, were it there.
+    /// Whether a wiki name that was left for another image would find the one at `place`, were it there.
     fn misleads(&self, place: &str, image: ImageId) -> bool {
-        let kept = self.kept.get(&wiki_key(place));
-        !self.names.contains(place)
-            && kept.into_iter().flatten().any(|(name, other)| {
-                let both = Tree::new([place.to_owned(), other.clone()]);
-                other != place
-                    && both.wiki(name).is_some_and(|found| found == place)
-                    && !self.shows(other, image)
-            })
+        self.names.misled(place).any(|other| !self.shows(other, image))
     }
 
     /// Has an image at `own`, or at another place where that is taken. One whose bytes are not here has
