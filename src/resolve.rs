@@ -82,7 +82,7 @@ impl Tree {
             tree.folded.entry(folded).or_default().push(path.clone());
         }
         for paths in tree.names.values_mut() {
-            paths.sort_by_cached_key(|path| (path.chars().count(), path.clone()));
+            paths.sort_by(|one, other| wiki_order(one).cmp(&wiki_order(other)));
         }
         tree.paths = paths;
         tree
@@ -251,7 +251,12 @@ fn without_suffix(target: &str) -> &str {
     target.split(['?', '#']).next().unwrap_or_default()
 }
 
-fn without_fragment(target: &str) -> &str {
+/// The order in which `![[name]]` looks at paths that end so: the shortest first.
+pub(crate) fn wiki_order(path: &str) -> (usize, &str) {
+    (path.chars().count(), path)
+}
+
+pub(crate) fn without_fragment(target: &str) -> &str {
     target.split('#').next().unwrap_or_default().trim_end()
 }
 

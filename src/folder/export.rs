@@ -140,19 +140,16 @@ impl Export<'_> {
                 (!has, note, wanted)
             })
             .collect();
-        // Who has a place keeps it.
-        wanted.sort_by_key(|(new, ..)| *new);
+        // Who has a place keeps it, and so do its images.
+        wanted.sort_by_key(|(new, note, _)| (*new, note.note));
         let mut placed = Vec::with_capacity(wanted.len());
-        for (new, note, wanted) in wanted {
+        for (_, note, wanted) in wanted {
             let place = self.places.note(&wanted, &tag(note.note));
             if let Some(path) = note.path.as_ref().filter(|path| **path != place) {
                 self.report.renamed.push(Renamed { from: path.clone(), to: place.clone() });
             }
-            placed.push((new, note, place));
+            placed.push((note, place));
         }
-        // Whoever has a place has the places of its images, too.
-        placed.sort_by_key(|(new, note, _)| (*new, note.note));
-        let placed = placed.into_iter().map(|(_, note, place)| (note, place)).collect::<Vec<_>>();
         self.keep_for_others(&placed);
         placed
     }

@@ -80,46 +80,69 @@ fn shared_characters(before: &str, after: &str) -> (usize, usize) {
 /// what is merged with what others did.
 #[must_use]
 pub fn splices(before: &str, after: &str) -> Vec<Splice> {
-    trimmed_splices(before, after, diff)
+    Grain::Meant.splices(before, after)
 }
 
 /// The same where as many characters as can be stay: for a text that is on somebody's screen.
 #[must_use]
 pub fn splices_closely(before: &str, after: &str) -> Vec<Splice> {
-    trimmed_splices(before, after, diff_closely)
+    Grain::Close.splices(before, after)
 }
 
 /// What [`splices`] finds, without leaving anything out first; for tests.
 #[doc(hidden)]
 #[must_use]
 pub fn splices_whole(before: &str, after: &str) -> Vec<Splice> {
-    splices_by(before, after, diff)
+    Grain::Meant.splices_whole(before, after)
 }
 
-type Diffs = fn(&[Token], &[Token]) -> Vec<Hunk>;
-
-fn trimmed_splices(before: &str, after: &str, diff: Diffs) -> Vec<Splice> {
-    // What both begin and end with is left out before anything else is done, so it need not be taken apart.
-    let (start, end) = shared(before, after);
-    let passed = before.get(..start).map_or(0, |same| same.chars().count());
-    let before = before.get(start..before.len() - end).unwrap_or_default();
-    let after = after.get(start..after.len() - end).unwrap_or_default();
-    let moved = |Splice { range, text }: Splice| {
-        let range = passed + range.start..passed + range.end;
-        Splice { range, text }
-    };
-    splices_by(before, after, diff).into_iter().map(moved).collect()
+/// How closely two sides are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grain {
+    /// As people would name what they did: for what is merged with what others did.
+    Meant,
+    /// As many characters as can be stay: for whoever asks what became of each.
+    Close,
 }
 
-fn splices_by(before: &str, after: &str, diff: Diffs) -> Vec<Splice> {
-    let tokens = |text: &str| text.chars().map(Token::plain).collect::<Vec<_>>();
-    let (before, after) = (tokens(before), tokens(after));
-    let spliced = |hunk: Hunk| {
-        let tokens = after.get(hunk.after).unwrap_or_default();
-        let text = tokens.iter().filter_map(|token| char::from_u32(token.id)).collect();
-        Splice { range: hunk.before, text }
-    };
-    diff(&before, &after).into_iter().map(spliced).collect()
+impl Grain {
+    pub(super) fn splices(self, before: &str, after: &str) -> Vec<Splice> {
+        // What both begin and end with is left out before anything else is done, so it need not be taken
+        // apart.
+        let (start, end) = shared(before, after);
+        let passed = before.get(..start).map_or(0, |same| same.chars().count());
+        let before = before.get(start..before.len() - end).unwrap_or_default();
+        let after = after.get(start..after.len() - end).unwrap_or_default();
+        let moved = |Splice { range, text }: Splice| {
+            let range = passed + range.start..passed + range.end;
+            Splice { range, text }
+        };
+        self.splices_whole(before, after).into_iter().map(moved).collect()
+    }
+
+    fn splices_whole(self, before: &str, after: &str) -> Vec<Splice> {
+        let tokens = |text: &str| text.chars().map(Token::plain).collect::<Vec<_>>();
+        let (before, after) = (tokens(before), tokens(after));
+        let spliced = |hunk: Hunk| {
+            let tokens = after.get(hunk.after).unwrap_or_default();
+            let text = tokens.iter().filter_map(|token| char::from_u32(token.id)).collect();
+            Splice { range: hunk.before, text }
+        };
+        self.diff(&before, &after).into_iter().map(spliced).collect()
+    }
+
+    /// The hunks that make `after` of `before`, in order and apart from one another.
+    ///
+    /// Not always the least: the time is bounded instead.
+    pub(super) fn diff(self, before: &[Token], after: &[Token]) -> Vec<Hunk> {
+        let (before, after) = (Side { tokens: before, at: 0 }, Side { tokens: after, at: 0 });
+        let mut differ = Differ { grain: self, budget: BUDGET, hunks: Vec::new() };
+        differ.lines(before, after);
+        if self == Self::Meant {
+            with_line_break(before.tokens, after.tokens, &mut differ.hunks);
+        }
+        differ.hunks
+    }
 }
 
 /// Tokens of the one side that those of the other side take the place of.
@@ -158,43 +181,6 @@ impl Unit {
             Self::Token => Algorithm::Myers,
         }
     }
-}
-
-/// How closely two sides are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grain {
-    /// As people would name what they did: see [`diff`].
-    Meant,
-    /// Character by character: see [`diff_closely`].
-    Close,
-}
-
-impl Grain {
-    pub(super) fn diff(self, before: &[Token], after: &[Token]) -> Vec<Hunk> {
-        differ(before, after, self == Self::Close)
-    }
-}
-
-/// The hunks that make `after` of `before`, in order and apart from one another, as people would name them.
-///
-/// Not always the least: the time is bounded instead.
-pub(super) fn diff(before: &[Token], after: &[Token]) -> Vec<Hunk> {
-    differ(before, after, false)
-}
-
-/// The same where as many characters as can be stay, for whoever asks what became of each.
-pub(super) fn diff_closely(before: &[Token], after: &[Token]) -> Vec<Hunk> {
-    differ(before, after, true)
-}
-
-fn differ(before: &[Token], after: &[Token], closely: bool) -> Vec<Hunk> {
-    let (before, after) = (Side { tokens: before, at: 0 }, Side { tokens: after, at: 0 });
-    let mut differ = Differ { closely, budget: BUDGET, hunks: Vec::new() };
-    differ.lines(before, after);
-    if !closely {
-        with_line_break(before.tokens, after.tokens, &mut differ.hunks);
-    }
-    differ.hunks
 }
 
 /// Where the last line is replaced, and no line break ends it, the one before it is replaced with it: else two
@@ -299,8 +285,7 @@ fn trimmed_lines<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) 
 }
 
 struct Differ {
-    /// Whether characters stay wherever they can.
-    closely: bool,
+    grain: Grain,
     budget: usize,
     hunks: Vec<Hunk>,
 }
@@ -309,8 +294,11 @@ impl Differ {
     fn lines(&mut self, before: Side<'_>, after: Side<'_>) {
         let (old, new) = trimmed(before, after);
         let is_within_line = !old.tokens.iter().chain(new.tokens).any(|token| token.is_end());
-        let (before, after) =
-            if self.closely && is_within_line { (old, new) } else { trimmed_lines(before, after) };
+        let (before, after) = if self.grain == Grain::Close && is_within_line {
+            (old, new)
+        } else {
+            trimmed_lines(before, after)
+        };
         for (before, after) in self.changed(Unit::Line, before, after, |_, _, hunks| hunks) {
             self.words(before, after);
         }
@@ -318,7 +306,7 @@ impl Differ {
 
     fn words(&mut self, before: Side<'_>, after: Side<'_>) {
         let (old, new) = trimmed(before, after);
-        if self.closely {
+        if self.grain == Grain::Close {
             for (before, after) in self.changed(Unit::Word, old, new, |_, _, hunks| hunks) {
                 let (old, new) = trimmed(before, after);
                 for (before, after) in self.changed(Unit::Token, old, new, |_, _, hunks| hunks) {

@@ -52,11 +52,7 @@ fn splices_as(base: &Body, new: &Body, grain: Grain) -> Vec<Splice> {
             let insert = Body::new([Piece::Text(text)]);
             Splice { at: range.start, delete: range.len(), insert }
         };
-        let splices = match grain {
-            Grain::Meant => diff::splices(before, after),
-            Grain::Close => diff::splices_closely(before, after),
-        };
-        return splices.into_iter().map(of_text).collect();
+        return grain.splices(before, after).into_iter().map(of_text).collect();
     }
     if base.pieces().is_empty() && Layout::of(new, false).segments.iter().all(|s| s.copy.is_none())
     {
@@ -96,7 +92,9 @@ pub(super) fn spliced(body: &Body, splices: &[Splice]) -> Body {
     let (mut result, mut at) = (Body::default(), 0);
     for splice in splices {
         known.extend(&mut result, units.get(at..splice.at).unwrap_or_default());
-        splice.insert.pieces().iter().cloned().for_each(|piece| result.push(piece));
+        for piece in splice.insert.pieces() {
+            result.push(piece.clone());
+        }
         at = splice.at + splice.delete;
     }
     known.extend(&mut result, units.get(at..).unwrap_or_default());

@@ -160,16 +160,24 @@ impl Body {
         }
     }
 
-    pub(super) fn push(&mut self, piece: Piece) {
+    /// Appends a piece, but for an embed that would be a double of one beside it: gives how far before the
+    /// end that stands, 1 for the last piece.
+    pub(super) fn push(&mut self, piece: Piece) -> Option<usize> {
         match piece {
             Piece::Text(text) => self.push_text(&text),
-            Piece::Embed(embed) if self.doubled(&embed).is_some() => {}
-            other => self.pieces.push(other),
+            Piece::Embed(embed) => {
+                let back = self.doubled(&embed);
+                if back.is_some() {
+                    return back;
+                }
+                self.pieces.push(Piece::Embed(embed));
+            }
+            Piece::Foreign => self.pieces.push(Piece::Foreign),
         }
+        None
     }
 
-    /// How far before its end the embed stands, 1 for the last piece, that `embed` would be a double of.
-    pub(super) fn doubled(&self, embed: &Embed) -> Option<usize> {
+    fn doubled(&self, embed: &Embed) -> Option<usize> {
         let beside = self.pieces.iter().rev().take(BESIDE).map_while(|piece| match piece {
             Piece::Embed(beside) => Some(beside),
             Piece::Text(_) | Piece::Foreign => None,

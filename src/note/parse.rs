@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    diff::{Hunk, Token, diff_closely},
+    diff::{Grain, Hunk, Token},
     embed::{Body, Embed, FOREIGN, Piece, Target},
     layout::{Layout, Show},
     markdown::{self, Destination, Syntax},
@@ -49,10 +49,10 @@ impl Body {
         let after: Vec<Token> = source.chars().map(Token::plain).collect();
         let named = View::of(&layout, |_, _| None);
         let spelled = View::of(&layout, &mut spelling);
-        let mut hunks = diff_closely(&named.tokens, &after);
+        let mut hunks = Grain::Close.diff(&named.tokens, &after);
         let mut seen = &named;
         if spelled.tokens != named.tokens {
-            let others = diff_closely(&spelled.tokens, &after);
+            let others = Grain::Close.diff(&spelled.tokens, &after);
             if weight(&others) < weight(&hunks) {
                 (hunks, seen) = (others, &spelled);
             }
@@ -286,8 +286,7 @@ fn composed(source: &str, parts: &[Part]) -> (Body, Vec<usize>) {
         }
         body.push_text(text);
         places.push(*last.get_or_insert(units));
-        units += usize::from(body.doubled(embed).is_none());
-        body.push(Piece::Embed(embed.clone()));
+        units += usize::from(body.push(Piece::Embed(embed.clone())).is_none());
         at = range.end;
     }
     body.push_text(source.get(at..).unwrap_or_default());

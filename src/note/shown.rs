@@ -38,13 +38,10 @@ impl From<Body> for Shown {
 impl Shown {
     /// Appends the piece at the place `at` of the document.
     pub(super) fn push(&mut self, at: usize, piece: Piece) {
-        if let Piece::Embed(embed) = &piece
-            && let Some(back) = self.body.doubled(embed)
-        {
+        if let Some(back) = self.body.push(piece) {
             let before = at - self.doubles.len();
             self.doubles.push(Double { at, of: before - back, before });
         }
-        self.body.push(piece);
     }
 
     /// What it becomes by `plan`, which makes `new` of its body; `None` where that has to be read.

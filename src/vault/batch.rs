@@ -79,11 +79,34 @@ impl Vault {
         body: &Body,
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
+        self.edit_unless(note, base, body, stored, |loaded| edited_before(loaded, base, body))
+    }
+
+    /// The same where every edit is one more.
+    pub(crate) fn edit_body(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        body: &Body,
+        stored: &[Stored],
+    ) -> Result<Edited, VaultError> {
+        self.edit_unless(note, base, body, stored, |_| Ok(None))
+    }
+
+    /// Makes an edit, but where `made` says at which version it was made already.
+    fn edit_unless(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        body: &Body,
+        stored: &[Stored],
+        made: impl FnOnce(&Note) -> Result<Option<Heads>, NoteError>,
+    ) -> Result<Edited, VaultError> {
         let at = self.0.clock.now();
         let before = self.stored_events(stored)?;
         let mut heads = base.clone();
         let changed = self.change_note(note, &Origin::Here, before, |loaded| {
-            if let Some(known) = edited_before(loaded, base, body)? {
+            if let Some(known) = made(loaded)? {
                 heads = known;
                 return Ok(Vec::new());
             }

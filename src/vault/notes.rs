@@ -186,27 +186,6 @@ impl Vault {
         self.edit_body(note, base, &body, &found)
     }
 
-    /// Changes the body of a note to one whose images are here.
-    pub(crate) fn edit_body(
-        &self,
-        note: NoteId,
-        base: &Heads,
-        body: &Body,
-        stored: &[Stored],
-    ) -> Result<Edited, VaultError> {
-        let at = self.0.clock.now();
-        let before = self.stored_events(stored)?;
-        let mut heads = base.clone();
-        let changed = self.change_note(note, &Origin::Here, before, |loaded| {
-            let change = loaded.edit_body(base, body, at)?;
-            if let Some(change) = &change {
-                heads = vec![change.hash].into();
-            }
-            Ok(change.into_iter().collect())
-        })?;
-        Ok(Edited { heads, changed })
-    }
-
     /// Appends the markup of images to a note, after taking them in.
     ///
     /// # Errors

@@ -85,13 +85,12 @@ impl Vault {
                         let known = known.find(destination, written, stood);
                         // One that stands where it stood is no picture that comes.
                         let picture = pictured(pictures, destination).filter(|_| stood.is_none());
-                        match (known, picture) {
-                            (Some(known), Some(picture)) if known.image != picture.image => {
-                                taken(Ok(Some(picture)))
-                            }
-                            (None, Some(picture)) => taken(Ok(Some(picture))),
-                            (Some(known), _) => Some(known),
-                            (None, None) => taken(take_in(destination)),
+                        let is_known = |picture: &Stored| {
+                            known.as_ref().is_some_and(|known| known.image == picture.image)
+                        };
+                        match picture.filter(|picture| !is_known(picture)) {
+                            Some(picture) => taken(Ok(Some(picture))),
+                            None => known.or_else(|| taken(take_in(destination))),
                         }
                     },
                 )

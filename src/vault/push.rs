@@ -32,7 +32,7 @@ const TOGETHER: usize = 4;
 
 /// A segment that is about to be put, and what its receipt will say.
 pub(super) struct Ready {
-    pub(super) seq: u64,
+    seq: u64,
     pub(super) sealed: SealedSegment,
     through: Seq,
     changes: u64,

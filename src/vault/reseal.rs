@@ -48,35 +48,28 @@ impl Vault {
         Ok(there)
     }
 
-    /// Seals those of `wanted` that this device wrote, from what it knew when it did; without those that
+    /// Seals those of `lost` that this device wrote, from what it knew when it did; without those that
     /// come out otherwise, which another build may have written.
     fn sealed_again(
         &self,
         name: &RemoteName,
-        wanted: &HashSet<Key>,
+        lost: &HashSet<Key>,
     ) -> Result<Vec<(Key, Bytes)>, VaultError> {
         let (_folder, replay) = self.scratch()?;
-        let (mut own, mut again) = (None, Vec::new());
+        let mut again = Vec::new();
         for recorded in self.events(Seq(1)) {
             let Recorded { seq: at, event, .. } = recorded?;
-            let (seq, hash, through) = match event {
-                Event::LogBegun { device, .. } | Event::DeviceRenewed { to: device, .. } => {
-                    own = Some(device);
-                    continue;
-                }
-                Event::SegmentPushed { remote, seq, hash, through } if remote == *name => {
-                    (seq, hash, through)
-                }
-                _ => continue,
-            };
-            let Some(key) = own.map(|device| Key::Segment { device, seq, hash }) else { continue };
-            if !wanted.contains(&key) {
+            let Event::SegmentPushed { remote, seq, hash, through } = event else { continue };
+            let is_it = |key: &Key| matches!(key, Key::Segment { hash: lost, .. } if *lost == hash);
+            if remote != *name || !lost.iter().any(is_it) {
                 continue;
             }
             let before = Seq(at.0.saturating_sub(1));
             projection::catch_up_through(self.db(), &replay, before)?;
-            let (_, _, ready) = self.seal_next(&replay, name, through)?;
+            let (device, _, ready) = self.seal_next(&replay, name, through)?;
+            let key = Key::Segment { device, seq, hash };
             let same = ready.into_iter().find(|ready| ready.sealed.hash == hash);
+            let same = same.filter(|_| lost.contains(&key));
             again.extend(same.map(|ready| (key, Bytes::from(ready.sealed.bytes))));
         }
         Ok(again)

@@ -10,11 +10,12 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use super::{Vault, VaultError, notes::Reading};
 use crate::{
     id::ImageId,
+    image::MediaType,
     note::{
         Body, Embed, Target,
         markdown::{Destination, Syntax},
     },
-    projection::{catalog, receipts},
+    projection::{catalog::ImageRecord, receipts},
     remote::{Key, public_url},
 };
 
@@ -42,52 +43,59 @@ const NOT_IN_WIKI: [char; 7] = ['[', ']', '|', '#', '^', '<', '`'];
 #[derive(Debug)]
 pub(super) struct Spellings {
     urls: BTreeMap<ImageId, String>,
-    files: BTreeMap<ImageId, PathBuf>,
-    /// What else each may have been shown as: its file here, be it there now or not, and its URLs under all
-    /// public addresses that remotes have or had.
-    before: BTreeMap<ImageId, (PathBuf, Vec<String>)>,
+    images: BTreeMap<ImageId, Kept>,
+    /// The public addresses that remotes have and had.
+    bases: Vec<String>,
+}
+
+/// Where an image is kept.
+#[derive(Debug)]
+struct Kept {
+    media_type: MediaType,
+    /// Its file on this device, whether it is there or not.
+    file: PathBuf,
+    is_here: bool,
 }
 
 impl Spellings {
     pub(super) fn of(vault: &Vault, reading: &Reading) -> Result<Self, VaultError> {
         let known = vault.image_urls(reading.note)?.into_iter();
         let urls = known.filter_map(|(image, url)| Some((image, url?))).collect();
-        let (mut files, mut before) = (BTreeMap::new(), BTreeMap::new());
-        let images = reading.body.images();
-        let bases = if images.is_empty() { Vec::new() } else { receipts::bases(vault.db())? };
-        for image in images {
-            let Some(record) = catalog::image_record(vault.db(), image)? else { continue };
-            let file = vault.images().path(image, record.media_type);
-            if record.local {
-                files.insert(image, file.clone());
+        let mut images = BTreeMap::new();
+        for image in reading.body.images() {
+            if let Some(ImageRecord { media_type, local: is_here, .. }) =
+                vault.image_record(image)?
+            {
+                let file = vault.images().path(image, media_type);
+                images.insert(image, Kept { media_type, file, is_here });
             }
-            let key = Key::Image { image, media_type: record.media_type };
-            let urls = bases.iter().map(|base| public_url(base, &key)).collect();
-            before.insert(image, (file, urls));
         }
-        Ok(Self { urls, files, before })
+        Ok(Self { urls, images, bases: receipts::bases(vault.db())? })
     }
 
     /// What is shown in place of a name: nothing else where it stands in no image.
     pub(super) fn shown(&self, embed: &Embed, syntax: Option<Syntax>) -> Option<String> {
         let syntax = syntax?;
         let url = self.urls.get(&embed.image).and_then(|url| written(url, syntax));
-        let file = || self.files.get(&embed.image).and_then(|file| written_file(file, syntax));
+        let here = || self.images.get(&embed.image).filter(|kept| kept.is_here);
+        let file = || here().and_then(|kept| written_file(&kept.file, syntax));
         Some(url.or_else(file).unwrap_or_else(|| hash(embed.image)))
     }
 
-    /// All that an image may be called, in any syntax.
+    /// All that an image may be called, or may have been shown as, in any syntax.
     fn all(&self, embed: &Embed) -> Vec<String> {
-        let mut all = vec![embed.name.clone(), hash(embed.image)];
-        let before = self.before.get(&embed.image);
-        let former = before.map(|(_, urls)| urls.as_slice()).unwrap_or_default();
-        for url in self.urls.get(&embed.image).into_iter().chain(former) {
-            all.extend(written(url, Syntax::Inline));
-            all.push(url.clone());
-        }
-        if let Some((file, _)) = before {
+        let image = embed.image;
+        let mut all = vec![embed.name.clone(), hash(image)];
+        let mut urls: Vec<String> = self.urls.get(&image).cloned().into_iter().collect();
+        if let Some(Kept { media_type, file, .. }) = self.images.get(&image) {
+            let key = Key::Image { image, media_type: *media_type };
+            urls.extend(self.bases.iter().map(|base| public_url(base, &key)));
             all.extend(written_file(file, Syntax::Inline));
             all.push(file.display().to_string());
+        }
+        for url in urls {
+            all.extend(written(&url, Syntax::Inline));
+            all.push(url);
         }
         all
     }

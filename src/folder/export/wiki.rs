@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::resolve::{wiki_order, without_fragment};
+
 /// Where pictures are, by all that a wiki name may say for them, as [`Tree`](crate::resolve::Tree) looks for it;
 /// and the names that were left in notes.
 #[derive(Debug, Default)]
@@ -23,7 +25,7 @@ impl WikiNames {
     pub(super) fn insert(&mut self, place: &str) {
         for end in ends(&place.to_lowercase()) {
             match self.found.get_mut(end) {
-                Some(other) if !precedes(place, other) => {}
+                Some(other) if wiki_order(other) < wiki_order(place) => {}
                 Some(other) => place.clone_into(other),
                 None => drop(self.found.insert(end.to_owned(), place.to_owned())),
             }
@@ -45,23 +47,17 @@ impl WikiNames {
         let lower = place.to_lowercase();
         let left: Vec<_> = ends(&lower).filter_map(|end| self.left.get(end)).collect();
         let place = place.to_owned();
-        left.into_iter().filter(move |other| **other != place && precedes(&place, other))
+        left.into_iter().filter(move |other| wiki_order(&place) < wiki_order(other))
     }
 }
 
 /// A name without `#…` and a slash before it, in lower case.
 fn plain(name: &str) -> String {
-    let name = name.split('#').next().unwrap_or_default().trim_end();
-    name.trim_start_matches('/').to_lowercase()
+    without_fragment(name).trim_start_matches('/').to_lowercase()
 }
 
 /// A path, and what is left of it behind each slash.
 fn ends(path: &str) -> impl Iterator<Item = &str> {
     let behind = path.match_indices('/').filter_map(|(at, _)| path.get(at + 1..));
     std::iter::once(path).chain(behind)
-}
-
-/// Whether the one path is found rather than the other: the shorter, else the first.
-fn precedes(one: &str, other: &str) -> bool {
-    (one.chars().count(), one) < (other.chars().count(), other)
 }
