@@ -1,6 +1,6 @@
 //! Projections hold what the log says, however it came: at once, in parts, twice, or from zero.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 use everleaf::{
     clock::Timestamp,
@@ -13,9 +13,14 @@ use everleaf::{
     image::MediaType,
     log::{self, Fold as _, Log, New},
     note::{Body, Note, Target, inspect},
-    projection::{Projections, catch_up, cursor, rebuild},
+    projection::{FOLD, Projections, catch_up, cursor, rebuild},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use crate::{
+    golden::{golden, hex},
+    world::Device,
+};
 
 const NOTES: u8 = 2;
 
@@ -235,4 +240,104 @@ proptest! {
         rebuild(&live).unwrap();
         prop_assert_eq!(&dump(&live), &expected);
     }
+}
+
+/// Each kind of event, the later of which mean something after the earlier.
+fn history() -> Vec<(Origin, Event)> {
+    let (remote, device, hash): (RemoteName, _, _) = (
+        "origin".parse().unwrap(),
+        DeviceId::from_bytes([1; 16]),
+        SegmentHash::from_bytes([2; 32]),
+    );
+    let (own, vault) = (DeviceId::from_bytes([3; 16]), VaultId::from_bytes([5; 32]));
+    let theirs = Origin::Device { remote: remote.clone(), device, seq: 1, projector: false };
+    let url = "dir:/nowhere".into();
+    let public_url = Some("https://a.example".into());
+    let (media_type, dimensions, bytes) = (MediaType::Png, None, 10);
+    let image = |number| ImageId::from_bytes([number; 32]);
+    let changed = |(note, change)| Event::NoteChanged { note, change };
+    let mut made = changes(0).into_iter().map(changed);
+    let mut received = changes(1).into_iter().map(changed);
+    let mut events = vec![
+        (Origin::Here, Event::LogBegun { vault, device: own, name: "here".into() }),
+        (Origin::Here, Event::ImageStored { image: image(0), bytes, media_type, dimensions }),
+    ];
+    events.extend(made.by_ref().take(3).map(|event| (Origin::Here, event)));
+    let options = RemoteOptions { url, public_url, ..RemoteOptions::default() };
+    let failed = |attempt| Event::UploadFailed {
+        image: image(0),
+        remote: remote.clone(),
+        attempt,
+        reason: "slow down".into(),
+        retry_at: Timestamp(99),
+    };
+    let here = [
+        Event::RemoteConfigured { remote: remote.clone(), options },
+        Event::UploadStarted { image: image(0), remote: remote.clone(), attempt: 1 },
+        failed(1),
+        Event::SegmentPushed { remote: remote.clone(), seq: 1, hash, through: Seq(4) },
+        Event::DeviceSeen { device, name: "there".into() },
+        Event::ImageAnnounced { image: image(1), bytes, media_type, dimensions, device },
+    ];
+    events.extend(here.map(|event| (Origin::Here, event)));
+    events.extend(received.by_ref().take(3).map(|event| (theirs.clone(), event)));
+    let known = vec![Seq(3)];
+    let pulled = Event::SegmentPulled { remote: remote.clone(), device, seq: 1, hash, known };
+    events.push((theirs, pulled));
+    let uploaded = Event::ImageUploaded {
+        image: image(0),
+        remote,
+        url: Some("https://a.example/x.png".into()),
+        already_there: false,
+    };
+    events.push((Origin::Here, uploaded));
+    events.extend(made.chain(received).map(|event| (Origin::Here, event)));
+    events.push((Origin::Here, Event::ImageEvicted { image: image(0) }));
+    events
+}
+
+/// Whoever has folding make other rows has to raise its number, or vaults that are there keep the old ones.
+#[test]
+fn what_folding_makes_is_as_its_number_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Arc::new(open(folder.path()));
+    let log = Log::open(folder.path(), Arc::clone(&db), Box::new(Projections)).unwrap().log;
+    let new = |(number, (origin, event))| New { at: Timestamp(number), origin, event };
+    log.append((1..).zip(history()).map(new).collect(), None).unwrap();
+    let mut rows = String::new();
+    for (table, found) in dump(&db) {
+        for (key, value) in found {
+            writeln!(rows, "{table:?} {} {}", hex(&key), hex(&value)).unwrap();
+        }
+    }
+    let expected = golden(&format!("tables-v{FOLD}.txt"), rows.as_bytes());
+    assert_eq!(rows, String::from_utf8(expected).unwrap(), "raise FOLD, and write its golden file");
+}
+
+/// A vault whose tables another everleaf made is as good as one of today's once it was opened.
+#[test]
+fn tables_that_another_everleaf_made_are_made_anew() {
+    let mut device = Device::new("laptop", 1);
+    let note = device.note("one\n");
+    device.edit(note, |source| source + "two\n");
+    device.vault = None;
+    {
+        let db = open(&device.path());
+        let mut draft = db.draft();
+        for (key, value) in db.scan(Table::Cursors, &[]).unwrap() {
+            draft.delete(Table::Cursors, &key);
+            draft.put(Table::Cursors, b"state", value);
+        }
+        for (key, _) in db.scan(Table::Catalog, &[]).unwrap() {
+            draft.put(Table::Catalog, &key, b"as it was then".to_vec());
+        }
+        let mut batch = db.batch();
+        batch.apply(draft.into_changes());
+        batch.commit(Durability::Synced).unwrap();
+    }
+    device.reopen();
+    device.check();
+    assert_eq!(device.vault().list().unwrap()[0].title, "one");
+    device.edit(note, |source| source + "three\n");
+    assert_eq!(device.source(note), "one\ntwo\nthree\n");
 }

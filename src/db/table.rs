@@ -7,7 +7,7 @@ use super::{Db, DbError, Row};
 /// Where in `state` a row is. Numbered by the first byte of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// Name → number: how far each projection has read the log.
+    /// Number of a way to fold → event: how far the log has been folded so.
     Cursors = 0,
     /// Change hash → the event that brought it.
     Changes = 1,

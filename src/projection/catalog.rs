@@ -6,7 +6,7 @@ use super::{documents, pair};
 pub use crate::event::Digest;
 use crate::{
     clock::Timestamp,
-    db::{Db, DbError, Draft, Durability, Read, Row, Table, decode_row},
+    db::{Db, DbError, Draft, Read, Row, Table, decode_row},
     event::{Event, Recorded},
     id::{ChangeHash, DeviceId, ImageId, NoteId, Seq},
     image::{Dimensions, MediaType},
@@ -117,25 +117,6 @@ fn put_image(draft: &mut Draft<'_>, image: ImageId, record: &ImageRecord) -> Res
 /// What the database said.
 pub fn has_size(read: &impl Read, bytes: u64) -> Result<bool, DbError> {
     Ok(read.get(Table::Sizes, &bytes.to_be_bytes())?.is_some())
-}
-
-/// Makes the table of sizes from that of images, where a version that had none wrote the vault.
-///
-/// # Errors
-///
-/// What the database said.
-pub(crate) fn fill_sizes(db: &Db) -> Result<(), DbError> {
-    let is_empty = |table| Ok::<_, DbError>(db.rows_behind(table, &[], &[], 1)?.is_empty());
-    if !is_empty(Table::Sizes)? || is_empty(Table::Images)? {
-        return Ok(());
-    }
-    let mut draft = db.draft();
-    for (_, record) in image_records(db)? {
-        draft.put(Table::Sizes, &record.bytes.to_be_bytes(), Vec::new());
-    }
-    let mut batch = db.batch();
-    batch.apply(draft.into_changes());
-    batch.commit(Durability::Buffered)
 }
 
 /// Puts the row of a note whose heads were `heads` when `digest` was made. Where they are not its

@@ -23,7 +23,10 @@ use crate::{
 
 /// How many events a replay folds between two commits.
 const REPLAY: usize = 4096;
-const CURSOR: &[u8] = b"state";
+
+/// Which rows folding makes. Raised whenever the same events come to other rows: a vault whose tables were
+/// folded under another number is folded anew when it is opened.
+pub const FOLD: u8 = 2;
 
 /// All projections, in the order in which they need one another.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,18 +43,18 @@ impl Fold for Projections {
         catalog::fold(event, draft)?;
         receipts::fold(event, draft)?;
         outbox::fold(event, draft)?;
-        draft.put_row(Table::Cursors, CURSOR, &event.seq)?;
+        draft.put_row(Table::Cursors, &[FOLD], &event.seq)?;
         Ok(())
     }
 }
 
-/// How far the log has been folded.
+/// How far the log has been folded as [`FOLD`] has it; zero where that was done otherwise.
 ///
 /// # Errors
 ///
 /// What the database said.
 pub fn cursor(read: &impl Read) -> Result<Seq, DbError> {
-    Ok(read.row(Table::Cursors, CURSOR)?.unwrap_or_default())
+    Ok(read.row(Table::Cursors, &[FOLD])?.unwrap_or_default())
 }
 
 /// Folds what `target` has not seen of the log in `source`; the two may be one.

@@ -1,0 +1,213 @@
+//! One folder that something carries to several devices, each of which imports it.
+
+use std::{
+    fmt::Write as _,
+    fs::File,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use everleaf::{
+    clock::Timestamp,
+    note::{Body, Heads, Note},
+    remote::{Memory, Remote},
+};
+use proptest::prelude::*;
+
+use super::{Desk, write};
+use crate::{golden::golden, image::png, note::body, world::Device};
+
+/// In seconds since 1970: some day in 2023.
+const WRITTEN: u64 = 1_700_000_001;
+
+/// Two devices of one vault, each with the folder, and where they meet.
+struct Carried {
+    desks: [Desk; 2],
+    remote: Arc<dyn Remote>,
+}
+
+impl Carried {
+    async fn new() -> Self {
+        let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+        let laptop = Device::new("laptop", 1);
+        let phone = Device::join("phone", 2, &laptop);
+        let carried = Self { desks: [Desk::of(laptop), Desk::of(phone)], remote };
+        for desk in &carried.desks {
+            desk.device.add_public(&carried.remote, Some("https://img.example")).await;
+        }
+        carried
+    }
+
+    /// Writes a file, which is carried to all, with its time.
+    fn write(&self, path: &str, bytes: impl AsRef<[u8]>, seconds: u64) {
+        for desk in &self.desks {
+            desk.write(path, bytes.as_ref());
+            date(&desk.folder.join(path), seconds);
+        }
+    }
+
+    fn import(&self) {
+        for desk in &self.desks {
+            desk.import();
+        }
+    }
+
+    async fn meet(&self) {
+        for desk in self.desks.iter().chain(&self.desks) {
+            desk.device.sync(&self.remote).await;
+            desk.device.check();
+        }
+        assert_eq!(self.desks[0].device.sources(), self.desks[1].device.sources());
+        for desk in &self.desks {
+            desk.settled(&desk.folder);
+        }
+    }
+}
+
+fn date(path: &std::path::Path, seconds: u64) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_two_devices_import_is_one_note() {
+    let carried = Carried::new().await;
+    carried.write("a.png", png(3, 4, b"a"), WRITTEN);
+    carried.write("sub/One.md", "one\r\n\n![[a.png]] \u{1f642} é\n", WRITTEN);
+    carried.write("empty.md", "", WRITTEN + 5);
+    carried.import();
+    carried.meet().await;
+    let [laptop, phone] = &carried.desks;
+    assert_eq!(laptop.device.sources().len(), 2);
+    assert_eq!(phone.source("sub/One.md"), "one\r\n\n![[a.png]] \u{1f642} é\n");
+    // It was written when the file was, to two seconds.
+    let row = laptop.device.vault().list().unwrap();
+    let row = row.iter().find(|row| row.path.as_deref() == Some("sub/One.md")).unwrap();
+    assert_eq!(row.note.created_millis(), (WRITTEN - 1) * 1000);
+    assert_eq!(row.updated, Timestamp(i64::try_from((WRITTEN - 1) * 1000).unwrap()));
+}
+
+#[tokio::test]
+async fn an_edit_that_two_devices_import_is_made_once() {
+    let carried = Carried::new().await;
+    carried.write("a.png", png(3, 4, b"a"), WRITTEN);
+    carried.write("Todo.md", "- [ ] bread\n- [ ] milk\n", WRITTEN);
+    carried.import();
+    carried.meet().await;
+    carried.write("Todo.md", "- [x] bread\n- [ ] milk\n\n![](a.png)\n", WRITTEN + 60);
+    carried.import();
+    carried.meet().await;
+    let [laptop, phone] = &carried.desks;
+    assert_eq!(phone.source("Todo.md"), "- [x] bread\n- [ ] milk\n\n![](a.png)\n");
+    // Whatever one of them knows besides.
+    laptop.device.edit(laptop.note("Todo.md"), |text| text + "\nfrom the laptop\n");
+    carried.write("Todo.md", "- [x] bread\n- [x] milk\n\n![](a.png)\n", WRITTEN + 120);
+    carried.import();
+    carried.meet().await;
+    let both = "- [x] bread\n- [x] milk\n\n![](a.png)\n\nfrom the laptop\n";
+    assert_eq!(phone.source("Todo.md"), both);
+    assert_eq!(laptop.device.sources().len(), 1);
+}
+
+#[tokio::test]
+async fn files_that_differ_are_notes_of_their_own() {
+    let carried = Carried::new().await;
+    let [laptop, phone] = &carried.desks;
+    carried.write("text.md", "the same\n", WRITTEN);
+    carried.write("time.md", "the same\n", WRITTEN);
+    carried.write("image.md", "![](a.png)\n", WRITTEN);
+    date(&phone.folder.join("time.md"), WRITTEN + 2);
+    phone.write("text.md", "another\n");
+    date(&phone.folder.join("text.md"), WRITTEN);
+    for (desk, bytes) in carried.desks.iter().zip([b"a", b"b"]) {
+        desk.write("a.png", png(3, 4, bytes));
+    }
+    carried.import();
+    laptop.device.sync(&carried.remote).await;
+    phone.device.sync(&carried.remote).await;
+    laptop.device.sync(&carried.remote).await;
+    assert_eq!(laptop.device.sources().len(), 6);
+    assert_eq!(laptop.device.sources(), phone.device.sources());
+}
+
+#[test]
+fn what_was_thrown_away_does_not_come_back_as_what_is_imported_anew() {
+    let desk = Desk::new();
+    desk.write("a.md", "one\n");
+    date(&desk.folder.join("a.md"), WRITTEN);
+    desk.import();
+    let first = desk.note("a.md");
+    desk.device.vault().set_trashed(first, true).unwrap();
+    let other = desk.device.folder.path().join("other");
+    write(&other, "a.md", "one\n");
+    date(&other.join("a.md"), WRITTEN);
+    assert_eq!(desk.try_import(&other).changed, 1);
+    assert_ne!(desk.note("a.md"), first);
+    assert_eq!(desk.device.sources().len(), 2);
+}
+
+#[test]
+fn a_time_that_nothing_was_written_at_is_not_believed() {
+    for seconds in [0, 1 << 36] {
+        let desk = Desk::new();
+        desk.write("a.md", "one\n");
+        date(&desk.folder.join("a.md"), seconds);
+        desk.import();
+        assert_eq!(desk.device.vault().list().unwrap()[0].updated, crate::world::NOW);
+    }
+}
+
+/// What other devices make of a file has to be this, whichever everleaf they have.
+#[test]
+fn the_note_of_a_file_is_the_same_for_ever() {
+    let vault = everleaf::id::VaultId::from_bytes([7; 32]);
+    let at = Timestamp(1_700_000_000_000);
+    let mut told = String::new();
+    for (path, source) in [
+        ("a.md", "text\n"),
+        ("Ordner/é.md", "\u{feff}a\r\n![x](a.png \"t\") ![[b.png|300]]\u{1f642}\n"),
+        ("empty.md", ""),
+    ] {
+        let body = body(source);
+        let (id, actor) = Note::of_file(vault, path, &body, at);
+        let (changes, _) = Note::begin(id, actor, Some(path), &body, at).unwrap();
+        let changes: Vec<String> = changes.iter().map(|change| change.hash.to_string()).collect();
+        writeln!(told, "{path}: {id} {}", changes.join(" ")).unwrap();
+    }
+    assert_eq!(told.as_bytes(), golden("files-v1.txt", told.as_bytes()), "see Note::of_file");
+}
+
+proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
+    /// Devices that know different things of a note make the same change of the same edit of a version that both
+    /// have; it does what any edit does, and merged, it is there once.
+    #[test]
+    fn an_edit_is_the_same_change_wherever_it_is_made(
+        base in "[ab\n]{0,20}",
+        others in proptest::collection::vec("[cd\n]{0,20}", 0..3),
+        edited in "[abx\n]{0,20}",
+    ) {
+        let at = Timestamp(1_700_000_000_000);
+        let (mut one, _) = crate::note::note(&base, 1);
+        let heads: Heads = one.heads();
+        let mut other = crate::note::copy(&one, 2);
+        let mut plain = crate::note::copy(&one, 3);
+        for text in others {
+            let now = other.heads();
+            other.edit_body(&now, &body(&text), at).unwrap();
+        }
+        let new: Body = body(&edited);
+        let made = one.edit_alike(&heads, &new, at).unwrap();
+        let again = other.edit_alike(&heads, &new, at).unwrap();
+        prop_assert_eq!(&made, &again);
+        prop_assert_eq!(plain.edit_body(&heads, &new, at).unwrap().is_some(), made.is_some());
+        prop_assert_eq!(one.body(), &new);
+        prop_assert_eq!(plain.body(), &new);
+        let told: Vec<_> = other.changes();
+        let told: Vec<&[u8]> = told.iter().map(|change| change.bytes.as_slice()).collect();
+        one.apply(&told).unwrap();
+        prop_assert_eq!(one.body(), other.body());
+        prop_assert_eq!(one.heads(), other.heads());
+    }
+}
