@@ -451,12 +451,15 @@ impl Vault {
         }
         let is_change = |(_, event): &&(Origin, Event)| matches!(event, Event::NoteChanged { .. });
         let news = events.iter().filter(is_change).count() as u64;
-        // Even without news: what we put there may be hidden behind what others read instead.
+        let follows = seq == chain.seq + 1
+            && previous.is_none_or(|previous| chain.hashes.contains(&previous));
+        // Even without news: what we put there may be hidden behind what others read instead, and nobody
+        // reads on behind what follows nothing.
         let is_beside = seq == chain.seq && !chain.hashes.contains(&hash);
-        if own && (news > 0 || is_beside) && !mutant::is(Mutant::ForgetsTwins) {
-            let is_next = seq == chain.seq + 1
-                && chain.hashes.len() < 2
-                && previous.is_none_or(|previous| chain.hashes.contains(&previous));
+        let is_stray = seq > chain.seq && !follows;
+        let is_foreign = news > 0 || is_beside || is_stray;
+        if own && is_foreign && !mutant::is(Mutant::ForgetsTwins) {
+            let is_next = follows && chain.hashes.len() < 2;
             let is_next = is_next || mutant::is(Mutant::PassesDiverged);
             let reason = if is_next { RenewReason::Twin } else { RenewReason::Diverged };
             return Ok(Applied::Twin(reason));
