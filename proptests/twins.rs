@@ -1,6 +1,7 @@
 //! Copied vaults, restored backups, and remotes that lost what they had confirmed.
 
 mod cut_off;
+mod hidden;
 
 use std::sync::Arc;
 
@@ -427,40 +428,4 @@ async fn an_old_copy_of_a_remote_that_lacks_only_images_is_completed() {
     };
     assert_eq!(images(scene.memory.snapshot()), 2);
     laptop.check();
-}
-
-/// A copy of a device finds what that device put on a remote that was emptied under its hands: nothing leads
-/// there, and nothing that is put behind it is ever read.
-#[tokio::test]
-async fn what_follows_nothing_is_not_taken_for_ones_own() {
-    let scene = Scene::new();
-    let mut laptop = Device::new("laptop", 1);
-    laptop.add(&scene.remote).await;
-    let mut copy = laptop.copy(50);
-    laptop.note("one\n");
-    laptop.sync(&scene.remote).await;
-    laptop.note("two\n");
-    laptop.sync(&scene.remote).await;
-    let is_second = |name: &str| name.starts_with("log/") && name.contains("/0000000000000002-");
-    let mut stray = scene.memory.snapshot();
-    stray.retain(|name, _| is_second(name));
-    assert_eq!(stray.len(), 1);
-    scene.memory.restore(stray);
-    laptop.try_sync(&scene.remote).await.unwrap();
-    assert_eq!(resets(&laptop), [ResetReason::Emptied]);
-
-    copy.try_sync(&scene.remote).await.unwrap();
-    copy.note("three, from the copy\n");
-    copy.try_sync(&scene.remote).await.unwrap();
-    copy.note("four, from the copy\n");
-    copy.try_sync(&scene.remote).await.unwrap();
-    copy.reopen();
-    copy.check();
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&scene.remote).await;
-    for device in [&laptop, &phone] {
-        device.try_sync(&scene.remote).await.unwrap();
-        assert_eq!(device.sources(), copy.sources());
-        assert_eq!(device.sources().len(), 4);
-    }
 }

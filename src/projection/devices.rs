@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     db::{DbError, Draft, Read, Table},
-    event::{Event, Recorded},
+    event::{Event, Recorded, RenewReason},
     id::{DeviceId, VaultId},
     log::FoldError,
 };
@@ -18,19 +18,27 @@ pub struct Identity {
     pub device: DeviceId,
     /// What people call it.
     pub name: String,
+    /// Ids that it gave up because a twin had gone another way under them. What it put there itself may lie
+    /// behind what others read, so it tells all of it again.
+    pub diverged: Vec<DeviceId>,
 }
 
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
         Event::LogBegun { vault, device, name } => {
-            let identity = Identity { vault: *vault, device: *device, name: name.clone() };
-            draft.put(Table::Devices, device.as_bytes(), name.clone().into_bytes());
+            let (name, diverged) = (name.clone(), Vec::new());
+            let identity = Identity { vault: *vault, device: *device, name, diverged };
+            draft.put(Table::Devices, device.as_bytes(), identity.name.clone().into_bytes());
             draft.put_row(Table::Identity, &[], &identity)?;
         }
-        Event::DeviceRenewed { to, .. } => {
-            if let Some(identity) = identity(draft)? {
+        Event::DeviceRenewed { from, to, reason } => {
+            if let Some(mut identity) = identity(draft)? {
+                identity.device = *to;
+                if *reason == RenewReason::Diverged {
+                    identity.diverged.push(*from);
+                }
                 draft.put(Table::Devices, to.as_bytes(), identity.name.clone().into_bytes());
-                draft.put_row(Table::Identity, &[], &Identity { device: *to, ..identity })?;
+                draft.put_row(Table::Identity, &[], &identity)?;
             }
         }
         Event::DeviceSeen { device, name } => {

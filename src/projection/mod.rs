@@ -26,7 +26,7 @@ const REPLAY: usize = 4096;
 
 /// Which rows folding makes. Raised whenever the same events come to other rows: a vault whose tables were
 /// folded under another number is folded anew when it is opened.
-pub const FOLD: u8 = 2;
+pub const FOLD: u8 = 3;
 
 /// All projections, in the order in which they need one another.
 #[derive(Debug, Clone, Copy, Default)]

@@ -406,7 +406,15 @@ impl Vault {
         hash: SegmentHash,
     ) -> Result<Applied, VaultError> {
         let Segment { device, seq, previous, items } = segment;
-        let own = self.device()? == device;
+        let identity = self.identity()?;
+        let own = identity.device == device;
+        let chain = if own {
+            receipts::get(self.db(), remote)?.map(|known| known.own).unwrap_or_default()
+        } else {
+            receipts::peer(self.db(), remote, device)?
+        };
+        // Others may have read on beside it, and will not come back for it.
+        let is_on_the_way = seq > chain.seq && !identity.diverged.contains(&device);
         let mut known: Vec<Seq> = Vec::new();
         let mut events = Vec::new();
         let mut coming = HashSet::new();
@@ -417,7 +425,7 @@ impl Vault {
                         .map_err(|source| VaultError::Note { note, source })?;
                     if let Some(seq) = self.known_change(note, &info, &coming)? {
                         // A note that came whole is more than this change of it.
-                        if !self.is_received(note, seq)? {
+                        if is_on_the_way && !self.is_received(note, seq)? {
                             known.push(seq);
                         }
                         continue;
@@ -440,11 +448,6 @@ impl Vault {
                 Item::Image { .. } => {}
             }
         }
-        let chain = if own {
-            receipts::get(self.db(), remote)?.map(|known| known.own).unwrap_or_default()
-        } else {
-            receipts::peer(self.db(), remote, device)?
-        };
         if events.is_empty() && seq < chain.seq {
             // Read again on the way to something else.
             return Ok(Applied::News(0));

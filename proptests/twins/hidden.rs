@@ -1,0 +1,89 @@
+//! What twins put where nobody reads: behind what is lost, and beside what others have read past.
+
+use std::sync::Arc;
+
+use everleaf::{
+    event::{RenewReason, ResetReason},
+    remote::{Call, Failure, Fault, Faulty, Remote},
+};
+
+use super::{Scene, renewals, resets};
+use crate::world::Device;
+
+/// Twins whose folders are carried to each other late: the others have read past what one of them put. It tells
+/// that again under its new id, and what it reads under the old one meanwhile does not keep it from that.
+#[tokio::test]
+async fn what_a_twin_put_is_told_again_though_it_was_cut_off_when_it_noticed() {
+    let [here, there] = [(); 2].map(|()| Scene::new());
+    let mut laptop = Device::new("laptop", 1);
+    laptop.add(&here.remote).await;
+    laptop.note("base\n");
+    laptop.sync(&here.remote).await;
+    let copy = laptop.copy(50);
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&here.remote).await;
+    there.memory.restore(here.memory.snapshot());
+    for number in 0..2 {
+        copy.note(&format!("copy {number}\n"));
+        copy.sync(&there.remote).await;
+    }
+    for number in 0..3 {
+        laptop.note(&format!("laptop {number}\n"));
+        laptop.sync(&here.remote).await;
+        phone.sync(&here.remote).await;
+    }
+    let carry = |from: &Scene, to: &Scene| {
+        let mut all = from.memory.snapshot();
+        all.extend(to.memory.snapshot());
+        all.extend(from.memory.snapshot().into_iter().filter(|(name, _)| name == "pulse"));
+        to.memory.restore(all);
+    };
+    carry(&here, &there);
+    let faulty = Arc::new(Faulty::new(Arc::clone(&there.remote)));
+    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
+    faulty.fail(Fault { prefix: "log/".into(), ..fault });
+    let remote: Arc<dyn Remote> = faulty;
+    copy.try_sync(&remote).await.unwrap_err();
+    assert_eq!(renewals(&copy), [RenewReason::Diverged]);
+    copy.sync(&there.remote).await;
+    carry(&there, &here);
+    phone.sync(&here.remote).await;
+    assert_eq!(phone.sources().len(), 6);
+    assert_eq!(phone.sources(), copy.sources());
+}
+
+/// A copy of a device finds what that device put on a remote that was emptied under its hands: nothing leads
+/// there, and nothing that is put behind it is ever read.
+#[tokio::test]
+async fn what_follows_nothing_is_not_taken_for_ones_own() {
+    let scene = Scene::new();
+    let mut laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    let mut copy = laptop.copy(50);
+    laptop.note("one\n");
+    laptop.sync(&scene.remote).await;
+    laptop.note("two\n");
+    laptop.sync(&scene.remote).await;
+    let is_second = |name: &str| name.starts_with("log/") && name.contains("/0000000000000002-");
+    let mut stray = scene.memory.snapshot();
+    stray.retain(|name, _| is_second(name));
+    assert_eq!(stray.len(), 1);
+    scene.memory.restore(stray);
+    laptop.try_sync(&scene.remote).await.unwrap();
+    assert_eq!(resets(&laptop), [ResetReason::Emptied]);
+
+    copy.try_sync(&scene.remote).await.unwrap();
+    copy.note("three, from the copy\n");
+    copy.try_sync(&scene.remote).await.unwrap();
+    copy.note("four, from the copy\n");
+    copy.try_sync(&scene.remote).await.unwrap();
+    copy.reopen();
+    copy.check();
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    for device in [&laptop, &phone] {
+        device.try_sync(&scene.remote).await.unwrap();
+        assert_eq!(device.sources(), copy.sources());
+        assert_eq!(device.sources().len(), 4);
+    }
+}
