@@ -7,7 +7,7 @@ use everleaf::sim::{Settings, run};
 /// Seeds that broke a promise, with the number of devices and of steps, and what they found. Whatever
 /// changes the order of the throws makes other histories of them: a plain test of the same is worth more,
 /// where one can be written.
-const HISTORIES_THAT_ONCE_FAILED: [(u64, usize, usize); 9] = [
+const HISTORIES_THAT_ONCE_FAILED: [(u64, usize, usize); 10] = [
     // A segment beside the last was read before the one that it follows, which was then never read.
     (53, 2, 200),
     (207, 4, 200),
@@ -26,6 +26,7 @@ const HISTORIES_THAT_ONCE_FAILED: [(u64, usize, usize); 9] = [
     // under the old one that all of it was told.
     (3660, 3, 30),
     (6208, 5, 30),
+    (21171, 5, 40),
 ];
 
 /// Runs histories of so many devices and steps behind a hub.

@@ -18,8 +18,6 @@ pub enum Mutant {
     ImportMakesCopies,
     /// 2: an export does not remember what it is about to write.
     ExportsUnannounced,
-    /// 2: what no head leads to is read by one, and no head is put for it.
-    ReadsUnannounced,
     /// 2: a push does not look whether what it continues is still there.
     PutsBlindly,
     /// 2: a segment is read without asking whether it follows the one before it.
@@ -70,13 +68,12 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by the promises that they break.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 28] = [
         Self::AcknowledgesUnwritten,
         Self::EditOverwrites,
         Self::ImportsUnannounced,
         Self::ImportMakesCopies,
         Self::ExportsUnannounced,
-        Self::ReadsUnannounced,
         Self::PutsBlindly,
         Self::PreviousUnchecked,
         Self::UrlAsText,
@@ -109,7 +106,6 @@ impl Mutant {
             Self::AcknowledgesUnwritten | Self::EditOverwrites | Self::ImportsUnannounced => 1,
             Self::ImportMakesCopies
             | Self::ExportsUnannounced
-            | Self::ReadsUnannounced
             | Self::PutsBlindly
             | Self::PreviousUnchecked => 2,
             Self::UrlAsText => 3,

@@ -98,20 +98,36 @@ async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none
     assert_eq!(laptop.sources().len(), 3);
 }
 
+/// A tablet whose segment no head leads to: the remote was emptied between its head and its segment, and the
+/// others filled it anew.
+async fn without_head(scene: &Scene) -> CutOff {
+    let cut_off = CutOff::of(scene).await;
+    scene.memory.restore(BTreeMap::new());
+    scene.settle(&[&cut_off.laptop, &cut_off.phone]).await;
+    let mut all = scene.memory.snapshot();
+    all.extend(cut_off.put.clone());
+    scene.memory.restore(all);
+    cut_off
+}
+
 #[tokio::test]
 async fn what_no_head_leads_to_is_announced_by_whoever_reads_it() {
     let scene = Scene::new();
-    let CutOff { laptop, phone, tablet, broken, put } = CutOff::of(&scene).await;
-    // The remote was emptied between the tablet's head and its segment, and the others filled it anew.
-    scene.memory.restore(BTreeMap::new());
-    scene.settle(&[&laptop, &phone]).await;
-    let mut all = scene.memory.snapshot();
-    all.extend(put);
-    scene.memory.restore(all);
+    let CutOff { laptop, phone, .. } = without_head(&scene).await;
+    // Only who joins looks for such, and the tablet is gone for ever.
+    let watch = Device::join("watch", 4, &laptop);
+    watch.add(&scene.remote).await;
+    scene.settle(&[&watch, &laptop, &phone]).await;
+    assert_eq!(phone.sources().len(), 2);
+}
+
+#[tokio::test]
+async fn what_no_head_leads_to_is_told_again_by_whoever_put_it() {
+    let scene = Scene::new();
+    let CutOff { laptop, phone, tablet, broken, .. } = without_head(&scene).await;
     // It notices, and is cut off before it tells all of it again.
     tablet.try_sync(&broken).await.unwrap_err();
     assert_eq!(resets(&tablet), [ResetReason::SegmentGone]);
-
     scene.settle(&[&tablet, &laptop, &phone]).await;
     assert_eq!(laptop.sources().len(), 2);
     assert_eq!(phone.sources(), laptop.sources());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     db::{DbError, Draft, Read, Table},
-    event::{Event, Recorded, RenewReason},
+    event::{Event, Recorded},
     id::{DeviceId, VaultId},
     log::FoldError,
 };
@@ -18,25 +18,23 @@ pub struct Identity {
     pub device: DeviceId,
     /// What people call it.
     pub name: String,
-    /// Ids that it gave up because a twin had gone another way under them. What it put there itself may lie
-    /// behind what others read, so it tells all of it again.
-    pub diverged: Vec<DeviceId>,
+    /// Ids that it had before. A twin may have one of them still, which never reads what this device put under
+    /// it, and others may have read past that: it tells again what it owes, whatever lies there.
+    pub former: Vec<DeviceId>,
 }
 
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
         Event::LogBegun { vault, device, name } => {
-            let (name, diverged) = (name.clone(), Vec::new());
-            let identity = Identity { vault: *vault, device: *device, name, diverged };
+            let (name, former) = (name.clone(), Vec::new());
+            let identity = Identity { vault: *vault, device: *device, name, former };
             draft.put(Table::Devices, device.as_bytes(), identity.name.clone().into_bytes());
             draft.put_row(Table::Identity, &[], &identity)?;
         }
-        Event::DeviceRenewed { from, to, reason } => {
+        Event::DeviceRenewed { from, to, .. } => {
             if let Some(mut identity) = identity(draft)? {
                 identity.device = *to;
-                if *reason == RenewReason::Diverged {
-                    identity.diverged.push(*from);
-                }
+                identity.former.push(*from);
                 draft.put(Table::Devices, to.as_bytes(), identity.name.clone().into_bytes());
                 draft.put_row(Table::Identity, &[], &identity)?;
             }

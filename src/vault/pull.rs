@@ -244,9 +244,8 @@ impl Session<'_> {
         new.retain(|(seq, hash)| !chain.holds(*seq, *hash));
         // One that was here and is gone is for whoever put it to put again.
         let had_head = head.is_some() || self.memory.heads.contains_key(&device);
-        if !had_head && !new.is_empty() && !mutant::is(Mutant::ReadsUnannounced) {
-            // Only who joins looks for what no head leads to, and what is read here counts as told to
-            // all. It may be our own: the remote was emptied after we had said that there will be some.
+        if !had_head && !new.is_empty() {
+            // Only who joins looks for what no head leads to, and what is read here counts as told to all.
             self.owe_pulse()?;
             self.announce(device).await?;
         }
@@ -414,7 +413,7 @@ impl Vault {
             receipts::peer(self.db(), remote, device)?
         };
         // Others may have read on beside it, and will not come back for it.
-        let is_on_the_way = seq > chain.seq && !identity.diverged.contains(&device);
+        let is_on_the_way = seq > chain.seq && !identity.former.contains(&device);
         let mut known: Vec<Seq> = Vec::new();
         let mut events = Vec::new();
         let mut coming = HashSet::new();
