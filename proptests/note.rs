@@ -43,7 +43,7 @@ fn find(destination: &Destination) -> Option<Target> {
     })
 }
 
-fn body(source: &str) -> Body {
+pub(crate) fn body(source: &str) -> Body {
     Body::parse(source, find)
 }
 
@@ -56,14 +56,14 @@ fn text(text: &str) -> Piece {
     Piece::Text(text.to_owned())
 }
 
-fn note(source: &str, actor: u8) -> (Note, Change) {
+pub(crate) fn note(source: &str, actor: u8) -> (Note, Change) {
     let mut note = Note::new(id(), [actor; 8]);
     let change = note.create(Some("a/Note.md"), &body(source), AT).unwrap().unwrap();
     (note, change)
 }
 
 /// A copy of `note` under another actor.
-fn copy(note: &Note, actor: u8) -> Note {
+pub(crate) fn copy(note: &Note, actor: u8) -> Note {
     Note::load(id(), [actor; 8], Some(&note.save()), &[]).unwrap()
 }
 

@@ -12,6 +12,7 @@
 mod announced;
 mod bookmarks;
 mod export;
+mod files;
 mod import;
 mod named;
 mod place;

@@ -11,6 +11,7 @@
 //! An embed is a block marker in `body`: `{ type: "image", isEmbed: true, parents: [], attrs: { src:
 //! "blake3:<64 hex>", name, path? } }`. It stands for the destination alone; all around it is text.
 
+mod alike;
 mod bare;
 mod block;
 mod bounds;

@@ -8,17 +8,19 @@ use std::{
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown, Taken},
+    files::{File, read, unreadable},
     reader::Reader,
     walk::{Files, walk},
     write,
 };
 use crate::{
+    clock::Timestamp,
     id::{ImageId, NoteId},
     images::{Batch, ImageError, Stored},
     mutant::{self, Mutant},
     note::{Body, Embed, Heads, markdown::Destination},
     resolve::Tree,
-    vault::{Vault, VaultError, io, read_source},
+    vault::{NewFile, Vault, VaultError, io},
 };
 
 /// How many notes are appended at once.
@@ -110,27 +112,6 @@ pub(super) fn run(
     Ok(import.finish())
 }
 
-/// Reads files, and has the notes loaded of those that were edited; gives what that takes in memory as well.
-fn read(
-    vault: &Vault,
-    folder: &Path,
-    bookmarks: &Bookmarks,
-    paths: &[String],
-) -> (Vec<Result<File, VaultError>>, usize) {
-    let mut taken = 0;
-    let mut one = |path: &String| {
-        let text = read_source(&folder.join(path))?;
-        let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
-        taken += text.len();
-        let seen = bookmarks.notes.get(path);
-        if let Some(seen) = seen.filter(|seen| seen.blake3 != blake3) {
-            taken += vault.prepare(seen.note);
-        }
-        Ok(File { text, blake3 })
-    };
-    (paths.iter().map(&mut one).collect(), taken)
-}
-
 /// Files that are gone, by the hash of what they were; those alone of which only one is gone.
 fn moved(bookmarks: &Bookmarks, tree: &Tree) -> HashMap<String, Option<String>> {
     let mut moved = HashMap::new();
@@ -156,17 +137,12 @@ pub(super) enum Content {
     Unusable,
 }
 
-/// A file that was read.
-struct File {
-    text: String,
-    blake3: String,
-}
-
 /// A note to be made or edited.
 struct Work {
     path: String,
     body: Body,
     blake3: String,
+    at: Timestamp,
     images: Vec<Shown>,
     base: Option<Base>,
 }
@@ -221,15 +197,15 @@ impl<'a> Import<'a> {
         let stored = std::mem::take(&mut self.stored);
         let (edits, new): (Vec<Work>, Vec<Work>) =
             work.into_iter().partition(|work| work.base.is_some());
-        let bodies: Vec<_> = new.iter().map(|work| (work.path.as_str(), &work.body)).collect();
-        let made = vault.create_notes(&bodies, &stored)?;
+        let files = new.iter().map(|Work { path, body, at, .. }| NewFile { path, body, at: *at });
+        let made = vault.create_notes(&files.collect::<Vec<_>>(), &stored)?;
         for (work, (note, heads)) in new.into_iter().zip(made) {
             self.report.changed += 1;
             self.remember(work, note, heads);
         }
         for work in edits {
             let Some(Base { note, heads, path }) = work.base.clone() else { continue };
-            let edited = vault.edit_at(note, &heads, &work.body, &stored)?;
+            let edited = vault.edit_of_file(note, &heads, &work.body, work.at, &stored)?;
             let moved = path.map_or(Ok(false), |path| vault.set_path(note, Some(&path)))?;
             self.report.changed += u64::from(edited.changed || moved);
             if edited.changed && self.trashed.get(&note) == Some(&true) {
@@ -288,7 +264,7 @@ impl<'a> Import<'a> {
         file: Result<File, VaultError>,
         batch: &mut Batch<'a>,
     ) -> Result<Option<Work>, VaultError> {
-        let File { text, blake3 } = match file {
+        let File { text, blake3, at } = match file {
             Ok(file) => file,
             Err(error) => {
                 self.skip(path, unreadable(&error));
@@ -363,7 +339,7 @@ impl<'a> Import<'a> {
                 Body::parse_edit(&before, &text, |_, _| None, find)
             }
         };
-        Ok(Some(Work { path: path.to_owned(), body, blake3, images, base }))
+        Ok(Some(Work { path: path.to_owned(), body, blake3, at, images, base }))
     }
 
     /// What is known of a file: by its name, by what a file held that is gone, or by the path of a note.
@@ -488,13 +464,5 @@ impl<'a> Import<'a> {
             }
         }
         self.report
-    }
-}
-
-fn unreadable(error: &VaultError) -> String {
-    match error {
-        VaultError::NotText(_) => "it is not UTF-8 text".to_owned(),
-        VaultError::Io { action, source, .. } => format!("could not {action} it: {source}"),
-        error => error.to_string(),
     }
 }

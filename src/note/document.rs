@@ -67,12 +67,12 @@ impl NoteError {
 /// authored under an actor that Automerge derives from it.
 #[derive(Debug, Clone)]
 pub struct Note {
-    id: NoteId,
-    document: Automerge,
-    body: ObjId,
-    images: ObjId,
+    pub(super) id: NoteId,
+    pub(super) document: Automerge,
+    pub(super) body: ObjId,
+    pub(super) images: ObjId,
     /// The body as it is, once somebody asked: Automerge goes through every character that ever was.
-    shown: OnceLock<Shown>,
+    pub(super) shown: OnceLock<Shown>,
 }
 
 impl Note {
@@ -395,7 +395,7 @@ impl Note {
         Ok(change.as_ref().map(Change::new))
     }
 
-    fn known(&self, heads: &Heads) -> Result<Vec<automerge::ChangeHash>, NoteError> {
+    pub(super) fn known(&self, heads: &Heads) -> Result<Vec<automerge::ChangeHash>, NoteError> {
         if self.has(heads) {
             return Ok(heads.native());
         }

@@ -14,7 +14,6 @@ use super::{
     Check, Dice, Settings, Wrong,
     crash::{Death, Severed, copy_folder},
     edits::{Desk, by_hash, by_name},
-    folders,
     model::{Draft, Model},
     pictures,
 };
@@ -248,7 +247,6 @@ impl Device {
     pub(super) fn back_up(&mut self) -> Check {
         let backup = folder()?;
         copy_folder(self.home(), backup.path())?;
-        folders::forget_leftovers(backup.path())?;
         self.backup = Some((backup, self.acknowledged.clone()));
         Ok(())
     }
@@ -265,7 +263,6 @@ impl Device {
     pub(super) fn copy(&self, number: usize, seed: u64) -> Check<Self> {
         let folder = folder()?;
         copy_folder(self.home(), folder.path())?;
-        folders::forget_leftovers(folder.path())?;
         let mut copy = Self {
             number,
             vault: None,

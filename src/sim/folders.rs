@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -41,18 +42,10 @@ struct Look {
 /// The exported folder of a device, and what says that an import of it was begun.
 const FOLDER: &str = "out";
 const MARK: &str = "imports";
+/// When files are written: some day in 2023.
+const WRITTEN: Duration = Duration::from_secs(1_700_000_000);
 /// What says that an export was begun.
 const EXPORTS: &str = "exports";
-
-/// Leaves out of a copy of a device a folder of which somebody was killed importing a change: were both
-/// to import it, it would be there twice, and rightly so.
-pub(super) fn forget_leftovers(home: &Path) -> Check {
-    if home.join(MARK).exists() {
-        fs::remove_file(home.join(MARK))?;
-        fs::remove_dir_all(home.join(FOLDER))?;
-    }
-    Ok(())
-}
 
 impl Device {
     fn folder(&self) -> PathBuf {
@@ -98,6 +91,7 @@ impl Device {
         // Whoever died while it imported left changes behind that are nobody's now.
         let leftovers = begun.is_some();
         fs::write(&mark, &meddling.file)?;
+        date(&self.folder())?;
         let options = ImportOptions::default();
         let report = import(self.vault()?, &self.folder(), &options, &|_| ())?;
         fs::remove_file(&mark)?;
@@ -257,6 +251,15 @@ fn rewrite(note: &Path, dice: &mut Dice, model: &mut Model) -> Check<Meddling> {
     let file = name_of(note);
     let what = format!("{kind}s in the file {file}");
     Ok(Meddling { what, file, inserts, deletes, ..Meddling::default() })
+}
+
+/// Has all notes be written at the same time, as all else is the same that a seed determines.
+fn date(folder: &Path) -> Check {
+    for note in files(folder)?.0 {
+        let file = fs::File::options().write(true).open(note)?;
+        file.set_modified(SystemTime::UNIX_EPOCH + WRITTEN)?;
+    }
+    Ok(())
 }
 
 /// The notes and the other files of a folder, in the order of their names.

@@ -1,16 +1,21 @@
 //! What an import and an export ask of a vault: many notes at once, and versions to compare with.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Edited, Vault, VaultError,
     cache::{Begun, begin, changed},
 };
 use crate::{
+    clock::Timestamp,
     event::Origin,
     id::{ImageId, NoteId},
     images::{ImageError, Stored, Verified},
-    note::{Body, Heads, Note, NoteError},
+    note::{Body, Change, Heads, Note, NoteError},
     projection::{
         catalog::{self, ImageRecord},
         documents,
@@ -19,6 +24,26 @@ use crate::{
 
 /// How many versions a text is compared with.
 const NEAR: usize = 64;
+
+/// Before this time no file was written that anybody has: what says so was made up. 1980 began then.
+const OLDEST: Timestamp = Timestamp(315_532_800_000);
+
+/// A file that is to be a note.
+#[derive(Clone, Copy)]
+pub(crate) struct NewFile<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) body: &'a Body,
+    /// When it was written.
+    pub(crate) at: Timestamp,
+}
+
+/// What became of an edit.
+enum Made {
+    /// The note had it already, at this version.
+    Before(Heads),
+    /// It was made, if it changes anything.
+    Now(Option<Change>),
+}
 
 /// The lines of a text that say something, without what surrounds them.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -43,19 +68,24 @@ fn lines_in_common(one: &str, other: &str) -> Option<(usize, usize)> {
 }
 
 impl Vault {
-    /// Makes many notes of bodies whose images are here, in one append.
+    /// Makes notes of files whose images are here, in one append. Where another device made, or makes, a note
+    /// of the same file, it is the same note.
     pub(crate) fn create_notes(
         &self,
-        new: &[(&str, &Body)],
+        new: &[NewFile<'_>],
         stored: &[Stored],
     ) -> Result<Vec<(NoteId, Heads)>, VaultError> {
-        let at = self.0.clock.now();
+        let vault = self.id()?;
         let here = |event| (Origin::Here, event);
         let mut events: Vec<_> = self.stored_events(stored)?.into_iter().map(here).collect();
         let (mut made, mut rows) = (Vec::new(), Vec::new());
-        for (path, body) in new {
-            let id = NoteId::new(at.millis(), self.random());
-            let Begun { changes, heads, row } = begin(id, self.0.actor, Some(path), body, at)?;
+        for &NewFile { path, body, at } in new {
+            let (mut id, mut actor) = Note::of_file(vault, path, body, at);
+            // One that was thrown away, or has gone elsewhere, is not to come back as this.
+            if documents::get(self.db(), id)?.is_some() {
+                (id, actor) = (NoteId::new(at.millis(), self.random()), self.0.actor);
+            }
+            let Begun { changes, heads, row } = begin(id, actor, Some(path), body, at)?;
             events.extend(changed(id, changes).map(here));
             rows.push(row);
             made.push((id, heads));
@@ -69,6 +99,16 @@ impl Vault {
         Ok(made)
     }
 
+    /// When somebody wrote a file that was last changed at `modified`, as far as that can be believed: to two
+    /// seconds, as any file system keeps it, and now where it is of before there were such, or in the future.
+    pub(crate) fn written_at(&self, modified: Option<SystemTime>) -> Timestamp {
+        let now = self.0.clock.now();
+        let since = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let seconds = since.map_or(0, |since| since.as_secs()) / 2 * 2;
+        let at = Timestamp(0).plus(Duration::from_secs(seconds));
+        if (OLDEST..=now).contains(&at) { at } else { now }
+    }
+
     /// Changes the body of a note to one whose images are here, as somebody wrote it who had seen the
     /// note at `base`. An edit that the note holds already, say from a run that was cut off before it
     /// could say so, is not made twice.
@@ -79,7 +119,26 @@ impl Vault {
         body: &Body,
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
-        self.edit_unless(note, base, body, stored, |loaded| edited_before(loaded, base, body))
+        let now = self.0.clock.now();
+        self.edit_with(note, base, stored, |loaded| match edited_before(loaded, base, body)? {
+            Some(heads) => Ok(Made::Before(heads)),
+            None => loaded.edit_body(base, body, now).map(Made::Now),
+        })
+    }
+
+    /// The same for an edit that was made in a file at `at`: other devices may import it as well.
+    pub(crate) fn edit_of_file(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        body: &Body,
+        at: Timestamp,
+        stored: &[Stored],
+    ) -> Result<Edited, VaultError> {
+        self.edit_with(note, base, stored, |loaded| match edited_before(loaded, base, body)? {
+            Some(heads) => Ok(Made::Before(heads)),
+            None => loaded.edit_alike(base, body, at).map(Made::Now),
+        })
     }
 
     /// The same where every edit is one more.
@@ -90,31 +149,34 @@ impl Vault {
         body: &Body,
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
-        self.edit_unless(note, base, body, stored, |_| Ok(None))
+        let now = self.0.clock.now();
+        self.edit_with(note, base, stored, |loaded| {
+            loaded.edit_body(base, body, now).map(Made::Now)
+        })
     }
 
-    /// Makes an edit, but where `made` says at which version it was made already.
-    fn edit_unless(
+    fn edit_with(
         &self,
         note: NoteId,
         base: &Heads,
-        body: &Body,
         stored: &[Stored],
-        made: impl FnOnce(&Note) -> Result<Option<Heads>, NoteError>,
+        edit: impl FnOnce(&mut Note) -> Result<Made, NoteError>,
     ) -> Result<Edited, VaultError> {
-        let at = self.0.clock.now();
         let before = self.stored_events(stored)?;
         let mut heads = base.clone();
         let changed = self.change_note(note, &Origin::Here, before, |loaded| {
-            if let Some(known) = made(loaded)? {
-                heads = known;
-                return Ok(Vec::new());
-            }
-            let change = loaded.edit_body(base, body, at)?;
-            if let Some(change) = &change {
-                heads = vec![change.hash].into();
-            }
-            Ok(change.into_iter().collect())
+            Ok(match edit(loaded)? {
+                Made::Before(known) => {
+                    heads = known;
+                    Vec::new()
+                }
+                Made::Now(change) => {
+                    if let Some(change) = &change {
+                        heads = vec![change.hash].into();
+                    }
+                    change.into_iter().collect()
+                }
+            })
         })?;
         Ok(Edited { heads, changed })
     }

@@ -51,7 +51,7 @@ use std::{
     thread::ScopedJoinHandle,
 };
 
-pub(crate) use self::open::io;
+pub(crate) use self::{batch::NewFile, notes::read_file, open::io};
 pub use self::{
     error::{VaultError, chain},
     exchange::{Pass, Progress, SyncImages, SyncOptions, SyncReport, Totals},

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read as _,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -303,9 +304,15 @@ pub(super) fn check_length(source: &str) -> Result<(), VaultError> {
 ///
 /// [`VaultError::NotText`] or [`VaultError::TooLong`] where it can't be one.
 pub fn read_source(path: &Path) -> Result<String, VaultError> {
+    Ok(read_file(path)?.0)
+}
+
+/// The same, and when the file was last changed, where that is known.
+pub(crate) fn read_file(path: &Path) -> Result<(String, Option<SystemTime>), VaultError> {
     let long = |bytes| Err(VaultError::TooLong { bytes, limit: NOTE_LIMIT });
     let file = fs::File::open(path).map_err(io("read", path))?;
-    let said = file.metadata().map_err(io("read", path))?.len();
+    let metadata = file.metadata().map_err(io("read", path))?;
+    let said = metadata.len();
     if said > NOTE_LIMIT {
         return long(said);
     }
@@ -316,7 +323,8 @@ pub fn read_source(path: &Path) -> Result<String, VaultError> {
     if bytes.len() as u64 > NOTE_LIMIT {
         return long(bytes.len() as u64);
     }
-    String::from_utf8(bytes).map_err(|_| VaultError::NotText(path.to_path_buf()))
+    let text = String::from_utf8(bytes).map_err(|_| VaultError::NotText(path.to_path_buf()))?;
+    Ok((text, metadata.modified().ok()))
 }
 
 /// Says of which file an error is, where the error does not.
