@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use everleaf::{
@@ -294,6 +295,9 @@ fn an_edit_that_was_undone_is_made_again_by_whoever_makes_it_in_a_file() {
     }
     assert_eq!(desk.images("a.md"), [id(&pictures[0])]);
     write(&folder, "a.md", "- [x] milk\n\n![](a.png)\n");
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let file = fs::File::options().write(true).open(folder.join("a.md")).unwrap();
+    file.set_modified(written).unwrap();
     assert_eq!(desk.try_import(&folder).changed, 1);
     let source = desk.source("a.md");
     assert!(source.contains('x'), "{source}");

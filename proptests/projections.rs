@@ -242,7 +242,7 @@ proptest! {
     }
 }
 
-/// Each kind of event, the later of which mean something after the earlier.
+/// Most kinds of events, the later of which mean something after the earlier.
 fn history() -> Vec<(Origin, Event)> {
     let (remote, device, hash): (RemoteName, _, _) = (
         "origin".parse().unwrap(),
@@ -284,6 +284,7 @@ fn history() -> Vec<(Origin, Event)> {
     let known = vec![Seq(3)];
     let pulled = Event::SegmentPulled { remote: remote.clone(), device, seq: 1, hash, known };
     events.push((theirs, pulled));
+    let there = remote.clone();
     let uploaded = Event::ImageUploaded {
         image: image(0),
         remote,
@@ -292,8 +293,38 @@ fn history() -> Vec<(Origin, Event)> {
     };
     events.push((Origin::Here, uploaded));
     events.extend(made.chain(received).map(|event| (Origin::Here, event)));
-    events.push((Origin::Here, Event::ImageEvicted { image: image(0) }));
+    let rest = [
+        Event::ImageEvicted { image: image(0) },
+        Event::ImageFetched {
+            image: image(1),
+            remote: there.clone(),
+            bytes,
+            media_type,
+            dimensions,
+        },
+        Event::UploadBlocked { image: image(1), remote: there.clone(), reason: "denied".into() },
+        Event::UploadRetried { image: image(1), remote: there.clone() },
+        Event::CheckpointRead {
+            remote: there.clone(),
+            device: DeviceId::from_bytes([4; 16]),
+            seq: 1,
+            hash,
+            covers: vec![Covered { device, seq: 2, hashes: vec![hash] }],
+        },
+        Event::DeviceRenewed { from: own, to: device_of(6), reason: RenewReason::Twin },
+        Event::RemoteReset { remote: there.clone(), reason: ResetReason::SegmentGone },
+        Event::DeviceRenewed {
+            from: device_of(6),
+            to: device_of(7),
+            reason: RenewReason::Diverged,
+        },
+    ];
+    events.extend(rest.map(|event| (Origin::Here, event)));
     events
+}
+
+fn device_of(number: u8) -> DeviceId {
+    DeviceId::from_bytes([number; 16])
 }
 
 /// Whoever has folding make other rows has to raise its number, or vaults that are there keep the old ones.

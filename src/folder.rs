@@ -167,6 +167,10 @@ pub struct Absent {
 /// it is a new note, as there is a README in many a folder. Where an image file was replaced, the notes
 /// that show it show the new one. No note is ever thrown away because its file is gone.
 ///
+/// Where something carries the folder to other devices, with the times of its files, each may import it: a
+/// file that is the same, its path and time included, is one note, and what was made of one version is one
+/// edit. Two states of a file that two devices import before they sync are two edits, and merged.
+///
 /// # Errors
 ///
 /// Where the folder can't be read, or the vault can't be written to; what was taken in until then stays,

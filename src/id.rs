@@ -127,7 +127,7 @@ hex_id!(
 );
 
 impl NoteId {
-    /// A new id: `UUIDv7` of `millis` since 1970 and ten random bytes.
+    /// A new id: `UUIDv7` of `millis` since 1970 and ten bytes, random or the hash of a file.
     #[must_use]
     pub fn new(millis: u64, random: [u8; 10]) -> Self {
         let [.., t5, t4, t3, t2, t1, t0] = millis.to_be_bytes();
@@ -136,7 +136,8 @@ impl NoteId {
         Self([t5, t4, t3, t2, t1, t0, version, r1, variant, r3, r4, r5, r6, r7, r8, r9])
     }
 
-    /// When the note was created, in milliseconds since 1970, by the clock of its author.
+    /// When the note was created, in milliseconds since 1970, by the clock of its author; when the file was
+    /// written that it was made of.
     #[must_use]
     pub fn created_millis(&self) -> u64 {
         self.0.iter().take(6).fold(0, |millis, byte| millis << 8 | u64::from(*byte))

@@ -87,3 +87,33 @@ async fn what_follows_nothing_is_not_taken_for_ones_own() {
         assert_eq!(device.sources().len(), 4);
     }
 }
+
+/// What a push left that was cut off follows what is put again, of which there is no receipt yet.
+#[tokio::test]
+async fn several_segments_that_were_cut_off_are_no_twins() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    laptop.note("first\n");
+    laptop.sync(&scene.remote).await;
+    // It has seen all there is, and does not look again.
+    assert!(laptop.sync(&scene.remote).await.is_quiet());
+    // More than a segment takes, and some.
+    for _ in 0..2 {
+        laptop.note(&"a line of some length\n".repeat(120_000));
+    }
+    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
+    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
+    faulty.fail(Fault { prefix: "heads/".into(), ..fault });
+    let remote: Arc<dyn Remote> = faulty;
+    laptop.try_sync(&remote).await.unwrap_err();
+    let put = scene.memory.snapshot();
+    assert_eq!(put.keys().filter(|name| name.starts_with("log/")).count(), 3);
+    laptop.note("one more\n");
+    laptop.sync(&scene.remote).await;
+    assert_eq!(renewals(&laptop), []);
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    scene.settle(&[&laptop, &phone]).await;
+    assert_eq!(phone.sources().len(), 4);
+}

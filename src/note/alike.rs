@@ -4,47 +4,61 @@
 //! the same new files and the same edits. What each makes of one is one change then, byte by byte: its author
 //! is no device, but the hash of what it does, and its time is that of the file.
 
+use std::{collections::HashSet, sync::OnceLock};
+
 use automerge::ActorId;
 
 use super::{
     document::{Note, NoteError},
     embed::{Body, Piece},
-    history::{Change, Heads},
+    history::{Change, ChangeInfo, Heads},
 };
 use crate::{
     clock::Timestamp,
-    id::{NoteId, VaultId},
+    id::{ChangeHash, NoteId, VaultId},
 };
 
 /// What the ids of notes of files are derived from besides the files. Another number for whatever makes other
 /// changes of the same file: two notes are better than one that has all of its text twice.
 const OF_FILE: &str = "everleaf 2026-11-29 a note of a file, version 1";
-/// The largest body of which edits are made alike, in code points and embeds: it takes a copy of the note.
+/// The largest body of which edits are made alike, in code points and embeds: it takes two copies of the note.
 const LARGEST: usize = 1 << 20;
-/// Who makes an edit, for as long as its author has no name.
-const NOBODY: [u8; 8] = [0; 8];
+/// How much of the hash of an edit names its author. Two edits of one author are a damaged note, and whoever
+/// wrote the file may look for some.
+const AUTHOR: usize = 16;
 
 impl Note {
-    /// The id of the note that a file of a vault's folder becomes, and the author of its first change.
+    /// The id of the note that a file of a vault's folder becomes, and the author of its first change. `nth`
+    /// counts the notes of such a file that are there already, as one that was thrown away.
     #[must_use]
-    pub fn of_file(vault: VaultId, path: &str, body: &Body, at: Timestamp) -> (NoteId, [u8; 8]) {
+    pub fn of_file(
+        vault: VaultId,
+        path: &str,
+        body: &Body,
+        at: Timestamp,
+        nth: u32,
+    ) -> (NoteId, [u8; 8]) {
         let mut hasher = blake3::Hasher::new_derive_key(OF_FILE);
-        let mut part = |bytes: &[u8]| {
+        let mut part = |kind: u8, bytes: &[u8]| {
+            hasher.update(&[kind]);
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
-        part(vault.as_bytes());
-        part(&at.0.to_le_bytes());
-        part(path.as_bytes());
+        part(0, vault.as_bytes());
+        part(1, &at.0.to_le_bytes());
+        part(2, &nth.to_le_bytes());
+        part(3, path.as_bytes());
         for piece in body.pieces() {
             match piece {
-                Piece::Text(text) => part(text.as_bytes()),
+                Piece::Text(text) => part(4, text.as_bytes()),
                 Piece::Embed(embed) => {
-                    part(embed.image.as_bytes());
-                    part(embed.name.as_bytes());
-                    part(embed.path.as_deref().unwrap_or_default().as_bytes());
+                    part(5, embed.image.as_bytes());
+                    part(6, embed.name.as_bytes());
+                    if let Some(path) = &embed.path {
+                        part(7, path.as_bytes());
+                    }
                 }
-                Piece::Foreign => part(&[]),
+                Piece::Foreign => part(8, &[]),
             }
         }
         let (mut random, mut actor) = ([0; 10], [0; 8]);
@@ -55,7 +69,9 @@ impl Note {
     }
 
     /// The same as [`edit_body`](Self::edit_body), and the same change on every device that makes the same of
-    /// the same version at the same time, whatever else it knows of the note.
+    /// the same version at the same time, whatever else it knows of the note. Gives the version that the
+    /// author is at, and the change, if it is news: what was made of `base` before, at that time, is what
+    /// something carried here.
     ///
     /// # Errors
     ///
@@ -65,25 +81,42 @@ impl Note {
         base: &Heads,
         new: &Body,
         at: Timestamp,
-    ) -> Result<Option<Change>, NoteError> {
-        if new.units().max(self.body().units()) > LARGEST {
-            return self.edit_body(base, new, at);
+    ) -> Result<(Heads, Option<Change>), NoteError> {
+        if let Some(made) = self.made_at(base, new, at)? {
+            return Ok((made, None));
         }
         // Operations are numbered by all that the document has.
         let mut alone = self.alone_at(base)?;
-        let mut nobodys = alone.clone();
-        nobodys.document.set_actor(ActorId::from(NOBODY.as_slice()));
-        let Some(change) = nobodys.edit_body(base, new, at)? else { return Ok(None) };
-        let author = blake3::hash(&change.bytes);
-        let author = author.as_bytes().first_chunk::<8>().copied().unwrap_or(NOBODY);
-        alone.document.set_actor(ActorId::from(author.as_slice()));
-        let Some(change) = alone.edit_body(base, new, at)? else { return Ok(None) };
-        if self.holds(&change) {
-            // It was undone since, and whoever makes it again means it.
-            return self.edit_body(base, new, at);
+        if new.units().max(alone.body().units()) > LARGEST {
+            drop(alone);
+            let change = self.edit_body(base, new, at)?;
+            return Ok((version(base, change.as_ref()), change));
         }
-        self.apply(&[&change.bytes])?;
-        Ok(Some(change))
+        let mut nobodys = alone.clone();
+        nobodys.document.set_actor(ActorId::from([0; AUTHOR].as_slice()));
+        let Some(change) = nobodys.edit_body(base, new, at)? else {
+            return Ok((base.clone(), None));
+        };
+        let author = blake3::hash(&change.bytes);
+        let author = author.as_bytes().get(..AUTHOR).unwrap_or_default();
+        alone.document.set_actor(ActorId::from(author));
+        let change = alone.edit_body(base, new, at)?;
+        if let Some(change) = &change {
+            self.apply(&[&change.bytes])?;
+        }
+        Ok((version(base, change.as_ref()), change))
+    }
+
+    /// The version behind `base` that was made at `at`, and shows `new`.
+    fn made_at(&self, base: &Heads, new: &Body, at: Timestamp) -> Result<Option<Heads>, NoteError> {
+        let history = self.history();
+        for change in history.iter().filter(|change| change.at == at) {
+            let heads = Heads::from(vec![change.hash]);
+            if is_behind(&history, base, change.hash) && self.body_at(&heads)? == *new {
+                return Ok(Some(heads));
+            }
+        }
+        Ok(None)
     }
 
     /// The note as if nothing had come after a version.
@@ -93,6 +126,24 @@ impl Note {
         }
         let document = self.document.fork_at(&self.known(heads)?)?;
         let (body, images) = (self.body.clone(), self.images.clone());
-        Ok(Self { id: self.id, document, body, images, shown: std::sync::OnceLock::new() })
+        Ok(Self { id: self.id, document, body, images, shown: OnceLock::new() })
     }
+}
+
+/// What an edit comes to: the version that it makes, or its base.
+pub(crate) fn version(base: &Heads, change: Option<&Change>) -> Heads {
+    change.map_or_else(|| base.clone(), |change| vec![change.hash].into())
+}
+
+/// Whether a change builds on all of `base`, if not directly.
+fn is_behind(history: &[ChangeInfo], base: &Heads, change: ChangeHash) -> bool {
+    base.as_slice().iter().all(|head| {
+        let mut behind = HashSet::from([*head]);
+        for one in history {
+            if one.deps.iter().any(|dep| behind.contains(dep)) {
+                behind.insert(one.hash);
+            }
+        }
+        *head != change && behind.contains(&change)
+    })
 }

@@ -63,8 +63,8 @@ impl NoteError {
 /// A note in memory.
 ///
 /// Whoever authors changes takes care that an actor is not used in two copies of a note that do not know
-/// of each other's changes: every opening of a vault takes a new one. An edit of an older version may be
-/// authored under an actor that Automerge derives from it.
+/// of each other's changes: every opening of a vault takes a new one, and what is made of a file one that is
+/// derived from it. An edit of an older version may be authored under an actor that Automerge derives.
 #[derive(Debug, Clone)]
 pub struct Note {
     pub(super) id: NoteId,

@@ -49,8 +49,8 @@ pub struct ChangeInfo {
     pub at: Timestamp,
     /// What its author says of it; everleaf says nothing.
     pub message: Option<String>,
-    /// Whom Automerge takes for its author: each opening of a vault, and each edit of an old version,
-    /// is another.
+    /// Whom Automerge takes for its author: each opening of a vault, each edit of an old version, and
+    /// each file that was imported is another.
     pub actor: Vec<u8>,
     /// Its number among the changes of that author, from 1.
     pub seq: u64,

@@ -26,7 +26,7 @@ const REPLAY: usize = 4096;
 
 /// Which rows folding makes. Raised whenever the same events come to other rows: a vault whose tables were
 /// folded under another number is folded anew when it is opened.
-pub const FOLD: u8 = 3;
+pub const FOLD: u8 = 4;
 
 /// All projections, in the order in which they need one another.
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,15 +85,34 @@ pub(crate) fn catch_up_through(source: &Db, target: &Db, through: Seq) -> Result
     Ok(())
 }
 
+/// Whether the tables are, or may be, the work of another everleaf, which folds otherwise.
+///
+/// # Errors
+///
+/// What the database said.
+pub(crate) fn is_of_other(read: &impl Read) -> Result<bool, DbError> {
+    let cursors = read.scan(Table::Cursors, &[])?;
+    Ok(cursors.iter().any(|(key, _)| *key != [FOLD]))
+}
+
+/// Drops every table and folds the log from zero.
+///
+/// # Errors
+///
+/// Where the log can't be read, or an event not folded.
+pub(crate) fn fold_anew(db: &Db) -> Result<(), LogError> {
+    db.clear_state()?;
+    catch_up(db, db)
+}
+
 /// Drops every table, and what is cached, and folds the log from zero.
 ///
 /// # Errors
 ///
 /// Where the log can't be read, or an event not folded.
 pub fn rebuild(db: &Db) -> Result<(), LogError> {
-    db.clear_state()?;
     db.clear_cache()?;
-    catch_up(db, db)
+    fold_anew(db)
 }
 
 /// The key of a row about a remote and something else: the name, a zero, the rest.

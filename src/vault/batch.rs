@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     event::Origin,
     id::{ImageId, NoteId},
     images::{ImageError, Stored, Verified},
-    note::{Body, Change, Heads, Note, NoteError},
+    note::{Body, Change, Heads, Note, NoteError, version},
     projection::{
         catalog::{self, ImageRecord},
         documents,
@@ -27,6 +27,7 @@ const NEAR: usize = 64;
 
 /// Before this time no file was written that anybody has: what says so was made up. 1980 began then.
 const OLDEST: Timestamp = Timestamp(315_532_800_000);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A file that is to be a note.
 #[derive(Clone, Copy)]
@@ -35,14 +36,6 @@ pub(crate) struct NewFile<'a> {
     pub(crate) body: &'a Body,
     /// When it was written.
     pub(crate) at: Timestamp,
-}
-
-/// What became of an edit.
-enum Made {
-    /// The note had it already, at this version.
-    Before(Heads),
-    /// It was made, if it changes anything.
-    Now(Option<Change>),
 }
 
 /// The lines of a text that say something, without what surrounds them.
@@ -79,12 +72,17 @@ impl Vault {
         let here = |event| (Origin::Here, event);
         let mut events: Vec<_> = self.stored_events(stored)?.into_iter().map(here).collect();
         let (mut made, mut rows) = (Vec::new(), Vec::new());
+        let mut taken = HashSet::new();
         for &NewFile { path, body, at } in new {
-            let (mut id, mut actor) = Note::of_file(vault, path, body, at);
             // One that was thrown away, or has gone elsewhere, is not to come back as this.
-            if documents::get(self.db(), id)?.is_some() {
-                (id, actor) = (NoteId::new(at.millis(), self.random()), self.0.actor);
-            }
+            let mut nth = 0;
+            let (id, actor) = loop {
+                let (id, actor) = Note::of_file(vault, path, body, at, nth);
+                if documents::get(self.db(), id)?.is_none() && taken.insert(id) {
+                    break (id, actor);
+                }
+                nth += 1;
+            };
             let Begun { changes, heads, row } = begin(id, actor, Some(path), body, at)?;
             events.extend(changed(id, changes).map(here));
             rows.push(row);
@@ -100,13 +98,14 @@ impl Vault {
     }
 
     /// When somebody wrote a file that was last changed at `modified`, as far as that can be believed: to two
-    /// seconds, as any file system keeps it, and now where it is of before there were such, or in the future.
+    /// seconds, as any file system keeps it, and now where it is of before there were such, or of a day from now
+    /// on, since clocks differ.
     pub(crate) fn written_at(&self, modified: Option<SystemTime>) -> Timestamp {
         let now = self.0.clock.now();
         let since = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let seconds = since.map_or(0, |since| since.as_secs()) / 2 * 2;
         let at = Timestamp(0).plus(Duration::from_secs(seconds));
-        if (OLDEST..=now).contains(&at) { at } else { now }
+        if (OLDEST..now.plus(DAY)).contains(&at) { at } else { now }
     }
 
     /// Changes the body of a note to one whose images are here, as somebody wrote it who had seen the
@@ -120,9 +119,9 @@ impl Vault {
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
         let now = self.0.clock.now();
-        self.edit_with(note, base, stored, |loaded| match edited_before(loaded, base, body)? {
-            Some(heads) => Ok(Made::Before(heads)),
-            None => loaded.edit_body(base, body, now).map(Made::Now),
+        self.edit_with(note, stored, |loaded| match edited_before(loaded, base, body)? {
+            Some(heads) => Ok((heads, None)),
+            None => edited(loaded, base, body, now),
         })
     }
 
@@ -135,9 +134,9 @@ impl Vault {
         at: Timestamp,
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
-        self.edit_with(note, base, stored, |loaded| match edited_before(loaded, base, body)? {
-            Some(heads) => Ok(Made::Before(heads)),
-            None => loaded.edit_alike(base, body, at).map(Made::Now),
+        self.edit_with(note, stored, |loaded| match edited_before(loaded, base, body)? {
+            Some(heads) => Ok((heads, None)),
+            None => loaded.edit_alike(base, body, at),
         })
     }
 
@@ -150,33 +149,22 @@ impl Vault {
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
         let now = self.0.clock.now();
-        self.edit_with(note, base, stored, |loaded| {
-            loaded.edit_body(base, body, now).map(Made::Now)
-        })
+        self.edit_with(note, stored, |loaded| edited(loaded, base, body, now))
     }
 
+    /// Makes an edit, which gives the version that it comes to, and the change, where there is one.
     fn edit_with(
         &self,
         note: NoteId,
-        base: &Heads,
         stored: &[Stored],
-        edit: impl FnOnce(&mut Note) -> Result<Made, NoteError>,
+        edit: impl FnOnce(&mut Note) -> Result<(Heads, Option<Change>), NoteError>,
     ) -> Result<Edited, VaultError> {
         let before = self.stored_events(stored)?;
-        let mut heads = base.clone();
+        let mut heads = Heads::default();
         let changed = self.change_note(note, &Origin::Here, before, |loaded| {
-            Ok(match edit(loaded)? {
-                Made::Before(known) => {
-                    heads = known;
-                    Vec::new()
-                }
-                Made::Now(change) => {
-                    if let Some(change) = &change {
-                        heads = vec![change.hash].into();
-                    }
-                    change.into_iter().collect()
-                }
-            })
+            let change;
+            (heads, change) = edit(loaded)?;
+            Ok(change.into_iter().collect())
         })?;
         Ok(Edited { heads, changed })
     }
@@ -300,6 +288,16 @@ impl Vault {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn edited(
+    note: &mut Note,
+    base: &Heads,
+    body: &Body,
+    at: Timestamp,
+) -> Result<(Heads, Option<Change>), NoteError> {
+    let change = note.edit_body(base, body, at)?;
+    Ok((version(base, change.as_ref()), change))
 }
 
 /// The version of a note that shows `body`: its present one, or one made directly on `base` of which nothing

@@ -183,14 +183,12 @@ fn assemble(
     let images = Images::open(folder, image_limit)?.with_sizes(is_known);
     let Opened { log, lost } = Log::open(folder, Arc::clone(&db), Box::new(Projections))?;
     let last = log.last()?;
-    let cursor = projection::cursor(&*db)?;
-    let is_of_other = cursor == Seq(0) && last > cursor;
-    if is_of_other {
-        tracing::info!("another everleaf made the tables; they are made anew from the log");
-    }
-    // They may also have been written out before the events that made them, and kept.
-    if is_of_other || cursor > last || lost.is_some() {
+    // The tables may have been written out before the events that made them, and kept.
+    if projection::cursor(&*db)? > last || lost.is_some() {
         projection::rebuild(&db)?;
+    } else if projection::is_of_other(&*db)? {
+        tracing::info!("another everleaf made the tables; they are made anew from the log");
+        projection::fold_anew(&db)?;
     } else {
         projection::catch_up(&db, &db)?;
     }

@@ -354,7 +354,8 @@ impl Session<'_> {
             self.owe_pulse()?;
         }
         let name = self.name.clone();
-        let applied = self.vault.blocking(move |vault| vault.take_in_segment(&name, segment, hash));
+        let applied =
+            self.vault.blocking(move |vault| vault.take_in_segment(&name, segment, hash, &[]));
         let applied = match applied.await {
             Ok(applied) => applied,
             Err(error @ VaultError::Note { .. }) => {
@@ -397,12 +398,14 @@ impl Vault {
         Ok(known)
     }
 
-    /// Appends what a segment carries, with the receipt that it was read, in one batch.
+    /// Appends what a segment carries, with the receipt that it was read, in one batch. `put` are segments
+    /// that it may follow besides those that were read: ours, of which there is no receipt yet.
     pub(super) fn take_in_segment(
         &self,
         remote: &RemoteName,
         segment: Segment,
         hash: SegmentHash,
+        put: &[(u64, SegmentHash)],
     ) -> Result<Applied, VaultError> {
         let Segment { device, seq, previous, items } = segment;
         let identity = self.identity()?;
@@ -453,8 +456,11 @@ impl Vault {
         }
         let is_change = |(_, event): &&(Origin, Event)| matches!(event, Event::NoteChanged { .. });
         let news = events.iter().filter(is_change).count() as u64;
+        let is_put =
+            |previous| seq.checked_sub(1).is_some_and(|seq| put.contains(&(seq, previous)));
         let follows = seq == chain.seq + 1
-            && previous.is_none_or(|previous| chain.hashes.contains(&previous));
+            && previous.is_none_or(|previous| chain.hashes.contains(&previous))
+            || previous.is_some_and(is_put);
         // Even without news: what we put there may be hidden behind what others read instead, and nobody
         // reads on behind what follows nothing.
         let is_beside = seq == chain.seq && !chain.hashes.contains(&hash);

@@ -171,7 +171,9 @@ impl Session<'_> {
             }
         }
         ours.extend(ready.iter().map(|ready| (ready.seq, ready.sealed.hash)));
-        for (seq, hash) in segments.into_iter().filter(|segment| !ours.contains(segment)) {
+        let strange: Vec<_> =
+            segments.into_iter().filter(|segment| !ours.contains(segment)).collect();
+        for (seq, hash) in strange {
             let key = Key::Segment { device, seq, hash };
             let bytes = match self.remote.get_bytes(&key, segment::LIMIT as u64).await {
                 Ok(bytes) => bytes,
@@ -190,8 +192,8 @@ impl Session<'_> {
                     continue;
                 }
             };
-            let name = self.name.clone();
-            let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash);
+            let (name, put) = (self.name.clone(), ours.clone());
+            let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash, &put);
             if let Applied::Twin(reason) = self.vault.blocking(take).await? {
                 return Ok(Found::Twin(reason));
             }
