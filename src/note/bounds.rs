@@ -4,6 +4,9 @@
 //! 2⁶³ times, and Automerge walks through all of that to check it. What decides how long it walks is
 //! the column of actions; what it gathers meanwhile are the predecessors. Both are columns of integers,
 //! whose runs are added up here without being unfolded.
+//!
+//! A text says how long it is, and Automerge makes room for that, up to a gigabyte, before it looks whether
+//! there is so much. So the texts have to be there.
 
 use std::io::Read as _;
 
@@ -19,7 +22,11 @@ const HASH: u64 = 32;
 /// The types of columns whose values are plain integers: actors, and the integers themselves.
 pub(super) const INTEGERS: [u64; 2] = [1, 2];
 
-/// The most that a column of integers of a change unfolds to; `None` where it makes no sense.
+/// The type of columns whose values are texts.
+const TEXTS: u64 = 5;
+
+/// The most that a column of integers of a change unfolds to; `None` where it makes no sense, or a text is longer
+/// than its column.
 pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
     let (start, mut rest) = chunk.split_at_checked(START)?;
     let length = unsigned(&mut rest)?;
@@ -55,12 +62,20 @@ fn longest(mut data: &[u8]) -> Option<u64> {
         if INTEGERS.contains(&(kind & 7)) {
             longest = longest.max(unfolded(column)?);
         }
+        if kind & 7 == TEXTS {
+            runs(column, |column| text(column).map(drop))?;
+        }
     }
     Some(longest)
 }
 
 /// How many integers a column stands for.
-pub(super) fn unfolded(mut column: &[u8]) -> Option<u64> {
+pub(super) fn unfolded(column: &[u8]) -> Option<u64> {
+    runs(column, skip)
+}
+
+/// How many values a column of runs stands for, of which `pass` passes over one.
+fn runs(mut column: &[u8], pass: impl Fn(&mut &[u8]) -> Option<()>) -> Option<u64> {
     let column = &mut column;
     let mut total = 0_u64;
     while !column.is_empty() {
@@ -68,12 +83,12 @@ pub(super) fn unfolded(mut column: &[u8]) -> Option<u64> {
         let length = match run {
             0 => unsigned(column)?,
             repeated @ 1.. => {
-                skip(column)?;
+                pass(column)?;
                 repeated.unsigned_abs()
             }
             literals => {
                 for _ in 0..literals.unsigned_abs() {
-                    skip(column)?;
+                    pass(column)?;
                 }
                 literals.unsigned_abs()
             }

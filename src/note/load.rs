@@ -3,10 +3,11 @@
 use automerge::{Automerge, LoadOptions, TextEncoding};
 
 use super::{
+    bounds::{START, longest_column},
     document::{Note, NoteError},
     embed::Body,
     first::Opening,
-    history::{Change, guarded},
+    history::{Change, MOST_OPERATIONS, guarded},
     whole,
 };
 use crate::id::NoteId;
@@ -60,6 +61,12 @@ impl Note {
 }
 
 fn document(bytes: &[u8]) -> Result<Automerge, NoteError> {
+    // A change alone is one as well.
+    let is_change = bytes.get(START - 1) != Some(&whole::DOCUMENT);
+    if is_change && longest_column(bytes).is_none_or(|length| length > MOST_OPERATIONS) {
+        let reason = "it is no document, or has far too many operations".to_owned();
+        return Err(NoteError::Damaged { reason });
+    }
     let options = LoadOptions::new().text_encoding(ENCODING);
     guarded(|| Automerge::load_with_options(bytes, options).map_err(NoteError::damaged))
 }
