@@ -21,7 +21,7 @@ use crate::{
 /// What the ids of notes of files are derived from besides the files. Another number for whatever makes other
 /// changes of the same file: two notes are better than one that has all of its text twice.
 const OF_FILE: &str = "everleaf 2026-11-29 a note of a file, version 1";
-/// The largest body of which edits are made alike, in code points and embeds: it takes two copies of the note.
+/// The largest body to which edits are made alike, in code points and embeds: it takes two copies of the note.
 const LARGEST: usize = 1 << 20;
 /// How much of the hash of an edit names its author. Two edits of one author are a damaged note, and whoever
 /// wrote the file may look for some.
@@ -85,13 +85,12 @@ impl Note {
         if let Some(made) = self.made_at(base, new, at)? {
             return Ok((made, None));
         }
-        // Operations are numbered by all that the document has.
-        let mut alone = self.alone_at(base)?;
-        if new.units().max(alone.body().units()) > LARGEST {
-            drop(alone);
+        if new.units() > LARGEST {
             let change = self.edit_body(base, new, at)?;
             return Ok((version(base, change.as_ref()), change));
         }
+        // Operations are numbered by all that the document has.
+        let mut alone = self.alone_at(base)?;
         let mut nobodys = alone.clone();
         nobodys.document.set_actor(ActorId::from([0; AUTHOR].as_slice()));
         let Some(change) = nobodys.edit_body(base, new, at)? else {
