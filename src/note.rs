@@ -33,7 +33,6 @@ mod shown;
 mod strip;
 mod whole;
 
-pub(crate) use alike::version;
 pub use diff::{Splice, splices, splices_closely, splices_whole};
 pub use document::{Note, NoteError};
 pub use embed::{Body, Embed, Piece, Target};

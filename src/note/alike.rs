@@ -86,24 +86,55 @@ impl Note {
             return Ok((made, None));
         }
         if new.units() > LARGEST {
-            let change = self.edit_body(base, new, at)?;
-            return Ok((version(base, change.as_ref()), change));
+            return self.edit_from(base, new, at);
+        }
+        if *base == self.heads() {
+            let Some(author) = self.clone().author(base, new, at)? else {
+                return Ok((base.clone(), None));
+            };
+            let own = self.document.get_actor().clone();
+            self.document.set_actor(author);
+            let made = self.edit_from(base, new, at);
+            self.document.set_actor(own);
+            return made;
         }
         // Operations are numbered by all that the document has.
         let mut alone = self.alone_at(base)?;
-        let mut nobodys = alone.clone();
-        nobodys.document.set_actor(ActorId::from([0; AUTHOR].as_slice()));
-        let Some(change) = nobodys.edit_body(base, new, at)? else {
+        let Some(author) = alone.clone().author(base, new, at)? else {
             return Ok((base.clone(), None));
         };
-        let author = blake3::hash(&change.bytes);
-        let author = author.as_bytes().get(..AUTHOR).unwrap_or_default();
-        alone.document.set_actor(ActorId::from(author));
-        let change = alone.edit_body(base, new, at)?;
-        if let Some(change) = &change {
+        alone.document.set_actor(author);
+        let made = alone.edit_from(base, new, at)?;
+        if let Some(change) = &made.1 {
             self.apply(&[&change.bytes])?;
         }
-        Ok((version(base, change.as_ref()), change))
+        Ok(made)
+    }
+
+    /// The same as [`edit_body`](Self::edit_body), which gives the version that the author is at as well.
+    pub(crate) fn edit_from(
+        &mut self,
+        base: &Heads,
+        new: &Body,
+        at: Timestamp,
+    ) -> Result<(Heads, Option<Change>), NoteError> {
+        let change = self.edit_body(base, new, at)?;
+        let version =
+            change.as_ref().map_or_else(|| base.clone(), |change| vec![change.hash].into());
+        Ok((version, change))
+    }
+
+    /// Who makes an edit: the hash of what it is when nobody makes it. `None` where nothing would change.
+    fn author(
+        mut self,
+        base: &Heads,
+        new: &Body,
+        at: Timestamp,
+    ) -> Result<Option<ActorId>, NoteError> {
+        self.document.set_actor(ActorId::from([0; AUTHOR].as_slice()));
+        let change = self.edit_body(base, new, at)?;
+        let hash = change.map(|change| blake3::hash(&change.bytes));
+        Ok(hash.map(|hash| ActorId::from(hash.as_bytes().get(..AUTHOR).unwrap_or_default())))
     }
 
     /// The version behind `base` that was made at `at`, and shows `new`.
@@ -120,18 +151,10 @@ impl Note {
 
     /// The note as if nothing had come after a version.
     fn alone_at(&self, heads: &Heads) -> Result<Self, NoteError> {
-        if *heads == self.heads() {
-            return Ok(self.clone());
-        }
         let document = self.document.fork_at(&self.known(heads)?)?;
         let (body, images) = (self.body.clone(), self.images.clone());
         Ok(Self { id: self.id, document, body, images, shown: OnceLock::new() })
     }
-}
-
-/// What an edit comes to: the version that it makes, or its base.
-pub(crate) fn version(base: &Heads, change: Option<&Change>) -> Heads {
-    change.map_or_else(|| base.clone(), |change| vec![change.hash].into())
 }
 
 /// Whether a change builds on all of `base`, if not directly.

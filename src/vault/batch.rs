@@ -15,7 +15,7 @@ use crate::{
     event::Origin,
     id::{ImageId, NoteId},
     images::{ImageError, Stored, Verified},
-    note::{Body, Change, Heads, Note, NoteError, version},
+    note::{Body, Change, Heads, Note, NoteError},
     projection::{
         catalog::{self, ImageRecord},
         documents,
@@ -119,10 +119,7 @@ impl Vault {
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
         let now = self.0.clock.now();
-        self.edit_with(note, stored, |loaded| match edited_before(loaded, base, body)? {
-            Some(heads) => Ok((heads, None)),
-            None => edited(loaded, base, body, now),
-        })
+        self.edit_once(note, base, body, stored, |loaded| loaded.edit_from(base, body, now))
     }
 
     /// The same for an edit that was made in a file at `at`: other devices may import it as well.
@@ -134,10 +131,7 @@ impl Vault {
         at: Timestamp,
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
-        self.edit_with(note, stored, |loaded| match edited_before(loaded, base, body)? {
-            Some(heads) => Ok((heads, None)),
-            None => loaded.edit_alike(base, body, at),
-        })
+        self.edit_once(note, base, body, stored, |loaded| loaded.edit_alike(base, body, at))
     }
 
     /// The same where every edit is one more.
@@ -149,7 +143,22 @@ impl Vault {
         stored: &[Stored],
     ) -> Result<Edited, VaultError> {
         let now = self.0.clock.now();
-        self.edit_with(note, stored, |loaded| edited(loaded, base, body, now))
+        self.edit_with(note, stored, |loaded| loaded.edit_from(base, body, now))
+    }
+
+    /// Makes an edit where the note does not have it already.
+    fn edit_once(
+        &self,
+        note: NoteId,
+        base: &Heads,
+        body: &Body,
+        stored: &[Stored],
+        edit: impl FnOnce(&mut Note) -> Result<(Heads, Option<Change>), NoteError>,
+    ) -> Result<Edited, VaultError> {
+        self.edit_with(note, stored, |loaded| match edited_before(loaded, base, body)? {
+            Some(heads) => Ok((heads, None)),
+            None => edit(loaded),
+        })
     }
 
     /// Makes an edit, which gives the version that it comes to, and the change, where there is one.
@@ -288,16 +297,6 @@ impl Vault {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn edited(
-    note: &mut Note,
-    base: &Heads,
-    body: &Body,
-    at: Timestamp,
-) -> Result<(Heads, Option<Change>), NoteError> {
-    let change = note.edit_body(base, body, at)?;
-    Ok((version(base, change.as_ref()), change))
 }
 
 /// The version of a note that shows `body`: its present one, or one made directly on `base` of which nothing

@@ -171,9 +171,7 @@ impl Session<'_> {
             }
         }
         ours.extend(ready.iter().map(|ready| (ready.seq, ready.sealed.hash)));
-        let strange: Vec<_> =
-            segments.into_iter().filter(|segment| !ours.contains(segment)).collect();
-        for (seq, hash) in strange {
+        for (seq, hash) in segments.into_iter().filter(|segment| !ours.contains(segment)) {
             let key = Key::Segment { device, seq, hash };
             let bytes = match self.remote.get_bytes(&key, segment::LIMIT as u64).await {
                 Ok(bytes) => bytes,
