@@ -93,6 +93,12 @@ pub(crate) fn write(folder: &Path, path: &str, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Has a file be written at a time, in seconds since 1970.
+fn date(path: &Path, seconds: u64) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+}
+
 pub(crate) fn read(folder: &Path, path: &str) -> String {
     fs::read_to_string(folder.join(path)).unwrap()
 }
@@ -295,9 +301,7 @@ fn an_edit_that_was_undone_is_made_again_by_whoever_makes_it_in_a_file() {
     }
     assert_eq!(desk.images("a.md"), [id(&pictures[0])]);
     write(&folder, "a.md", "- [x] milk\n\n![](a.png)\n");
-    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-    let file = fs::File::options().write(true).open(folder.join("a.md")).unwrap();
-    file.set_modified(written).unwrap();
+    date(&folder.join("a.md"), 1_790_000_000);
     assert_eq!(desk.try_import(&folder).changed, 1);
     let source = desk.source("a.md");
     assert!(source.contains('x'), "{source}");

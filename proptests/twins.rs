@@ -8,7 +8,7 @@ use std::sync::Arc;
 use everleaf::{
     event::{Event, RenewReason, ResetReason},
     id::Seq,
-    remote::{Memory, Remote},
+    remote::{Call, Failure, Fault, Faulty, Memory, Remote},
 };
 
 use crate::{
@@ -25,6 +25,15 @@ impl Scene {
     fn new() -> Self {
         let memory = Memory::new();
         Self { remote: Arc::new(memory.clone()), memory }
+    }
+
+    /// The remote as somebody reaches it whom the connection leaves: after so many calls of a kind on names that
+    /// begin so, all of them fail.
+    fn without(&self, call: Call, prefix: &str, skip: u64) -> Arc<dyn Remote> {
+        let faulty = Faulty::new(Arc::clone(&self.remote));
+        let fault = Fault::next(call, u64::MAX, Failure::Offline);
+        faulty.fail(Fault { prefix: prefix.into(), skip, ..fault });
+        Arc::new(faulty)
     }
 
     /// Syncs everybody until nothing is left to exchange.
@@ -376,7 +385,6 @@ async fn a_damaged_segment_is_put_again_by_whoever_wrote_it() {
 
 #[tokio::test]
 async fn an_old_copy_that_has_the_pulse_that_is_remembered_is_noticed() {
-    use everleaf::remote::{Call, Failure, Fault, Faulty};
     let scene = Scene::new();
     let laptop = Device::new("laptop", 1);
     laptop.add(&scene.remote).await;
@@ -385,13 +393,7 @@ async fn an_old_copy_that_has_the_pulse_that_is_remembered_is_noticed() {
     let old = scene.memory.snapshot();
     laptop.note("two\n");
     // It is pushed, confirmed and told of; then the connection breaks, before the pulse is read again.
-    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
-    faulty.fail(Fault {
-        prefix: "pulse".into(),
-        skip: 1,
-        ..Fault::next(Call::Head, u64::MAX, Failure::Offline)
-    });
-    let remote: Arc<dyn Remote> = faulty;
+    let remote = scene.without(Call::Head, "pulse", 1);
     laptop.try_sync(&remote).await.unwrap_err();
     assert_eq!(laptop.vault().status().unwrap().unsynced_notes, 0);
 

@@ -1,11 +1,6 @@
 //! One folder that something carries to several devices, each of which imports it.
 
-use std::{
-    fmt::Write as _,
-    fs::File,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt::Write as _, sync::Arc};
 
 use everleaf::{
     clock::Timestamp,
@@ -14,7 +9,7 @@ use everleaf::{
 };
 use proptest::prelude::*;
 
-use super::{Desk, write};
+use super::{Desk, date, write};
 use crate::{golden::golden, image::png, note::body, world::Device};
 
 /// In seconds since 1970: some day in 2023.
@@ -62,11 +57,6 @@ impl Carried {
             desk.settled(&desk.folder);
         }
     }
-}
-
-fn date(path: &std::path::Path, seconds: u64) {
-    let file = File::options().write(true).open(path).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
 }
 
 #[tokio::test]

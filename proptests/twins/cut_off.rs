@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use everleaf::{
     event::{RenewReason, ResetReason},
-    remote::{Call, Failure, Fault, Faulty, Remote, Requests},
+    remote::{Call, Remote, Requests},
 };
 
 use super::{Scene, renewals, resets};
@@ -28,10 +28,7 @@ async fn what_was_put_but_not_told_of_is_told_of_later() {
     let (laptop, phone) = two_devices(&scene).await;
     let before = scene.memory.snapshot();
     laptop.note("two, from the laptop\n");
-    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
-    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
-    faulty.fail(Fault { prefix: "pulse".into(), ..fault });
-    let remote: Arc<dyn Remote> = faulty;
+    let remote = scene.without(Call::Put, "pulse", 0);
     laptop.try_sync(&remote).await.unwrap_err();
     let put = scene.memory.snapshot();
     // Between what the laptop read and what it put, the phone put, told, and read all there was.
@@ -65,10 +62,7 @@ impl CutOff {
         let tablet = Device::join("tablet", 3, &laptop);
         tablet.add(&scene.remote).await;
         tablet.note("two, from the tablet\n");
-        let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
-        let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
-        faulty.fail(Fault { prefix: "heads/".into(), skip: 1, ..fault });
-        let broken: Arc<dyn Remote> = faulty;
+        let broken = scene.without(Call::Put, "heads/", 1);
         let before = scene.memory.snapshot();
         tablet.try_sync(&broken).await.unwrap_err();
         let mut put = scene.memory.snapshot();
@@ -183,10 +177,7 @@ async fn what_was_told_again_under_a_new_name_is_not_missed_under_the_old() {
     all.extend(scene.memory.snapshot());
     scene.memory.restore(all.clone());
     // The laptop notices, tells all of it again, and has no time to read what the copy put.
-    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
-    let fault = Fault::next(Call::Head, u64::MAX, Failure::Offline);
-    faulty.fail(Fault { prefix: "pulse".into(), skip: 1, ..fault });
-    let remote: Arc<dyn Remote> = faulty;
+    let remote = scene.without(Call::Head, "pulse", 1);
     laptop.try_sync(&remote).await.unwrap_err();
     assert_eq!(renewals(&laptop), [RenewReason::Diverged]);
     // Then the remote loses what both had put.

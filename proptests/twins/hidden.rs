@@ -1,10 +1,8 @@
 //! What twins put where nobody reads: behind what is lost, and beside what others have read past.
 
-use std::sync::Arc;
-
 use everleaf::{
     event::{RenewReason, ResetReason},
-    remote::{Call, Failure, Fault, Faulty, Remote},
+    remote::Call,
 };
 
 use super::{Scene, renewals, resets};
@@ -39,10 +37,7 @@ async fn what_a_twin_put_is_told_again_though_it_was_cut_off_when_it_noticed() {
         to.memory.restore(all);
     };
     carry(&here, &there);
-    let faulty = Arc::new(Faulty::new(Arc::clone(&there.remote)));
-    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
-    faulty.fail(Fault { prefix: "log/".into(), ..fault });
-    let remote: Arc<dyn Remote> = faulty;
+    let remote = there.without(Call::Put, "log/", 0);
     copy.try_sync(&remote).await.unwrap_err();
     assert_eq!(renewals(&copy), [RenewReason::Diverged]);
     copy.sync(&there.remote).await;
@@ -102,10 +97,7 @@ async fn several_segments_that_were_cut_off_are_no_twins() {
     for _ in 0..2 {
         laptop.note(&"a line of some length\n".repeat(120_000));
     }
-    let faulty = Arc::new(Faulty::new(Arc::clone(&scene.remote)));
-    let fault = Fault::next(Call::Put, u64::MAX, Failure::Offline);
-    faulty.fail(Fault { prefix: "heads/".into(), ..fault });
-    let remote: Arc<dyn Remote> = faulty;
+    let remote = scene.without(Call::Put, "heads/", 0);
     laptop.try_sync(&remote).await.unwrap_err();
     let put = scene.memory.snapshot();
     assert_eq!(put.keys().filter(|name| name.starts_with("log/")).count(), 3);
