@@ -243,17 +243,17 @@ fn chain(seq: u64, n: u8) -> Chain {
 }
 
 #[test]
-fn everybody_is_read_from_the_last_segment_on() {
+fn everybody_is_read_from_some_segments_before_the_last_on() {
     let heads = BTreeMap::from([(device(1), head(3, 3)), (device(3), head(1, 1))]);
     let known = BTreeMap::from([
         (device(1), chain(3, 3)),
-        (device(2), chain(4, 4)),
+        (device(2), chain(40, 4)),
         (device(4), Chain::default()),
     ]);
     let reading = |n, from, head| Reading { device: device(n), from, head };
     // The second has lost its head: what it had pushed may be gone too.
     let expected =
-        [reading(1, 3, Some(3)), reading(2, 4, None), reading(3, 1, Some(1)), reading(4, 1, None)];
+        [reading(1, 1, Some(3)), reading(2, 25, None), reading(3, 1, Some(1)), reading(4, 1, None)];
     assert_eq!(readings(&heads, &known), expected);
 }
 

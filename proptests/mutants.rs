@@ -75,13 +75,13 @@ mutants! {
     a_status_from_intention: StatusFromIntention, 0, 150;
     a_cursor_apart_from_its_state: CursorApart, 0, 150;
     an_upload_never_tried_again: NeverRetries, 0, 150;
-    a_push_that_does_not_look: PutsBlindly, 43, 150;
+    a_push_that_does_not_look: PutsBlindly, 505, 150, 3;
     a_change_from_the_future: SkipsFuture, 0, 150;
     a_time_that_a_wrong_clock_set: TrustsRetryTime, 22, 150;
     an_actor_that_a_twin_has_too: ActorReused, 0, 150;
     a_twin_that_nobody_looks_for: ForgetsTwins, 2, 150;
     a_segment_beside_the_last: ReadsPastLast, 2, 150;
-    twins_that_tell_nothing_again: PassesDiverged, 2, 150;
+    a_line_of_a_twin_that_comes_late: PassesLate, 30462, 40, 2;
     a_loss_that_is_forgotten: ForgetsLoss, 0, 150;
     what_is_gone_and_always_looked_for: LooksForEver, 1, 150;
     a_heartbeat_in_every_sync: BeatsAlways, 0, 20;

@@ -13,7 +13,7 @@ use everleaf::{
     image::MediaType,
     log::{self, Fold as _, Log, New},
     note::{Body, Note, Target, inspect},
-    projection::{FOLD, Projections, catch_up, cursor, rebuild},
+    projection::{FOLD, Projections, catch_up, cursor, rebuild, recent},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -240,6 +240,43 @@ proptest! {
         rebuild(&live).unwrap();
         prop_assert_eq!(&dump(&live), &expected);
     }
+
+    /// Of the last segments of a device it is known which it had, and of those before nothing is said.
+    #[test]
+    fn a_segment_that_comes_late_is_told_from_those_that_were_read(
+        read in vec((any::<bool>(), 0..20_u64, 0..4_u8), 1..80),
+        at in 1..90_u64,
+        other in 0..4_u8,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Arc::new(open(folder.path()));
+        let log = Log::open(folder.path(), Arc::clone(&db), Box::new(Projections)).unwrap().log;
+        let (remote, device): (RemoteName, _) = ("origin".parse().unwrap(), device_of(1));
+        let hash = |number| SegmentHash::from_bytes([number; 32]);
+        let (mut last, mut known) = (1_u64, vec![(1, 0)]);
+        for (is_next, back, number) in read {
+            // The next, one beside the last, or one that came late.
+            let seq = if is_next { last + 1 } else { last.saturating_sub(back).max(1) };
+            last = last.max(seq);
+            known.push((seq, number));
+        }
+        let pulled = |&(seq, number): &(u64, u8)| New {
+            at: Timestamp(7),
+            origin: Origin::Here,
+            event: Event::SegmentPulled {
+                remote: remote.clone(),
+                device,
+                seq,
+                hash: hash(number),
+                known: Vec::new(),
+            },
+        };
+        log.append(known.iter().map(pulled).collect(), None).unwrap();
+        let is_in_reach = at <= last && at + recent::WINDOW > last;
+        let is_late = recent::get(&*db, &remote, device).unwrap().is_late(at, hash(other));
+        prop_assert_eq!(is_late, is_in_reach && !known.contains(&(at, other)));
+        prop_assert_eq!(is_in_reach, at <= last && at >= recent::from(last));
+    }
 }
 
 /// Most kinds of events, the later of which mean something after the earlier.
@@ -318,6 +355,8 @@ fn history() -> Vec<(Origin, Event)> {
             to: device_of(7),
             reason: RenewReason::Diverged,
         },
+        Event::SegmentPulled { remote: there.clone(), device, seq: 2, hash, known: vec![] },
+        Event::SegmentPushed { remote: there.clone(), seq: 1, hash, through: Seq(2) },
     ];
     events.extend(rest.map(|event| (Origin::Here, event)));
     events

@@ -20,7 +20,7 @@ pub enum Mutant {
     ExportsUnannounced,
     /// 2: a push does not look whether what it continues is still there.
     PutsBlindly,
-    /// 2: a segment is read without asking whether it follows the one before it.
+    /// 2: a segment is read without asking whether it follows the one before it, and none that comes late is.
     PreviousUnchecked,
     /// 3: the URL of an image is written into the text.
     UrlAsText,
@@ -54,8 +54,8 @@ pub enum Mutant {
     ActorReused,
     /// 10: what somebody else wrote under our id is taken for our own.
     ForgetsTwins,
-    /// 10: of twins that pushed apart, none tells again what the other's segments hide.
-    PassesDiverged,
+    /// 10: what a twin put is not looked for once others have read past its number.
+    PassesLate,
     /// 11: a remote that lost what it had confirmed is not told it again.
     ForgetsLoss,
     /// 11: a checkpoint leaves out the last change of each note, and says that it has all.
@@ -92,7 +92,7 @@ impl Mutant {
         Self::TrustsRetryTime,
         Self::ActorReused,
         Self::ForgetsTwins,
-        Self::PassesDiverged,
+        Self::PassesLate,
         Self::ForgetsLoss,
         Self::CheckpointLags,
         Self::BeatsAlways,
@@ -118,7 +118,7 @@ impl Mutant {
             | Self::CursorApart => 7,
             Self::NeverRetries | Self::LooksForEver => 8,
             Self::SkipsFuture | Self::TrustsRetryTime => 9,
-            Self::ActorReused | Self::ForgetsTwins | Self::PassesDiverged => 10,
+            Self::ActorReused | Self::ForgetsTwins | Self::PassesLate => 10,
             Self::ForgetsLoss | Self::CheckpointLags => 11,
             Self::BeatsAlways | Self::ListsAlways => 12,
         }

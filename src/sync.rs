@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     id::{DeviceId, Seq},
     mutant::{self, Mutant},
-    projection::receipts::Chain,
+    projection::{receipts::Chain, recent},
     segment::{self, Head, Item},
 };
 
@@ -23,9 +23,9 @@ pub struct Reading {
 
 /// Decides whose segments to list, and from where: everybody's, once anything has changed. A head
 /// alone does not tell: it is put after the segments that it names, and whoever put them may be gone
-/// for ever in between; then some devices would have read them and others not. The last segment that
-/// was read is listed again, since a twin may have put another of the same number beside it, and
-/// since the remote may have lost it.
+/// for ever in between; then some devices would have read them and others not. The last segments that
+/// were read are listed again, since a twin may have put others of the same numbers beside them, and
+/// since the remote may have lost the last.
 #[must_use]
 pub fn readings(
     heads: &BTreeMap<DeviceId, Head>,
@@ -34,7 +34,7 @@ pub fn readings(
     let all: BTreeSet<&DeviceId> = heads.keys().chain(known.keys()).collect();
     let mut readings = Vec::new();
     for device in all {
-        let mut from = known.get(device).map_or(1, |chain| chain.seq.max(1));
+        let mut from = recent::from(known.get(device).map_or(0, |chain| chain.seq));
         if mutant::is(Mutant::ReadsPastLast) {
             from = known.get(device).map_or(1, |chain| chain.seq + 1);
         }

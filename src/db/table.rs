@@ -47,11 +47,13 @@ pub enum Table {
     Former = 18,
     /// Size in bytes → nothing: some image that is known has it.
     Sizes = 19,
+    /// Remote, device → the segments of that device that were read or put there last.
+    Recent = 20,
 }
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Cursors,
         Self::Changes,
         Self::Documents,
@@ -72,6 +74,7 @@ impl Table {
         Self::Called,
         Self::Former,
         Self::Sizes,
+        Self::Recent,
     ];
 
     pub(super) fn key(self, key: &[u8]) -> Vec<u8> {

@@ -13,6 +13,7 @@ pub mod devices;
 pub mod documents;
 pub mod outbox;
 pub mod receipts;
+pub mod recent;
 
 use crate::{
     db::{Batch, Db, DbError, Draft, Durability, Read, Table},
@@ -26,7 +27,7 @@ const REPLAY: usize = 4096;
 
 /// Which rows folding makes. Raised whenever the same events come to other rows: a vault whose tables were
 /// folded under another number is folded anew when it is opened.
-pub const FOLD: u8 = 4;
+pub const FOLD: u8 = 5;
 
 /// All projections, in the order in which they need one another.
 #[derive(Debug, Clone, Copy, Default)]

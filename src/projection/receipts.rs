@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{after_remote, catalog, devices, documents, outbox, remote_key};
+use super::{after_remote, catalog, devices, documents, outbox, recent, remote_key};
 use crate::{
     db::{Db, DbError, Draft, Read, Row, Table, decode_row},
     event::{Covered, Event, Origin, Recorded, RemoteName, RemoteOptions, RenewReason},
@@ -51,6 +51,15 @@ impl Chain {
     }
 }
 
+/// Another device as far as it was read on a remote.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Peer {
+    chain: Chain,
+    /// The highest number of a segment that was known of it: a device that found a twin reads what lies under
+    /// the id that both had from the beginning, and others have read past that.
+    known: u64,
+}
+
 pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldError> {
     match &event.event {
         Event::NoteChanged { note, .. } => {
@@ -75,7 +84,8 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
             for Covered { device, seq, hashes } in covers {
                 if Some(*device) != own && peer(draft, remote, *device)?.seq < *seq {
                     let chain = Chain { seq: *seq, hashes: hashes.clone() };
-                    draft.put_row(Table::Peers, &remote_key(remote, device.as_bytes()), &chain)?;
+                    put_peer(draft, remote, *device, chain, *seq)?;
+                    recent::begin(draft, remote, *device, *seq, hashes)?;
                 }
             }
         }
@@ -87,6 +97,9 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::SegmentPushed { remote, seq, hash, through } => {
             settle(draft, remote, *through)?;
             extend_own(draft, remote, *seq, *hash, *through)?;
+            if let Some(own) = devices::identity(draft)? {
+                recent::note(draft, remote, own.device, *seq, *hash)?;
+            }
         }
         Event::SegmentPulled { remote, device, seq, hash, known } => {
             for seq in known {
@@ -98,8 +111,9 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
             } else {
                 let mut chain = peer(draft, remote, *device)?;
                 chain.note(*seq, *hash);
-                draft.put_row(Table::Peers, &remote_key(remote, device.as_bytes()), &chain)?;
+                put_peer(draft, remote, *device, chain, *seq)?;
             }
+            recent::note(draft, remote, *device, *seq, *hash)?;
         }
         Event::RemoteConfigured { remote, options } => configure(draft, remote, options)?,
         Event::RemoteRemoved { remote } => {
@@ -122,10 +136,13 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::DeviceRenewed { from, reason, .. } => {
             let diverged = *reason == RenewReason::Diverged;
             for (remote, known) in list(draft)? {
-                let key = remote_key(&remote, from.as_bytes());
                 // What the twin put beside ours is read from the beginning.
+                let last = known.own.seq;
                 let read = if diverged { Chain::default() } else { known.own };
-                draft.put_row(Table::Peers, &key, &read)?;
+                put_peer(draft, &remote, *from, read, last)?;
+                if diverged {
+                    recent::forget(draft, &remote, *from);
+                }
                 let told = if diverged { Seq(0) } else { known.told };
                 let row = Remote { own: Chain::default(), told, ..known };
                 draft.put_row(Table::Remotes, remote.as_str().as_bytes(), &row)?;
@@ -140,12 +157,12 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
 }
 
 /// Whether a change came from a remote, where everybody will find it. What lies beside or before the
-/// last segment that was read, since its device has a twin, is found by luck: whoever finds it tells the
+/// last segment that was known, since its device has a twin, is found by luck: whoever finds it tells the
 /// others.
 fn is_told(draft: &Draft<'_>, remote: &RemoteName, origin: &Origin) -> Result<bool, DbError> {
     match origin {
         Origin::Device { remote: from, device, seq, .. } if from == remote => {
-            Ok(peer(draft, remote, *device)?.seq < *seq)
+            Ok(peer_row(draft, remote, *device)?.known < *seq)
         }
         _ => Ok(false),
     }
@@ -245,7 +262,7 @@ fn bases_of(known: &Remote) -> Vec<String> {
 
 /// Takes away what was known of the content of a remote.
 fn forget(draft: &mut Draft<'_>, remote: &RemoteName) -> Result<(), DbError> {
-    for table in [Table::Peers, Table::Unpushed] {
+    for table in [Table::Peers, Table::Recent, Table::Unpushed] {
         for (key, _) in draft.scan(table, &remote_key(remote, &[]))? {
             draft.delete(table, &key);
         }
@@ -322,8 +339,24 @@ fn name(key: Vec<u8>) -> Option<RemoteName> {
 ///
 /// What the database said.
 pub fn peer(read: &impl Read, remote: &RemoteName, device: DeviceId) -> Result<Chain, DbError> {
+    Ok(peer_row(read, remote, device)?.chain)
+}
+
+fn peer_row(read: &impl Read, remote: &RemoteName, device: DeviceId) -> Result<Peer, DbError> {
     let key = remote_key(remote, device.as_bytes());
     Ok(read.row(Table::Peers, &key)?.unwrap_or_default())
+}
+
+fn put_peer(
+    draft: &mut Draft<'_>,
+    remote: &RemoteName,
+    device: DeviceId,
+    chain: Chain,
+    known: u64,
+) -> Result<(), DbError> {
+    let known = known.max(peer_row(draft, remote, device)?.known);
+    let row = Peer { chain, known };
+    draft.put_row(Table::Peers, &remote_key(remote, device.as_bytes()), &row)
 }
 
 /// Every other device that was read on a remote, and how far.
@@ -335,7 +368,7 @@ pub fn peers(read: &impl Read, remote: &RemoteName) -> Result<Vec<(DeviceId, Cha
     let rows = read.scan(Table::Peers, &remote_key(remote, &[]))?.into_iter();
     let peers = rows.filter_map(|(key, value)| {
         let device = DeviceId::from_slice(after_remote(remote, &key))?;
-        Some(decode_row(Table::Peers, &value).map(|chain| (device, chain)))
+        Some(decode_row(Table::Peers, &value).map(|Peer { chain, .. }| (device, chain)))
     });
     peers.collect()
 }

@@ -34,6 +34,7 @@ mod pull;
 mod push;
 mod remotes;
 mod reseal;
+mod segments;
 mod spelling;
 mod status;
 mod trail;

@@ -1,43 +1,28 @@
 //! Reading what other devices put on a remote.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::join, stream};
+use futures_util::{StreamExt as _, stream};
 
-use super::{Vault, VaultError, exchange::Progress, exchange::Session, trail::Trail};
+use super::{Vault, VaultError, exchange::Session, segments::Read};
 use crate::{
-    event::{Event, Origin, RemoteName, RenewReason, ResetReason},
-    id::{DeviceId, ImageId, SegmentHash, Seq},
+    event::{Event, RemoteName, RenewReason, ResetReason},
+    id::DeviceId,
     mutant::{self, Mutant},
-    note,
     projection::{
-        catalog, devices,
+        devices,
         receipts::{self, Chain},
     },
-    remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
-    segment::{self, HEAD_LIMIT, Head, Item, Segment, VaultFile},
-    sync::{self, Reading},
+    remote::{Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
+    segment::{HEAD_LIMIT, Head, VaultFile},
+    sync,
 };
 
 /// How many segments are on their way at once.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 /// How often a segment that is not there is looked for before the pulse changes.
 const LOOKS: u8 = 8;
-
-/// What came of reading the segments of a device.
-enum Read {
-    /// All were read.
-    All,
-    /// Some were, and the rest is to be tried again.
-    Part,
-    /// Some were, and the rest follows a segment that is not listed.
-    Without(u64, SegmentHash),
-    /// Some were, and the head names more.
-    Short,
-    /// The last that was read is gone: the remote lost it.
-    Lost,
-}
 
 /// What came of reading the segments of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,14 +33,6 @@ enum Looked {
     Gaps,
     /// Some could not be read, or are not listed yet.
     Part,
-}
-
-/// What came of reading a segment.
-pub(super) enum Applied {
-    /// It was taken in; this many changes were news.
-    News(u64),
-    /// It bears our id, and we did not write it: why to take another id.
-    Twin(RenewReason),
 }
 
 impl Session<'_> {
@@ -229,160 +206,6 @@ impl Session<'_> {
     pub(super) fn known_chains(&self) -> Result<BTreeMap<DeviceId, Chain>, VaultError> {
         self.vault.known_chains(&self.name)
     }
-
-    /// Reads the segments of a device from a number on.
-    async fn read_device(&mut self, reading: Reading) -> Result<Read, VaultError> {
-        let Reading { device, from, head } = reading;
-        let mut new = self.segments_from(device, from).await?;
-        let mut chain = self.known_chains()?.remove(&device).unwrap_or_default();
-        for hash in &chain.hashes {
-            let listed = new.contains(&(chain.seq, *hash)) || mutant::is(Mutant::ReadsPastLast);
-            if !listed && !self.is_there(device, chain.seq, *hash).await? {
-                return Ok(Read::Lost);
-            }
-        }
-        new.retain(|(seq, hash)| !chain.holds(*seq, *hash));
-        // One that was here and is gone is for whoever put it to put again.
-        let had_head = head.is_some() || self.memory.heads.contains_key(&device);
-        if !had_head && !new.is_empty() {
-            // Only who joins looks for what no head leads to, and what is read here counts as told to all.
-            self.owe_pulse()?;
-            self.announce(device).await?;
-        }
-        if chain.seq > 1 && new.iter().any(|(seq, _)| *seq == chain.seq) {
-            // A twin put it there. It may have put more beside those that were read before.
-            new = self.segments_from(device, 1).await?;
-            chain = Chain::default();
-        }
-        let mut trail = Trail::from(chain);
-        (self.progress)(Progress::Pulling(new.len() as u64));
-        let remote = std::sync::Arc::clone(&self.remote);
-        let gets = new.into_iter().map(|(seq, hash)| {
-            let remote = &remote;
-            async move {
-                let key = Key::Segment { device, seq, hash };
-                (seq, hash, remote.get_bytes(&key, segment::LIMIT as u64).await)
-            }
-        });
-        let mut segments = std::pin::pin!(stream::iter(gets).buffered(AHEAD));
-        let mut next = segments.next().await;
-        while let Some((seq, hash, bytes)) = next.take() {
-            let bytes = match bytes {
-                Ok(bytes) => bytes,
-                Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
-                    self.problem(&error);
-                    return Ok(Read::Part);
-                }
-                Err(error) => return Err(self.error()(error)),
-            };
-            // The next are on their way while this one is taken in.
-            let taken;
-            (taken, next) =
-                join(self.take(device, seq, hash, bytes, &mut trail), segments.next()).await;
-            if let Some(stopped) = taken? {
-                return Ok(stopped);
-            }
-            (self.progress)(Progress::Pulled);
-        }
-        let chain = trail.chain();
-        let Some(head) = head.filter(|head| chain.seq < *head) else {
-            return Ok(Read::All);
-        };
-        // Where files arrive in any order, a head may be here before what it names.
-        let name = devices::name(self.vault.db(), device)?;
-        self.report.awaited.push(format!(
-            "device {} ({name}) says that it put segment {head}, and the remote shows {} so far",
-            device.short(),
-            chain.seq,
-        ));
-        Ok(Read::Short)
-    }
-
-    /// Whether a remote holds a segment that it does not list: a listing may lag behind.
-    pub(super) async fn is_there(
-        &self,
-        device: DeviceId,
-        seq: u64,
-        hash: SegmentHash,
-    ) -> Result<bool, VaultError> {
-        let found = self.remote.head(&Key::Segment { device, seq, hash }).await;
-        Ok(found.map_err(self.error())?.is_some())
-    }
-
-    /// The segments of a device that a remote lists, from a number on.
-    pub(super) async fn segments_from(
-        &self,
-        device: DeviceId,
-        from: u64,
-    ) -> Result<Vec<(u64, SegmentHash)>, VaultError> {
-        let after = After::before_segment(device, from);
-        let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
-        let segments = listed.map_err(self.error())?.into_iter().filter_map(|listed| {
-            let Key::Segment { seq, hash, .. } = listed.key else { return None };
-            Some((seq, hash))
-        });
-        Ok(segments.collect())
-    }
-
-    /// Takes in one segment. Gives what stops the reading: that it can't be read, or does not follow the
-    /// one before it.
-    async fn take(
-        &mut self,
-        device: DeviceId,
-        seq: u64,
-        hash: SegmentHash,
-        bytes: Bytes,
-        trail: &mut Trail,
-    ) -> Result<Option<Read>, VaultError> {
-        let size = bytes.len() as u64;
-        let sealer = self.vault.0.sealer.clone();
-        let open = move |_: &Vault| Ok(Segment::open(&sealer, device, seq, hash, &bytes));
-        let segment = match self.vault.blocking(open).await? {
-            Ok(segment) => segment,
-            Err(error) => {
-                self.problem(&error);
-                return Ok(Some(Read::Part));
-            }
-        };
-        if let Err(error) = trail.leads_to(&segment) {
-            self.problem(&error);
-            let before = segment.previous.map(|hash| Read::Without(seq.saturating_sub(1), hash));
-            return Ok(Some(before.unwrap_or(Read::Part)));
-        }
-        if device == self.vault.device()? {
-            // Whoever put it was cut off before the pulse, and others may have looked before that.
-            self.owe_pulse()?;
-        }
-        let name = self.name.clone();
-        let applied =
-            self.vault.blocking(move |vault| vault.take_in_segment(&name, segment, hash, &[]));
-        let applied = match applied.await {
-            Ok(applied) => applied,
-            Err(error @ VaultError::Note { .. }) => {
-                self.problem(&error);
-                return Ok(Some(Read::Part));
-            }
-            Err(error) => return Err(error),
-        };
-        match applied {
-            Applied::News(changes) => {
-                self.report.pulled.segments += 1;
-                let pulled = &mut self.report.pulled;
-                // A checkpoint may have said any number.
-                pulled.changes = pulled.changes.saturating_add(changes);
-                pulled.bytes += size;
-                trail.note(seq, hash);
-                Ok(None)
-            }
-            Applied::Twin(reason) => {
-                // Under a new id this prefix is somebody else's, and the next pass reads it so.
-                self.again = true;
-                let renew = move |vault: &Vault| vault.renew(reason);
-                self.vault.blocking(renew).await?;
-                Ok(Some(Read::Part))
-            }
-        }
-    }
 }
 
 impl Vault {
@@ -396,95 +219,5 @@ impl Vault {
             known.insert(self.device()?, row.own);
         }
         Ok(known)
-    }
-
-    /// Appends what a segment carries, with the receipt that it was read, in one batch. `put` are segments
-    /// that it may follow besides those that were read: ours, of which there is no receipt yet.
-    pub(super) fn take_in_segment(
-        &self,
-        remote: &RemoteName,
-        segment: Segment,
-        hash: SegmentHash,
-        put: &[(u64, SegmentHash)],
-    ) -> Result<Applied, VaultError> {
-        let Segment { device, seq, previous, items } = segment;
-        let identity = self.identity()?;
-        let own = identity.device == device;
-        let chain = if own {
-            receipts::get(self.db(), remote)?.map(|known| known.own).unwrap_or_default()
-        } else {
-            receipts::peer(self.db(), remote, device)?
-        };
-        // Others may have read on beside it, and will not come back for it.
-        let is_on_the_way = seq > chain.seq && !identity.former.contains(&device);
-        let mut known: Vec<Seq> = Vec::new();
-        let mut events = Vec::new();
-        let mut coming = HashSet::new();
-        for item in items {
-            match item {
-                Item::Change { note, change, projector } => {
-                    let info = note::inspect(&change.0)
-                        .map_err(|source| VaultError::Note { note, source })?;
-                    if let Some(seq) = self.known_change(note, &info, &coming)? {
-                        // A note that came whole is more than this change of it.
-                        if is_on_the_way && !self.is_received(note, seq)? {
-                            known.push(seq);
-                        }
-                        continue;
-                    }
-                    if mutant::is(Mutant::SkipsFuture) && info.at > self.0.clock.now() {
-                        continue;
-                    }
-                    coming.insert(info.hash);
-                    let remote = remote.clone();
-                    let origin = Origin::Device { remote, device, seq, projector };
-                    events.push((origin, Event::NoteChanged { note, change }));
-                }
-                Item::Image { image, bytes, media_type, dimensions }
-                    if !own && !self.is_announced(image, device)? =>
-                {
-                    let event =
-                        Event::ImageAnnounced { image, bytes, media_type, dimensions, device };
-                    events.push((Origin::Here, event));
-                }
-                Item::Image { .. } => {}
-            }
-        }
-        if events.is_empty() && seq < chain.seq {
-            // Read again on the way to something else.
-            return Ok(Applied::News(0));
-        }
-        let is_change = |(_, event): &&(Origin, Event)| matches!(event, Event::NoteChanged { .. });
-        let news = events.iter().filter(is_change).count() as u64;
-        let is_put =
-            |previous| seq.checked_sub(1).is_some_and(|seq| put.contains(&(seq, previous)));
-        let follows = seq == chain.seq + 1
-            && previous.is_none_or(|previous| chain.hashes.contains(&previous))
-            || previous.is_some_and(is_put);
-        // Even without news: what we put there may be hidden behind what others read instead, and nobody
-        // reads on behind what follows nothing.
-        let is_beside = seq == chain.seq && !chain.hashes.contains(&hash);
-        let is_stray = seq > chain.seq && !follows;
-        let is_foreign = news > 0 || is_beside || is_stray;
-        if own && is_foreign && !mutant::is(Mutant::ForgetsTwins) {
-            let is_next = follows && chain.hashes.len() < 2;
-            let is_next = is_next || mutant::is(Mutant::PassesDiverged);
-            let reason = if is_next { RenewReason::Twin } else { RenewReason::Diverged };
-            return Ok(Applied::Twin(reason));
-        }
-        let pulled = Event::SegmentPulled { remote: remote.clone(), device, seq, hash, known };
-        events.push((Origin::Here, pulled));
-        self.append(events, None)?;
-        Ok(Applied::News(news))
-    }
-
-    /// Whether a device is known to have said that it holds an image.
-    pub(super) fn is_announced(
-        &self,
-        image: ImageId,
-        device: DeviceId,
-    ) -> Result<bool, VaultError> {
-        let record = catalog::image_record(self.db(), image)?;
-        Ok(record.is_some_and(|record| record.holders.contains(&device)))
     }
 }

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{
     Vault, VaultError,
     exchange::{Progress, Session},
-    pull::Applied,
+    segments::Applied,
 };
 use crate::{
     db::Db,
@@ -19,6 +19,7 @@ use crate::{
     projection::{
         devices::{self, Identity},
         receipts::{self, Chain},
+        recent,
     },
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
@@ -130,8 +131,8 @@ impl Session<'_> {
             .map_err(self.error())
     }
 
-    /// Looks at what lies under our id from the last segment `before` these on. One that we did not
-    /// write is a twin's; one that a crash left there before its receipt is ours, and noted. Where the
+    /// Looks at what lies under our id about and behind the last segment `before` these. One that we did
+    /// not write is a twin's; one that a crash left there before its receipt is ours, and noted. Where the
     /// last is gone, an old copy of the remote was put in its place after we read it: nobody could read
     /// on from there to what was put now.
     async fn look(
@@ -140,7 +141,8 @@ impl Session<'_> {
         before: &Chain,
         ready: &[Ready],
     ) -> Result<Found, VaultError> {
-        let after = After::before_segment(device, before.seq.max(1));
+        let recent = recent::get(self.vault.db(), &self.name, device)?;
+        let after = After::before_segment(device, recent::from(before.seq));
         let listed = self.remote.list_all(&Prefix::Log(device), Some(after)).await;
         let listed = listed.map_err(self.error())?;
         let segments = listed.iter().filter_map(|listed| match listed.key {
@@ -171,25 +173,12 @@ impl Session<'_> {
             }
         }
         ours.extend(ready.iter().map(|ready| (ready.seq, ready.sealed.hash)));
-        for (seq, hash) in segments.into_iter().filter(|segment| !ours.contains(segment)) {
-            let key = Key::Segment { device, seq, hash };
-            let bytes = match self.remote.get_bytes(&key, segment::LIMIT as u64).await {
-                Ok(bytes) => bytes,
-                // No segment of ours, and none of a twin that anybody could read.
-                Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
-                    self.problem(&error);
-                    continue;
-                }
-                Err(error) => return Err(self.error()(error)),
-            };
-            let opened = Segment::open(&self.vault.0.sealer, device, seq, hash, &bytes);
-            let segment = match opened {
-                Ok(segment) => segment,
-                Err(error) => {
-                    self.problem(&error);
-                    continue;
-                }
-            };
+        let is_known = |seq, hash| {
+            ours.contains(&(seq, hash)) || seq <= before.seq && !recent.is_late(seq, hash)
+        };
+        for (seq, hash) in segments.into_iter().filter(|(seq, hash)| !is_known(*seq, *hash)) {
+            // What can't be read is no segment of ours, and none of a twin that anybody could read.
+            let Some(segment) = self.segment(device, seq, hash).await? else { continue };
             let (name, put) = (self.name.clone(), ours.clone());
             let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash, &put);
             if let Applied::Twin(reason) = self.vault.blocking(take).await? {

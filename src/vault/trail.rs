@@ -23,6 +23,12 @@ pub(super) struct OutOfOrder {
     known: u64,
 }
 
+impl OutOfOrder {
+    pub(super) const fn behind(known: u64, segment: &Segment) -> Self {
+        Self { device: segment.device, seq: segment.seq, known }
+    }
+}
+
 impl From<Chain> for Trail {
     fn from(chain: Chain) -> Self {
         Self { chain, before: Vec::new() }
@@ -49,8 +55,8 @@ impl Trail {
                 && (segment.previous.is_some() || chain.seq == 0)
                 && follows(&chain.hashes)
         };
-        let out = OutOfOrder { device: segment.device, seq: segment.seq, known: chain.seq };
-        if in_order || mutant::is(Mutant::PreviousUnchecked) { Ok(()) } else { Err(out) }
+        let is_fine = in_order || mutant::is(Mutant::PreviousUnchecked);
+        if is_fine { Ok(()) } else { Err(OutOfOrder::behind(chain.seq, segment)) }
     }
 
     /// Notes that a segment was read.
