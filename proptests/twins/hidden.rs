@@ -1,12 +1,16 @@
 //! What twins put where nobody reads: behind what is lost, and beside what others have read past.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use everleaf::{
     event::{RenewReason, ResetReason},
-    remote::Call,
+    remote::{Call, Key, Requests},
+    vault::SyncOptions,
 };
 
 use super::{Scene, renewals, resets};
-use crate::world::Device;
+use crate::world::{Device, origin};
 
 /// A laptop and a copy of it, which write to folders that nothing has carried to each other yet, and a phone
 /// that reads what the laptop writes.
@@ -19,28 +23,55 @@ struct Apart {
 }
 
 impl Apart {
-    /// `laptop` and `copy` are how many segments each has put since it was copied.
-    async fn after(laptop: usize, copy: usize) -> Self {
+    /// How many segments there are before the laptop is copied, and how many each of the two has put since then.
+    async fn after(before: usize, of_laptop: usize, of_copy: usize) -> Self {
         let [here, there] = [(); 2].map(|()| Scene::new());
-        let (writes, copy_writes) = (laptop, copy);
         let mut laptop = Device::new("laptop", 1);
         laptop.add(&here.remote).await;
-        laptop.note("base\n");
-        laptop.sync(&here.remote).await;
+        write(&laptop, before, "base", &here).await;
         let copy = laptop.copy(50);
         let phone = Device::join("phone", 2, &laptop);
         phone.add(&here.remote).await;
+        phone.sync(&here.remote).await;
         there.memory.restore(here.memory.snapshot());
-        for number in 0..copy_writes {
-            copy.note(&format!("copy {number}\n"));
-            copy.sync(&there.remote).await;
-        }
-        for number in 0..writes {
-            laptop.note(&format!("laptop {number}\n"));
-            laptop.sync(&here.remote).await;
+        write(&copy, of_copy, "copy", &there).await;
+        for _ in 0..of_laptop {
+            write(&laptop, 1, "laptop", &here).await;
             phone.sync(&here.remote).await;
         }
         Self { here, there, laptop, copy, phone }
+    }
+
+    /// The copy is gone for ever, and what it put is carried here: all of it, but for what `damage` makes of it,
+    /// given the number of a segment.
+    fn carry_late(&self, damage: impl Fn(u64, Bytes) -> Option<Bytes>) {
+        let here = self.here.memory.snapshot();
+        let mut there = self.there.memory.snapshot();
+        there.retain(|name, _| name.starts_with("log/") && !here.contains_key(name));
+        let late = there.into_iter().filter_map(|(name, bytes)| {
+            let Ok(Key::Segment { seq, .. }) = name.parse() else { return None };
+            Some((name, damage(seq, bytes)?))
+        });
+        let pulse = ("pulse".to_owned(), Bytes::from_static(b"another"));
+        self.here.memory.restore(here.into_iter().chain(late).chain([pulse]).collect());
+    }
+
+    /// What the phone asks once it has nothing more to do.
+    async fn idle(&self) -> Requests {
+        for _ in 0..8 {
+            self.phone.try_sync(&self.here.remote).await.unwrap();
+        }
+        self.phone.try_sync(&self.here.remote).await.unwrap().requests
+    }
+}
+
+const IDLE: Requests = Requests { head: 1, put: 0, get: 0, list: 0, delete: 0 };
+
+/// Has a device write notes, and sync after each.
+async fn write(device: &Device, notes: usize, name: &str, scene: &Scene) {
+    for number in 0..notes {
+        device.note(&format!("{name} {number} of {notes}\n"));
+        device.sync(&scene.remote).await;
     }
 }
 
@@ -51,12 +82,16 @@ fn carry(from: &Scene, to: &Scene) {
     to.memory.restore(all);
 }
 
+fn half(bytes: &Bytes) -> Bytes {
+    bytes.slice(..bytes.len() / 2)
+}
+
 /// A copy that is gone for ever, of which the folder is carried when the others have read past its numbers.
 #[tokio::test]
 async fn what_a_twin_that_is_gone_put_is_found_by_the_other() {
-    let Apart { here, there, laptop, copy, phone } = Apart::after(5, 2).await;
-    drop(copy);
-    carry(&there, &here);
+    let apart = Apart::after(1, 5, 2).await;
+    apart.carry_late(|_, bytes| Some(bytes));
+    let Apart { here, laptop, phone, .. } = apart;
     laptop.sync(&here.remote).await;
     assert_eq!(renewals(&laptop), [RenewReason::Diverged]);
     let tablet = Device::join("tablet", 3, &laptop);
@@ -69,55 +104,91 @@ async fn what_a_twin_that_is_gone_put_is_found_by_the_other() {
     assert_eq!(renewals(&laptop).len(), 1);
 }
 
-/// The same where the other is gone as well: whoever finds it tells those who look no further back.
+/// The same where the other is gone as well: whoever finds it tells those who look no further back, and has no
+/// more to do. The line may be longer than what is known by name.
 #[tokio::test]
 async fn what_twins_that_are_gone_put_is_found_by_others() {
-    let Apart { here, there, laptop, copy, phone } = Apart::after(5, 2).await;
-    drop((laptop, copy));
-    carry(&there, &here);
-    phone.sync(&here.remote).await;
-    assert_eq!(phone.sources().len(), 1 + 5 + 2);
-    assert!(phone.sync(&here.remote).await.is_quiet());
-    let own = format!("log/{}/", phone.vault().device().unwrap());
-    let told = here.memory.snapshot().into_keys().filter(|name| name.starts_with(&own)).count();
-    assert_eq!(told, 1);
+    for (before, of_laptop, of_copy) in
+        [(1, 5, 2), (1, 2, 5), (3, 25, 20), (3, 25, 25), (3, 20, 30)]
+    {
+        let apart = Apart::after(before, of_laptop, of_copy).await;
+        apart.carry_late(|_, bytes| Some(bytes));
+        assert_eq!(apart.idle().await, IDLE);
+        let Apart { here, phone, .. } = &apart;
+        assert_eq!(phone.sources().len(), before + of_laptop + of_copy);
+        let own = format!("log/{}/", phone.vault().device().unwrap());
+        let told = here.memory.snapshot().into_keys().filter(|name| name.starts_with(&own)).count();
+        assert_eq!(told, 1, "{of_laptop} and {of_copy}");
+        phone.check();
+    }
 }
 
-/// A hole in the line of a twin, or a damaged segment, does not keep anybody from reading the other, nor is it
-/// passed over in silence.
+/// What is wrong with what comes late is said, keeps nobody from reading on, and is not looked at for ever.
 #[tokio::test]
 async fn a_late_line_that_cannot_be_read_keeps_nobody_from_reading_on() {
-    for is_hole in [true, false] {
-        let Apart { here, there, laptop, copy, phone } = Apart::after(5, 3).await;
-        let mut late = there.memory.snapshot();
-        late.retain(|name, _| {
-            name.starts_with("log/") && !here.memory.snapshot().contains_key(name)
-        });
-        assert_eq!(late.len(), 3);
-        if is_hole {
-            late.pop_first();
-        } else {
-            for bytes in late.values_mut() {
-                *bytes = bytes.slice(..bytes.len() / 2);
-            }
-        }
-        drop(copy);
-        let mut all = here.memory.snapshot();
-        all.extend(late);
-        here.memory.restore(all);
-        laptop.note("one more\n");
-        laptop.try_sync(&here.remote).await.unwrap();
-        let report = phone.try_sync(&here.remote).await.unwrap();
+    type Damage = fn(u64, Bytes) -> Option<Bytes>;
+    let damages: [(Damage, usize); 4] = [
+        (|_, bytes| Some(half(&bytes)), 0),
+        (|seq, bytes| (seq > 2).then_some(bytes), 0),
+        (|seq, bytes| Some(if seq == 2 { half(&bytes) } else { bytes }), 0),
+        (|seq, bytes| Some(if seq == 3 { half(&bytes) } else { bytes }), 1),
+    ];
+    // The second time, the flaw is before all that is known by name.
+    for (of_laptop, (damage, found)) in [5, 17].into_iter().flat_map(|n| damages.map(|d| (n, d))) {
+        let found = if of_laptop == 5 { found } else { 0 };
+        let apart = Apart::after(1, of_laptop, 3).await;
+        write(&apart.laptop, 1, "one more", &apart.here).await;
+        apart.carry_late(damage);
+        let report = apart.phone.try_sync(&apart.here.remote).await.unwrap();
         assert!(!report.problems.is_empty());
-        assert_eq!(phone.sources().len(), 1 + 5 + 1);
+        assert_eq!(apart.phone.sources().len(), 1 + of_laptop + 1 + found);
+        assert_eq!(apart.idle().await, IDLE);
     }
+}
+
+/// What was read, and is damaged since then, is in nobody's way.
+#[tokio::test]
+async fn a_late_line_is_read_whatever_became_of_what_it_follows() {
+    let apart = Apart::after(9, 10, 2).await;
+    write(&apart.laptop, 1, "one more", &apart.here).await;
+    apart.carry_late(|_, bytes| Some(bytes));
+    let mut all = apart.here.memory.snapshot();
+    for (name, bytes) in &mut all {
+        if name.starts_with("log/") && name.contains("/0000000000000003-") {
+            *bytes = half(bytes);
+        }
+    }
+    apart.here.memory.restore(all);
+    apart.phone.sync(&apart.here.remote).await;
+    assert_eq!(apart.phone.sources().len(), 9 + 10 + 2 + 1);
+    assert_eq!(apart.idle().await, IDLE);
+}
+
+/// A device that reads what it had in common with a twin from the beginning takes no checkpoint for it, which may
+/// stand for less.
+#[tokio::test]
+async fn no_checkpoint_stands_for_what_a_twin_put() {
+    let Apart { here, there, laptop, copy, .. } = Apart::after(1, 5, 2).await;
+    drop(copy);
+    laptop.note("one more\n");
+    let options = SyncOptions { checkpoint: 1, ..SyncOptions::default() };
+    let vault = laptop.vault();
+    vault.sync(&origin(), Arc::clone(&here.remote), &options, &|_| {}).await.unwrap();
+    assert!(here.memory.snapshot().keys().any(|name| name.starts_with("checkpoints/")));
+    carry(&there, &here);
+    // It notices, and is cut off before it has told anything under its new id.
+    let remote = here.without(Call::Put, "log/", 0);
+    laptop.try_sync(&remote).await.unwrap_err();
+    assert_eq!(renewals(&laptop), [RenewReason::Diverged]);
+    laptop.sync(&here.remote).await;
+    assert_eq!(laptop.sources().len(), 1 + 5 + 1 + 2);
 }
 
 /// Twins whose folders are carried to each other so late that the others look no further back. One of them tells
 /// what it put again under its new id, and what it reads under the old one meanwhile does not keep it from that.
 #[tokio::test]
 async fn what_a_twin_put_is_told_again_though_it_was_cut_off_when_it_noticed() {
-    let Apart { here, there, laptop: _laptop, copy, phone } = Apart::after(20, 2).await;
+    let Apart { here, there, laptop: _laptop, copy, phone } = Apart::after(1, 20, 2).await;
     carry(&here, &there);
     let remote = there.without(Call::Put, "log/", 0);
     copy.try_sync(&remote).await.unwrap_err();

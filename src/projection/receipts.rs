@@ -82,7 +82,10 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
         Event::CheckpointRead { remote, covers, .. } => {
             let own = devices::identity(draft)?.map(|own| own.device);
             for Covered { device, seq, hashes } in covers {
-                if Some(*device) != own && peer(draft, remote, *device)?.seq < *seq {
+                let Peer { chain, known } = peer_row(draft, remote, *device)?;
+                // One that is read from the beginning may have more than the checkpoint stands for.
+                let is_read_again = known > chain.seq;
+                if Some(*device) != own && chain.seq < *seq && !is_read_again {
                     let chain = Chain { seq: *seq, hashes: hashes.clone() };
                     put_peer(draft, remote, *device, chain, *seq)?;
                     recent::begin(draft, remote, *device, *seq, hashes)?;

@@ -12,8 +12,8 @@ use crate::{
     mutant::{self, Mutant},
 };
 
-/// How far before the last segment of a device one may lie that comes late and is found. Each is listed again
-/// whenever a remote has changed.
+/// Of how many numbers, the last included, the segments of a device are known by name, and listed again whenever
+/// a remote has changed.
 pub const WINDOW: u64 = 16;
 
 fn window() -> u64 {
@@ -28,7 +28,7 @@ pub struct Recent(Vec<(u64, SegmentHash)>);
 
 impl Recent {
     /// Notes a segment that was read or put.
-    fn note(&mut self, seq: u64, hash: SegmentHash) {
+    pub(crate) fn note(&mut self, seq: u64, hash: SegmentHash) {
         let is_before = self.0.first().is_some_and(|(first, _)| seq < *first);
         // What is known before the first is not all there was.
         if is_before || self.0.contains(&(seq, hash)) {
@@ -49,12 +49,17 @@ impl Recent {
         (*first..=*last).contains(&seq) && !self.0.contains(&(seq, hash))
     }
 
-    /// Whether a segment that is late follows one that is known. Before the first of these nothing is.
+    /// Whether a segment that is late follows one that is known.
     #[must_use]
     pub fn leads_to(&self, seq: u64, previous: Option<SegmentHash>) -> bool {
-        let is_first = self.0.first().is_some_and(|(first, _)| seq == *first);
         let is_known = |previous| self.0.contains(&(seq.saturating_sub(1), previous));
-        is_first || previous.is_none_or(is_known)
+        previous.map_or(seq == 1, is_known)
+    }
+
+    /// Whether nothing is known of what comes before segments of this number.
+    #[must_use]
+    pub fn is_first(&self, seq: u64) -> bool {
+        self.0.first().is_some_and(|(first, _)| seq == *first)
     }
 }
 

@@ -173,17 +173,21 @@ impl Model {
     }
 
     /// Holds the images of a note against its edits. What is shown several times under one name may
-    /// have been dropped by two who meant the same one.
+    /// have been dropped by two who meant the same one, and what two put in the place of one picture is
+    /// shown once.
     pub(super) fn check_images(&self, note: NoteId, shown: &[Shown]) -> Check {
         let mut all: BTreeMap<&Shown, Count> = BTreeMap::new();
         for image in shown {
             all.entry(image).or_default().there += 1;
         }
+        let mut replaced = BTreeSet::new();
         for edit in self.of(note) {
             for image in &edit.draft.embeds {
                 let count = all.entry(image).or_default();
                 count.added += 1;
-                count.surely_added += usize::from(!edit.maybe);
+                let is_again =
+                    edit.draft.drops.iter().any(|dropped| !replaced.insert((image, dropped)));
+                count.surely_added += usize::from(!edit.maybe && !is_again);
             }
             for image in &edit.draft.drops {
                 let count = all.entry(image).or_default();

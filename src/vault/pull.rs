@@ -125,6 +125,10 @@ impl Session<'_> {
             let device = reading.device;
             let gap = match self.read_device(reading).await? {
                 Read::All => continue,
+                Read::Beside => {
+                    looked = looked.max(Looked::Gaps);
+                    continue;
+                }
                 Read::Part => None,
                 Read::Without(seq, hash) => Some((seq, hash)),
                 Read::Short => heads.get(&device).and_then(|head| Some((head.seq, head.hash?))),
@@ -209,6 +213,20 @@ impl Session<'_> {
 }
 
 impl Vault {
+    /// How far a device, which may be this one, was read on a remote.
+    pub(super) fn known_chain(
+        &self,
+        remote: &RemoteName,
+        device: DeviceId,
+    ) -> Result<Chain, VaultError> {
+        if device == self.device()? {
+            return Ok(receipts::get(self.db(), remote)?
+                .map(|known| known.own)
+                .unwrap_or_default());
+        }
+        Ok(receipts::peer(self.db(), remote, device)?)
+    }
+
     /// How far every device was read on a remote, this one included.
     pub(super) fn known_chains(
         &self,

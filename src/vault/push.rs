@@ -178,7 +178,7 @@ impl Session<'_> {
         };
         for (seq, hash) in segments.into_iter().filter(|(seq, hash)| !is_known(*seq, *hash)) {
             // What can't be read is no segment of ours, and none of a twin that anybody could read.
-            let Some(segment) = self.segment(device, seq, hash).await? else { continue };
+            let Some((segment, _)) = self.segment(device, seq, hash).await? else { continue };
             let (name, put) = (self.name.clone(), ours.clone());
             let take = move |vault: &Vault| vault.take_in_segment(&name, segment, hash, &put);
             if let Applied::Twin(reason) = self.vault.blocking(take).await? {

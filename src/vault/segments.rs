@@ -16,36 +16,27 @@ use crate::{
     id::{DeviceId, ImageId, SegmentHash, Seq},
     mutant::{self, Mutant},
     note,
-    projection::{
-        catalog, devices,
-        receipts::{self, Chain},
-        recent,
-    },
+    projection::{catalog, devices, recent},
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Item, Segment},
     sync::Reading,
 };
 
-/// What came of reading the segments of a device.
+/// What came of reading the segments of a device. What is greater leaves more to be tried again.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Read {
     /// All were read.
     All,
-    /// Some were, and the rest is to be tried again.
-    Part,
-    /// Some were, and the rest follows a segment that is not listed.
-    Without(u64, SegmentHash),
+    /// All were, but for those beside others that can't be read, or follow none.
+    Beside,
     /// Some were, and the head names more.
     Short,
+    /// Some were, and the rest follows this one, which was not read.
+    Without(u64, SegmentHash),
+    /// Some were, and the rest is to be tried again.
+    Part,
     /// The last that was read is gone: the remote lost it.
     Lost,
-}
-
-/// Which segments of a device are to be read, and behind which the first of them comes.
-struct Unread {
-    segments: Vec<(u64, SegmentHash)>,
-    behind: Chain,
-    /// There is another before those, which follows none.
-    gap: Option<Read>,
 }
 
 /// What came of taking in one segment.
@@ -70,8 +61,14 @@ impl Session<'_> {
     /// Reads the segments of a device from a number on.
     pub(super) async fn read_device(&mut self, reading: Reading) -> Result<Read, VaultError> {
         let Reading { device, from, head } = reading;
-        let Some(unread) = self.unread(device, from).await? else { return Ok(Read::Lost) };
-        let Unread { segments: new, behind, mut gap } = unread;
+        let listed = self.segments_from(device, from).await?;
+        if self.is_last_gone(device, &listed).await? {
+            return Ok(Read::Lost);
+        }
+        let Some(late) = self.read_late(device, &listed).await? else { return Ok(Read::Part) };
+        let chain = self.vault.known_chain(&self.name, device)?;
+        let is_new = |(seq, _): &(u64, SegmentHash)| *seq > chain.seq;
+        let new: Vec<_> = listed.into_iter().filter(is_new).collect();
         // One that was here and is gone is for whoever put it to put again.
         let had_head = head.is_some() || self.memory.heads.contains_key(&device);
         if !had_head && !new.is_empty() {
@@ -79,7 +76,122 @@ impl Session<'_> {
             self.owe_pulse()?;
             self.announce(device).await?;
         }
-        let mut trail = Trail::from(behind);
+        let mut trail = Trail::from(chain);
+        let Some(read) = self.read_new(device, new, &mut trail).await? else {
+            return Ok(Read::Part);
+        };
+        let last = trail.chain().seq;
+        let Some(head) = head.filter(|head| last < *head) else { return Ok(late.max(read)) };
+        // Where files arrive in any order, a head may be here before what it names.
+        let name = devices::name(self.vault.db(), device)?;
+        self.report.awaited.push(format!(
+            "device {} ({name}) says that it put segment {head}, and the remote shows {last} so far",
+            device.short(),
+        ));
+        Ok(read.max(Read::Short))
+    }
+
+    /// Whether the remote lost the last segment of a device that was read.
+    async fn is_last_gone(
+        &self,
+        device: DeviceId,
+        listed: &[(u64, SegmentHash)],
+    ) -> Result<bool, VaultError> {
+        let chain = self.vault.known_chain(&self.name, device)?;
+        for hash in chain.hashes {
+            let is_listed =
+                listed.contains(&(chain.seq, hash)) || mutant::is(Mutant::ReadsPastLast);
+            if !is_listed && !self.is_there(device, chain.seq, hash).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads what came late: what a twin put beside segments that were read before. What is wrong with it
+    /// keeps nobody from reading on. `None` where this device has a twin.
+    async fn read_late(
+        &mut self,
+        device: DeviceId,
+        listed: &[(u64, SegmentHash)],
+    ) -> Result<Option<Read>, VaultError> {
+        let mut recent = recent::get(self.vault.db(), &self.name, device)?;
+        let is_own = device == self.vault.device()?;
+        let mut read = Read::All;
+        for &(seq, hash) in listed {
+            if !recent.is_late(seq, hash) {
+                continue;
+            }
+            let Some((segment, bytes)) = self.segment(device, seq, hash).await? else {
+                read = Read::Beside;
+                continue;
+            };
+            // One of our own that we did not put says enough.
+            let line = if is_own || recent.leads_to(seq, segment.previous) {
+                Some(Vec::new())
+            } else if recent.is_first(seq) {
+                self.line_to(&segment).await?
+            } else {
+                None
+            };
+            let Some(line) = line else {
+                self.problem(&OutOfOrder::behind(seq.saturating_sub(1), &segment));
+                read = Read::Beside;
+                continue;
+            };
+            let line = line.into_iter().chain([(segment, hash, bytes)]);
+            for (segment, hash, bytes) in line {
+                let seq = segment.seq;
+                match self.take(segment, hash, bytes).await? {
+                    Taken::In => recent.note(seq, hash),
+                    Taken::Not(_) => {
+                        read = Read::Beside;
+                        break;
+                    }
+                    Taken::Twin => return Ok(None),
+                }
+            }
+        }
+        Ok(Some(read))
+    }
+
+    /// What leads to a segment of a twin from where its line leaves the one that was read; `None` where some
+    /// of it is missing. It is before all that is known by name.
+    async fn line_to(
+        &mut self,
+        segment: &Segment,
+    ) -> Result<Option<Vec<(Segment, SegmentHash, u64)>>, VaultError> {
+        let device = segment.device;
+        let listed = self.segments_from(device, 1).await?;
+        let mut line = Vec::new();
+        let (mut seq, mut previous) = (segment.seq, segment.previous);
+        while let Some(hash) = previous {
+            seq = seq.saturating_sub(1);
+            let mut of_number = listed.iter().filter(|(other, _)| *other == seq);
+            if !of_number.clone().any(|(_, other)| *other == hash) {
+                return Ok(None);
+            }
+            // One line went through every number.
+            if of_number.nth(1).is_none() {
+                break;
+            }
+            let Some((segment, bytes)) = self.segment(device, seq, hash).await? else {
+                return Ok(None);
+            };
+            previous = segment.previous;
+            line.push((segment, hash, bytes));
+        }
+        line.reverse();
+        Ok(Some(line))
+    }
+
+    /// Reads what comes behind the last segment of a device that was read. `None` where this device has a twin.
+    async fn read_new(
+        &mut self,
+        device: DeviceId,
+        new: Vec<(u64, SegmentHash)>,
+        trail: &mut Trail,
+    ) -> Result<Option<Read>, VaultError> {
         (self.progress)(Progress::Pulling(new.len() as u64));
         let remote = Arc::clone(&self.remote);
         let gets = new.into_iter().map(|(seq, hash)| {
@@ -91,68 +203,23 @@ impl Session<'_> {
         });
         let mut segments = std::pin::pin!(stream::iter(gets).buffered(AHEAD));
         let mut next = segments.next().await;
+        let mut read = Read::All;
         while let Some((seq, hash, bytes)) = next.take() {
             // A twin's line with a hole in it does not keep anybody from reading the other.
-            if gap.is_some() && seq > trail.chain().seq.saturating_add(1) {
+            if read != Read::All && seq > trail.chain().seq.saturating_add(1) {
                 break;
             }
             // The next are on their way while this one is taken in.
             let taken;
             (taken, next) =
-                join(self.take(device, seq, hash, bytes, &mut trail), segments.next()).await;
+                join(self.take_next(device, seq, hash, bytes, trail), segments.next()).await;
             match taken? {
                 Taken::In => (self.progress)(Progress::Pulled),
-                Taken::Not(why) => gap = gap.or(Some(why)),
-                // Under a new id this prefix is somebody else's, and the next pass reads it so.
-                Taken::Twin => return Ok(Read::Part),
+                Taken::Not(why) => read = read.max(why),
+                Taken::Twin => return Ok(None),
             }
         }
-        if let Some(gap) = gap {
-            return Ok(gap);
-        }
-        let chain = trail.chain();
-        let Some(head) = head.filter(|head| chain.seq < *head) else {
-            return Ok(Read::All);
-        };
-        // Where files arrive in any order, a head may be here before what it names.
-        let name = devices::name(self.vault.db(), device)?;
-        self.report.awaited.push(format!(
-            "device {} ({name}) says that it put segment {head}, and the remote shows {} so far",
-            device.short(),
-            chain.seq,
-        ));
-        Ok(Read::Short)
-    }
-
-    /// Which segments of a device are to be read; `None` where the last that was read is gone.
-    async fn unread(&mut self, device: DeviceId, from: u64) -> Result<Option<Unread>, VaultError> {
-        let listed = self.segments_from(device, from).await?;
-        let chain = self.known_chains()?.remove(&device).unwrap_or_default();
-        for hash in &chain.hashes {
-            let listed = listed.contains(&(chain.seq, *hash)) || mutant::is(Mutant::ReadsPastLast);
-            if !listed && !self.is_there(device, chain.seq, *hash).await? {
-                return Ok(None);
-            }
-        }
-        let recent = recent::get(self.vault.db(), &self.name, device)?;
-        let mut gap = None;
-        for (seq, hash) in &listed {
-            if !recent.is_late(*seq, *hash) {
-                continue;
-            }
-            // What is new does not build on one that can't be read.
-            let Some(segment) = self.segment(device, *seq, *hash).await? else { continue };
-            if recent.leads_to(*seq, segment.previous) {
-                // A twin put it there. It may have put more beside those that were read before.
-                let segments = self.segments_from(device, 1).await?;
-                return Ok(Some(Unread { segments, behind: Chain::default(), gap: None }));
-            }
-            let error = OutOfOrder::behind(chain.seq, &segment);
-            gap = gap.or(Some(self.out_of_order(&segment, &error)));
-        }
-        let mut segments = listed;
-        segments.retain(|(seq, hash)| !chain.holds(*seq, *hash) && !recent.is_late(*seq, *hash));
-        Ok(Some(Unread { segments, behind: chain, gap }))
+        Ok(Some(read))
     }
 
     /// Whether a remote holds a segment that it does not list: a listing may lag behind.
@@ -181,13 +248,14 @@ impl Session<'_> {
         Ok(segments.collect())
     }
 
-    /// Reads one segment; `None`, and a problem that is reported, where nobody could.
+    /// Reads one segment, and says how many bytes it has; `None`, and a problem that is reported, where nobody
+    /// could.
     pub(super) async fn segment(
         &mut self,
         device: DeviceId,
         seq: u64,
         hash: SegmentHash,
-    ) -> Result<Option<Segment>, VaultError> {
+    ) -> Result<Option<(Segment, u64)>, VaultError> {
         let key = Key::Segment { device, seq, hash };
         let bytes = self.remote.get_bytes(&key, segment::LIMIT as u64).await;
         self.open(device, seq, hash, bytes).await
@@ -199,7 +267,7 @@ impl Session<'_> {
         seq: u64,
         hash: SegmentHash,
         bytes: Result<Bytes, RemoteError>,
-    ) -> Result<Option<Segment>, VaultError> {
+    ) -> Result<Option<(Segment, u64)>, VaultError> {
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error @ (RemoteError::Oversized { .. } | RemoteError::NotFound { .. })) => {
@@ -208,10 +276,11 @@ impl Session<'_> {
             }
             Err(error) => return Err(self.error()(error)),
         };
+        let size = bytes.len() as u64;
         let sealer = self.vault.0.sealer.clone();
         let open = move |_: &Vault| Ok(Segment::open(&sealer, device, seq, hash, &bytes));
         match self.vault.blocking(open).await? {
-            Ok(segment) => Ok(Some(segment)),
+            Ok(segment) => Ok(Some((segment, size))),
             Err(error) => {
                 self.problem(&error);
                 Ok(None)
@@ -219,15 +288,8 @@ impl Session<'_> {
         }
     }
 
-    /// Reports that what comes before a segment is missing.
-    fn out_of_order(&mut self, segment: &Segment, error: &OutOfOrder) -> Read {
-        self.problem(error);
-        let before = segment.previous;
-        before.map_or(Read::Part, |hash| Read::Without(segment.seq.saturating_sub(1), hash))
-    }
-
-    /// Takes in one segment.
-    async fn take(
+    /// Takes in one segment where it follows one that was read.
+    async fn take_next(
         &mut self,
         device: DeviceId,
         seq: u64,
@@ -235,14 +297,29 @@ impl Session<'_> {
         bytes: Result<Bytes, RemoteError>,
         trail: &mut Trail,
     ) -> Result<Taken, VaultError> {
-        let size = bytes.as_ref().map_or(0, Bytes::len) as u64;
-        let Some(segment) = self.open(device, seq, hash, bytes).await? else {
+        let Some((segment, size)) = self.open(device, seq, hash, bytes).await? else {
             return Ok(Taken::Not(Read::Part));
         };
         if let Err(error) = trail.leads_to(&segment) {
-            return Ok(Taken::Not(self.out_of_order(&segment, &error)));
+            self.problem(&error);
+            let before = segment.previous.map(|hash| Read::Without(seq.saturating_sub(1), hash));
+            return Ok(Taken::Not(before.unwrap_or(Read::Part)));
         }
-        if device == self.vault.device()? {
+        let taken = self.take(segment, hash, size).await?;
+        if matches!(taken, Taken::In) {
+            trail.note(seq, hash);
+        }
+        Ok(taken)
+    }
+
+    /// Takes in one segment.
+    async fn take(
+        &mut self,
+        segment: Segment,
+        hash: SegmentHash,
+        bytes: u64,
+    ) -> Result<Taken, VaultError> {
+        if segment.device == self.vault.device()? {
             // Whoever put it was cut off before the pulse, and others may have looked before that.
             self.owe_pulse()?;
         }
@@ -263,8 +340,7 @@ impl Session<'_> {
                 let pulled = &mut self.report.pulled;
                 // A checkpoint may have said any number.
                 pulled.changes = pulled.changes.saturating_add(changes);
-                pulled.bytes += size;
-                trail.note(seq, hash);
+                pulled.bytes += bytes;
                 Ok(Taken::In)
             }
             Applied::Twin(reason) => {
@@ -290,11 +366,7 @@ impl Vault {
         let Segment { device, seq, previous, items } = segment;
         let identity = self.identity()?;
         let own = identity.device == device;
-        let chain = if own {
-            receipts::get(self.db(), remote)?.map(|known| known.own).unwrap_or_default()
-        } else {
-            receipts::peer(self.db(), remote, device)?
-        };
+        let chain = self.known_chain(remote, device)?;
         // Others may have read on beside it, and will not come back for it.
         let is_on_the_way = seq > chain.seq && !identity.former.contains(&device);
         let mut known: Vec<Seq> = Vec::new();
@@ -339,7 +411,7 @@ impl Vault {
         let news = events.iter().filter(is_change).count() as u64;
         let is_put =
             |previous| seq.checked_sub(1).is_some_and(|seq| put.contains(&(seq, previous)));
-        let follows = seq == chain.seq + 1
+        let follows = chain.seq.checked_add(1) == Some(seq)
             && previous.is_none_or(|previous| chain.hashes.contains(&previous))
             || previous.is_some_and(is_put);
         // Even without news: what we put there may be hidden behind what others read instead, and nobody
