@@ -47,13 +47,15 @@ impl Apart {
     fn carry_late(&self, damage: impl Fn(u64, Bytes) -> Option<Bytes>) {
         let here = self.here.memory.snapshot();
         let mut there = self.there.memory.snapshot();
-        there.retain(|name, _| name.starts_with("log/") && !here.contains_key(name));
+        there.retain(|name, bytes| name.starts_with("log/") && here.get(name) != Some(bytes));
         let late = there.into_iter().filter_map(|(name, bytes)| {
             let Ok(Key::Segment { seq, .. }) = name.parse() else { return None };
             Some((name, damage(seq, bytes)?))
         });
-        let pulse = ("pulse".to_owned(), Bytes::from_static(b"another"));
-        self.here.memory.restore(here.into_iter().chain(late).chain([pulse]).collect());
+        let mut pulse = here.get("pulse").map(|pulse| pulse.to_vec()).unwrap_or_default();
+        pulse.push(0);
+        let pulse = ("pulse".to_owned(), Bytes::from(pulse));
+        self.here.memory.restore(here.clone().into_iter().chain(late).chain([pulse]).collect());
     }
 
     /// What the phone asks once it has nothing more to do.
@@ -123,7 +125,8 @@ async fn what_twins_that_are_gone_put_is_found_by_others() {
     }
 }
 
-/// What is wrong with what comes late is said, keeps nobody from reading on, and is not looked at for ever.
+/// What is wrong with what comes late is said, keeps nobody from reading on, and is not looked at for ever; once
+/// it is put right, all of it is read.
 #[tokio::test]
 async fn a_late_line_that_cannot_be_read_keeps_nobody_from_reading_on() {
     type Damage = fn(u64, Bytes) -> Option<Bytes>;
@@ -133,16 +136,43 @@ async fn a_late_line_that_cannot_be_read_keeps_nobody_from_reading_on() {
         (|seq, bytes| Some(if seq == 2 { half(&bytes) } else { bytes }), 0),
         (|seq, bytes| Some(if seq == 3 { half(&bytes) } else { bytes }), 1),
     ];
-    // The second time, the flaw is before all that is known by name.
-    for (of_laptop, (damage, found)) in [5, 17].into_iter().flat_map(|n| damages.map(|d| (n, d))) {
-        let found = if of_laptop == 5 { found } else { 0 };
-        let apart = Apart::after(1, of_laptop, 3).await;
+    // The flaw is before the last that was read, long before it, and in a line that is longer than that.
+    let lengths = [(5, 3), (17, 3), (2, 5)].into_iter();
+    for ((of_laptop, of_copy), (damage, found)) in lengths.flat_map(|n| damages.map(|d| (n, d))) {
+        let found = if of_laptop == 17 { 0 } else { found };
+        let apart = Apart::after(1, of_laptop, of_copy).await;
         write(&apart.laptop, 1, "one more", &apart.here).await;
         apart.carry_late(damage);
         let report = apart.phone.try_sync(&apart.here.remote).await.unwrap();
         assert!(!report.problems.is_empty());
         assert_eq!(apart.phone.sources().len(), 1 + of_laptop + 1 + found);
+        if of_laptop + 1 >= of_copy {
+            assert_eq!(apart.idle().await, IDLE);
+        }
+        apart.carry_late(|_, bytes| Some(bytes));
         assert_eq!(apart.idle().await, IDLE);
+        assert_eq!(apart.phone.sources().len(), 1 + of_laptop + 1 + of_copy);
+    }
+}
+
+/// What somebody has not read is not forgotten when both lines go on, however far.
+#[tokio::test]
+async fn a_hole_in_one_of_two_lines_is_filled_whenever_it_is() {
+    for joins in [true, false] {
+        let mut apart = Apart::after(1, 0, 10).await;
+        write(&apart.laptop, 30, "laptop", &apart.here).await;
+        apart.carry_late(|seq, bytes| (seq != 2).then_some(bytes));
+        if joins {
+            apart.phone = Device::join("tablet", 3, &apart.laptop);
+            apart.phone.add(&apart.here.remote).await;
+        }
+        for _ in 0..10 {
+            apart.phone.try_sync(&apart.here.remote).await.unwrap();
+        }
+        assert_eq!(apart.phone.sources().len(), 1 + 30);
+        apart.carry_late(|_, bytes| Some(bytes));
+        assert_eq!(apart.idle().await, IDLE);
+        assert_eq!(apart.phone.sources().len(), 1 + 30 + 10);
     }
 }
 

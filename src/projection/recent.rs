@@ -28,7 +28,7 @@ pub struct Recent(Vec<(u64, SegmentHash)>);
 
 impl Recent {
     /// Notes a segment that was read or put.
-    pub(crate) fn note(&mut self, seq: u64, hash: SegmentHash) {
+    fn note(&mut self, seq: u64, hash: SegmentHash) {
         let is_before = self.0.first().is_some_and(|(first, _)| seq < *first);
         // What is known before the first is not all there was.
         if is_before || self.0.contains(&(seq, hash)) {
@@ -49,17 +49,10 @@ impl Recent {
         (*first..=*last).contains(&seq) && !self.0.contains(&(seq, hash))
     }
 
-    /// Whether a segment that is late follows one that is known.
+    /// All of them, in the order of numbers.
     #[must_use]
-    pub fn leads_to(&self, seq: u64, previous: Option<SegmentHash>) -> bool {
-        let is_known = |previous| self.0.contains(&(seq.saturating_sub(1), previous));
-        previous.map_or(seq == 1, is_known)
-    }
-
-    /// Whether nothing is known of what comes before segments of this number.
-    #[must_use]
-    pub fn is_first(&self, seq: u64) -> bool {
-        self.0.first().is_some_and(|(first, _)| seq == *first)
+    pub fn segments(&self) -> &[(u64, SegmentHash)] {
+        &self.0
     }
 }
 

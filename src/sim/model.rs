@@ -185,9 +185,11 @@ impl Model {
             for image in &edit.draft.embeds {
                 let count = all.entry(image).or_default();
                 count.added += 1;
-                let is_again =
-                    edit.draft.drops.iter().any(|dropped| !replaced.insert((image, dropped)));
-                count.surely_added += usize::from(!edit.maybe && !is_again);
+                if !edit.maybe {
+                    let places = edit.draft.drops.iter().map(|dropped| (image, dropped));
+                    let are_new: Vec<bool> = places.map(|place| replaced.insert(place)).collect();
+                    count.surely_added += usize::from(are_new.into_iter().all(|is_new| is_new));
+                }
             }
             for image in &edit.draft.drops {
                 let count = all.entry(image).or_default();

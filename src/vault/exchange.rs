@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::{Vault, VaultError, error::chain};
+use super::{Vault, VaultError, error::chain, late::Refused};
 use crate::{
     clock::{Timestamp, fraction},
     db::Durability,
@@ -140,6 +140,8 @@ pub(super) struct Memory {
     /// The last segment of each device that its head named and that was read: it never names an earlier
     /// one again.
     pub(super) heads: BTreeMap<DeviceId, u64>,
+    /// Segments of each device that are looked for again whenever the remote has changed.
+    pub(super) refused: BTreeMap<DeviceId, Refused>,
     /// A pulse at which segments were missing, and how often they were looked for.
     pub(super) looked: Option<(String, u8)>,
     /// Bytes of segments that went or came since they were last weighed, and how many have to before it

@@ -26,6 +26,7 @@ mod evict;
 mod exchange;
 mod fetch;
 mod history;
+mod late;
 mod list;
 mod notes;
 mod open;

@@ -97,6 +97,7 @@ impl Session<'_> {
         }
         self.again = true;
         self.memory.heads.clear();
+        self.memory.refused.clear();
         tracing::warn!(remote = %self.name, ?reason, "the remote has lost what it had confirmed");
         let remote = self.name.clone();
         let work = move |vault: &Vault| {
@@ -125,12 +126,11 @@ impl Session<'_> {
             let device = reading.device;
             let gap = match self.read_device(reading).await? {
                 Read::All => continue,
-                Read::Beside => {
+                Read::Gaps => {
                     looked = looked.max(Looked::Gaps);
                     continue;
                 }
                 Read::Part => None,
-                Read::Without(seq, hash) => Some((seq, hash)),
                 Read::Short => heads.get(&device).and_then(|head| Some((head.seq, head.hash?))),
                 Read::Lost => {
                     // What was read before does not count any more: the next pass reads it all.
@@ -140,7 +140,7 @@ impl Session<'_> {
             };
             // A listing may lag behind what is there.
             let is_gone = match gap {
-                Some((seq, hash)) => !self.is_there(device, seq, hash).await?,
+                Some((seq, hash)) => !self.is_there(device, (seq, hash)).await?,
                 None => false,
             };
             looked = looked.max(if is_gone { Looked::Gaps } else { Looked::Part });

@@ -154,7 +154,7 @@ impl Session<'_> {
             before.hashes.iter().map(|hash| (before.seq, *hash)).collect();
         for (seq, hash) in &ours {
             let is_listed = segments.contains(&(*seq, *hash)) || mutant::is(Mutant::PutsBlindly);
-            if !is_listed && !self.is_there(device, *seq, *hash).await? {
+            if !is_listed && !self.is_there(device, (*seq, *hash)).await? {
                 return Ok(Found::Lost);
             }
         }

@@ -9,7 +9,7 @@ use super::{
     Vault, VaultError,
     exchange::{Progress, Session},
     pull::AHEAD,
-    trail::{OutOfOrder, Trail},
+    trail::Trail,
 };
 use crate::{
     event::{Event, Origin, RemoteName, RenewReason},
@@ -23,16 +23,14 @@ use crate::{
 };
 
 /// What came of reading the segments of a device. What is greater leaves more to be tried again.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Read {
     /// All were read.
     All,
-    /// All were, but for those beside others that can't be read, or follow none.
-    Beside,
+    /// All were that are there, but for those that follow one that is not, and for what is wrong beside others.
+    Gaps,
     /// Some were, and the head names more.
     Short,
-    /// Some were, and the rest follows this one, which was not read.
-    Without(u64, SegmentHash),
     /// Some were, and the rest is to be tried again.
     Part,
     /// The last that was read is gone: the remote lost it.
@@ -40,11 +38,11 @@ pub(super) enum Read {
 }
 
 /// What came of taking in one segment.
-enum Taken {
+pub(super) enum Taken {
     /// It is in.
     In,
-    /// It can't be read, or follows none of those that were read.
-    Not(Read),
+    /// It can't be read, or follows none of those that were read; and what it follows, where that is known.
+    Not(Read, Option<SegmentHash>),
     /// It is a twin's, and this device has another id now.
     Twin,
 }
@@ -65,7 +63,9 @@ impl Session<'_> {
         if self.is_last_gone(device, &listed).await? {
             return Ok(Read::Lost);
         }
-        let Some(late) = self.read_late(device, &listed).await? else { return Ok(Read::Part) };
+        if self.read_late(device, &listed).await?.is_none() {
+            return Ok(Read::Part);
+        }
         let chain = self.vault.known_chain(&self.name, device)?;
         let is_new = |(seq, _): &(u64, SegmentHash)| *seq > chain.seq;
         let new: Vec<_> = listed.into_iter().filter(is_new).collect();
@@ -80,15 +80,18 @@ impl Session<'_> {
         let Some(read) = self.read_new(device, new, &mut trail).await? else {
             return Ok(Read::Part);
         };
+        let is_all = !self.memory.refused.contains_key(&device);
+        let read = read.max(if is_all { Read::All } else { Read::Gaps });
         let last = trail.chain().seq;
-        let Some(head) = head.filter(|head| last < *head) else { return Ok(late.max(read)) };
+        let Some(head) = head.filter(|head| last < *head) else { return Ok(read) };
         // Where files arrive in any order, a head may be here before what it names.
         let name = devices::name(self.vault.db(), device)?;
         self.report.awaited.push(format!(
             "device {} ({name}) says that it put segment {head}, and the remote shows {last} so far",
             device.short(),
         ));
-        Ok(read.max(Read::Short))
+        // Where something is missing, what the head names is missing, too.
+        Ok(if read == Read::All { Read::Short } else { read })
     }
 
     /// Whether the remote lost the last segment of a device that was read.
@@ -101,88 +104,11 @@ impl Session<'_> {
         for hash in chain.hashes {
             let is_listed =
                 listed.contains(&(chain.seq, hash)) || mutant::is(Mutant::ReadsPastLast);
-            if !is_listed && !self.is_there(device, chain.seq, hash).await? {
+            if !is_listed && !self.is_there(device, (chain.seq, hash)).await? {
                 return Ok(true);
             }
         }
         Ok(false)
-    }
-
-    /// Reads what came late: what a twin put beside segments that were read before. What is wrong with it
-    /// keeps nobody from reading on. `None` where this device has a twin.
-    async fn read_late(
-        &mut self,
-        device: DeviceId,
-        listed: &[(u64, SegmentHash)],
-    ) -> Result<Option<Read>, VaultError> {
-        let mut recent = recent::get(self.vault.db(), &self.name, device)?;
-        let is_own = device == self.vault.device()?;
-        let mut read = Read::All;
-        for &(seq, hash) in listed {
-            if !recent.is_late(seq, hash) {
-                continue;
-            }
-            let Some((segment, bytes)) = self.segment(device, seq, hash).await? else {
-                read = Read::Beside;
-                continue;
-            };
-            // One of our own that we did not put says enough.
-            let line = if is_own || recent.leads_to(seq, segment.previous) {
-                Some(Vec::new())
-            } else if recent.is_first(seq) {
-                self.line_to(&segment).await?
-            } else {
-                None
-            };
-            let Some(line) = line else {
-                self.problem(&OutOfOrder::behind(seq.saturating_sub(1), &segment));
-                read = Read::Beside;
-                continue;
-            };
-            let line = line.into_iter().chain([(segment, hash, bytes)]);
-            for (segment, hash, bytes) in line {
-                let seq = segment.seq;
-                match self.take(segment, hash, bytes).await? {
-                    Taken::In => recent.note(seq, hash),
-                    Taken::Not(_) => {
-                        read = Read::Beside;
-                        break;
-                    }
-                    Taken::Twin => return Ok(None),
-                }
-            }
-        }
-        Ok(Some(read))
-    }
-
-    /// What leads to a segment of a twin from where its line leaves the one that was read; `None` where some
-    /// of it is missing. It is before all that is known by name.
-    async fn line_to(
-        &mut self,
-        segment: &Segment,
-    ) -> Result<Option<Vec<(Segment, SegmentHash, u64)>>, VaultError> {
-        let device = segment.device;
-        let listed = self.segments_from(device, 1).await?;
-        let mut line = Vec::new();
-        let (mut seq, mut previous) = (segment.seq, segment.previous);
-        while let Some(hash) = previous {
-            seq = seq.saturating_sub(1);
-            let mut of_number = listed.iter().filter(|(other, _)| *other == seq);
-            if !of_number.clone().any(|(_, other)| *other == hash) {
-                return Ok(None);
-            }
-            // One line went through every number.
-            if of_number.nth(1).is_none() {
-                break;
-            }
-            let Some((segment, bytes)) = self.segment(device, seq, hash).await? else {
-                return Ok(None);
-            };
-            previous = segment.previous;
-            line.push((segment, hash, bytes));
-        }
-        line.reverse();
-        Ok(Some(line))
     }
 
     /// Reads what comes behind the last segment of a device that was read. `None` where this device has a twin.
@@ -215,7 +141,10 @@ impl Session<'_> {
                 join(self.take_next(device, seq, hash, bytes, trail), segments.next()).await;
             match taken? {
                 Taken::In => (self.progress)(Progress::Pulled),
-                Taken::Not(why) => read = read.max(why),
+                Taken::Not(why, previous) => {
+                    read = read.max(why);
+                    self.refuse(device, (seq, hash), previous)?;
+                }
                 Taken::Twin => return Ok(None),
             }
         }
@@ -226,8 +155,7 @@ impl Session<'_> {
     pub(super) async fn is_there(
         &self,
         device: DeviceId,
-        seq: u64,
-        hash: SegmentHash,
+        (seq, hash): (u64, SegmentHash),
     ) -> Result<bool, VaultError> {
         let found = self.remote.head(&Key::Segment { device, seq, hash }).await;
         Ok(found.map_err(self.error())?.is_some())
@@ -298,12 +226,19 @@ impl Session<'_> {
         trail: &mut Trail,
     ) -> Result<Taken, VaultError> {
         let Some((segment, size)) = self.open(device, seq, hash, bytes).await? else {
-            return Ok(Taken::Not(Read::Part));
+            return Ok(Taken::Not(Read::Part, None));
         };
         if let Err(error) = trail.leads_to(&segment) {
             self.problem(&error);
-            let before = segment.previous.map(|hash| Read::Without(seq.saturating_sub(1), hash));
-            return Ok(Taken::Not(before.unwrap_or(Read::Part)));
+            let Some(previous) = segment.previous else {
+                return Ok(Taken::Not(Read::Part, None));
+            };
+            let before = (seq.saturating_sub(1), previous);
+            let refused = self.memory.refused.get(&device);
+            let is_waiting = refused.is_some_and(|refused| refused.contains_key(&before));
+            // A listing may lag behind what is there.
+            let is_gap = is_waiting || !self.is_there(device, before).await?;
+            return Ok(Taken::Not(if is_gap { Read::Gaps } else { Read::Part }, Some(previous)));
         }
         let taken = self.take(segment, hash, size).await?;
         if matches!(taken, Taken::In) {
@@ -313,7 +248,7 @@ impl Session<'_> {
     }
 
     /// Takes in one segment.
-    async fn take(
+    pub(super) async fn take(
         &mut self,
         segment: Segment,
         hash: SegmentHash,
@@ -330,7 +265,7 @@ impl Session<'_> {
             Ok(applied) => applied,
             Err(error @ VaultError::Note { .. }) => {
                 self.problem(&error);
-                return Ok(Taken::Not(Read::Part));
+                return Ok(Taken::Not(Read::Part, None));
             }
             Err(error) => return Err(error),
         };
@@ -367,6 +302,10 @@ impl Vault {
         let identity = self.identity()?;
         let own = identity.device == device;
         let chain = self.known_chain(remote, device)?;
+        let is_late = recent::get(self.db(), remote, device)?.is_late(seq, hash);
+        if own && is_late && !mutant::is(Mutant::ForgetsTwins) {
+            return Ok(Applied::Twin(RenewReason::Diverged));
+        }
         // Others may have read on beside it, and will not come back for it.
         let is_on_the_way = seq > chain.seq && !identity.former.contains(&device);
         let mut known: Vec<Seq> = Vec::new();
@@ -402,7 +341,6 @@ impl Vault {
                 Item::Image { .. } => {}
             }
         }
-        let is_late = recent::get(self.db(), remote, device)?.is_late(seq, hash);
         if events.is_empty() && chain.holds(seq, hash) && !is_late {
             // Read again on the way to something else.
             return Ok(Applied::News(0));
@@ -417,7 +355,7 @@ impl Vault {
         // Even without news: what we put there may be hidden behind what others read instead, and nobody
         // reads on behind what follows nothing.
         let is_stray = seq > chain.seq && !follows;
-        let is_foreign = news > 0 || is_late || is_stray;
+        let is_foreign = news > 0 || is_stray;
         if own && is_foreign && !mutant::is(Mutant::ForgetsTwins) {
             let is_next = follows && chain.hashes.len() < 2;
             let reason = if is_next { RenewReason::Twin } else { RenewReason::Diverged };
@@ -427,6 +365,19 @@ impl Vault {
         events.push((Origin::Here, pulled));
         self.append(events, None)?;
         Ok(Applied::News(news))
+    }
+
+    /// Whether a segment has a change that is not here.
+    pub(super) fn is_news(&self, segment: &Segment) -> Result<bool, VaultError> {
+        let coming = HashSet::new();
+        for item in &segment.items {
+            let Item::Change { note, change, .. } = item else { continue };
+            let Ok(info) = note::inspect(&change.0) else { return Ok(true) };
+            if self.known_change(*note, &info, &coming)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a device is known to have said that it holds an image.

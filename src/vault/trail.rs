@@ -14,19 +14,12 @@ pub(super) struct Trail {
     before: Vec<SegmentHash>,
 }
 
-/// A segment that does not follow those that were read: the remote lost, reordered or made up one.
+/// A segment that follows none that was read: the remote lost, reordered or made up one.
 #[derive(Debug, thiserror::Error)]
-#[error("segment {seq} of device {} does not follow segment {known}, the last that was read: the remote may not show all of them yet, or has lost one", device.short())]
+#[error("segment {seq} of device {} follows none that was read: the remote may not show all of them yet, or has lost one", device.short())]
 pub(super) struct OutOfOrder {
-    device: DeviceId,
-    seq: u64,
-    known: u64,
-}
-
-impl OutOfOrder {
-    pub(super) const fn behind(known: u64, segment: &Segment) -> Self {
-        Self { device: segment.device, seq: segment.seq, known }
-    }
+    pub(super) device: DeviceId,
+    pub(super) seq: u64,
 }
 
 impl From<Chain> for Trail {
@@ -56,7 +49,8 @@ impl Trail {
                 && follows(&chain.hashes)
         };
         let is_fine = in_order || mutant::is(Mutant::PreviousUnchecked);
-        if is_fine { Ok(()) } else { Err(OutOfOrder::behind(chain.seq, segment)) }
+        let Segment { device, seq, .. } = *segment;
+        if is_fine { Ok(()) } else { Err(OutOfOrder { device, seq }) }
     }
 
     /// Notes that a segment was read.

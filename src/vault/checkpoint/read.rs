@@ -55,7 +55,7 @@ impl Session<'_> {
                 return Ok(false);
             }
             for hash in hashes {
-                if !self.is_there(*device, *seq, *hash).await? {
+                if !self.is_there(*device, (*seq, *hash)).await? {
                     return Ok(false);
                 }
             }
