@@ -62,6 +62,9 @@ struct Report {
     histories: u64,
     steps: usize,
     steps_per_second: f64,
+    /// What devices did, or what befell them: in the storms, and until all was quiet.
+    acts: u64,
+    acts_per_second: f64,
     io_steps: u64,
     io_steps_per_second: f64,
     happened: BTreeMap<&'static str, u64>,
@@ -88,6 +91,8 @@ impl Sim {
             histories: 0,
             steps: 0,
             steps_per_second: 0.0,
+            acts: 0,
+            acts_per_second: 0.0,
             io_steps: 0,
             io_steps_per_second: 0.0,
             happened: BTreeMap::new(),
@@ -116,6 +121,8 @@ impl Sim {
             }
         }
         report.steps_per_second = rate(report.steps as u64, began);
+        report.acts = report.happened.values().sum();
+        report.acts_per_second = rate(report.acts, began);
         report.io_steps_per_second = rate(report.io_steps, began);
         context.show(&report, |out| {
             for line in &report.trace {
@@ -138,11 +145,12 @@ impl Sim {
                 (some, broken) => format!("{broken} of {some} histories broke a promise"),
             };
             let (steps, rate) = (count(report.steps as u64, "step"), report.steps_per_second);
+            let (acts, act_rate) = (count(report.acts, "act"), report.acts_per_second);
             let (io, io_rate) = (report.io_steps, report.io_steps_per_second);
             writeln!(
                 out,
-                "{histories}: {steps}, {rate:.0} a second; in them {io} of input and output, \
-                 {io_rate:.0} a second."
+                "{histories}: {steps}, {rate:.0} a second; in them and until all was quiet {acts}, \
+                 {act_rate:.0} a second, and {io} of input and output, {io_rate:.0} a second."
             )
         })?;
         Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
