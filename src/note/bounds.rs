@@ -19,8 +19,9 @@ use super::{
 pub(super) const START: usize = 4 + 4 + 1;
 const HASH: u64 = 32;
 
-/// The types of columns whose values are plain integers: actors, and the integers themselves.
-pub(super) const INTEGERS: [u64; 2] = [1, 2];
+/// The types of columns whose values are integers: actors, the integers themselves, and what each is more than
+/// the one before.
+pub(super) const INTEGERS: [u64; 3] = [1, 2, 3];
 
 /// The type of columns whose values are texts.
 const TEXTS: u64 = 5;

@@ -63,8 +63,13 @@ impl Note {
 fn document(bytes: &[u8]) -> Result<Automerge, NoteError> {
     // A change alone is one as well.
     let is_change = bytes.get(START - 1) != Some(&whole::DOCUMENT);
-    if is_change && longest_column(bytes).is_none_or(|length| length > MOST_OPERATIONS) {
-        let reason = "it is no document, or has far too many operations".to_owned();
+    let is_endless = if is_change {
+        longest_column(bytes).is_none_or(|length| length > MOST_OPERATIONS)
+    } else {
+        whole::has_endless_changes(bytes)
+    };
+    if is_endless {
+        let reason = "it is no document, or has far too much".to_owned();
         return Err(NoteError::Damaged { reason });
     }
     let options = LoadOptions::new().text_encoding(ENCODING);

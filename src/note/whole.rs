@@ -222,10 +222,16 @@ type Columns = Vec<(u64, u64)>;
 
 /// Its version, and the most that a column of integers unfolds to.
 fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
-    let (heads, columns, mut data) = head(chunk)?;
+    let (heads, [changes, operations], mut data) = head(chunk)?;
+    let longest = longest(changes, &mut data)?.max(longest(operations, &mut data)?);
+    Some((heads, longest))
+}
+
+/// The most that a column of integers stands for.
+fn longest(columns: Columns, data: &mut &[u8]) -> Option<u64> {
     let mut longest = 0;
-    for (kind, length) in columns.into_iter().flatten() {
-        let column = take(&mut data, length)?;
+    for (kind, length) in columns {
+        let column = take(data, length)?;
         if INTEGERS.contains(&(kind & 7)) {
             let inflated = (kind & DEFLATED != 0).then(|| inflate(column));
             let column = match &inflated {
@@ -235,15 +241,31 @@ fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
             longest = longest.max(unfolded(column)?);
         }
     }
-    Some((heads, longest))
+    Some(longest)
+}
+
+/// Whether a document says that it has more changes than any note, for each of which Automerge makes room
+/// before it looks at anything else. Its operations are counted by it first.
+pub(super) fn has_endless_changes(bytes: &[u8]) -> bool {
+    let changes = || {
+        let mut data = bytes.get(START..)?;
+        let length = unsigned(&mut data)?;
+        let data = take(&mut data, length)?;
+        let (_, [changes, _], mut data) = content(data)?;
+        longest(changes, &mut data)
+    };
+    // What can't be read so is for Automerge to refuse.
+    changes().is_some_and(|longest| longest > MOST_OPERATIONS)
 }
 
 /// The version of a document, the columns of its changes and of its operations, and the data of all.
 fn head(chunk: &[u8]) -> Option<(Heads, [Columns; 2], &[u8])> {
     let mut data = chunk.strip_prefix(&[DOCUMENT])?;
-    if unsigned(&mut data)? != data.len() as u64 {
-        return None;
-    }
+    let is_all = unsigned(&mut data)? == data.len() as u64;
+    content(data).filter(|_| is_all)
+}
+
+fn content(mut data: &[u8]) -> Option<(Heads, [Columns; 2], &[u8])> {
     for _ in 0..at_most(MOST_OTHERS, &mut data)? {
         text(&mut data)?;
     }
