@@ -126,8 +126,9 @@ pub enum Progress {
     Fetched(ImageId),
 }
 
-/// What is remembered of a remote beside the log: losing it costs a listing, no more.
+/// What is remembered of a remote beside the log: losing it costs a listing of all, no more.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is remembered by itself")]
 pub(super) struct Memory {
     /// The tag of the pulse before the last complete listing.
     pub(super) pulse: Option<String>,
@@ -142,6 +143,8 @@ pub(super) struct Memory {
     pub(super) heads: BTreeMap<DeviceId, u64>,
     /// Segments of each device that are looked for again whenever the remote has changed.
     pub(super) refused: BTreeMap<DeviceId, Refused>,
+    /// What was put before the last that was read, and never read, has been looked for since this was begun.
+    pub(super) looked_back: bool,
     /// A pulse at which segments were missing, and how often they were looked for.
     pub(super) looked: Option<(String, u8)>,
     /// Bytes of segments that went or came since they were last weighed, and how many have to before it

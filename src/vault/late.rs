@@ -1,6 +1,6 @@
 //! Segments that come late: a twin's, beside those that were read, and those that could not be read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
     Vault, VaultError,
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     id::{DeviceId, SegmentHash},
     projection::recent::{self, Recent},
+    remote::{Key, Prefix, RemoteExt as _},
     segment::Segment,
 };
 
@@ -21,6 +22,33 @@ const MOST_REFUSED: usize = 512;
 pub(super) type Refused = BTreeMap<(u64, SegmentHash), Option<SegmentHash>>;
 
 impl Session<'_> {
+    /// Looks, once, for segments before the last of each device that nobody here has read. What is remembered of
+    /// a remote may be lost, as when the projections are made again, and with it what was refused.
+    pub(super) async fn look_back(&mut self) -> Result<(), VaultError> {
+        if std::mem::replace(&mut self.memory.looked_back, true) {
+            return Ok(());
+        }
+        let known = self.known_chains()?;
+        if known.values().all(|chain| chain.seq == 0) {
+            return Ok(());
+        }
+        let name = self.name.clone();
+        let read = move |vault: &Vault| {
+            Ok((vault.receipted_segments(&name)?, vault.covered_numbers(&name)?))
+        };
+        let (receipts, covered) = self.vault.blocking(read).await?;
+        let receipts: HashSet<Key> = receipts.into_iter().collect();
+        for listed in self.remote.list_all(&Prefix::Logs, None).await.map_err(self.error())? {
+            let Key::Segment { device, seq, hash } = listed.key else { continue };
+            let last = known.get(&device).map_or(0, |chain| chain.seq);
+            let from = covered.get(&device).copied().unwrap_or_default();
+            if seq > from && seq <= last && !receipts.contains(&listed.key) {
+                self.refuse(device, (seq, hash), None)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what came late: what a twin put beside segments that were read before, and what was refused then.
     /// What is wrong with it keeps nobody from reading on. `None` where this device has a twin.
     pub(super) async fn read_late(
@@ -59,7 +87,7 @@ impl Session<'_> {
             let line = if is_own {
                 Some(Vec::new())
             } else {
-                self.line_to(&segment, &recent, &known, &refused).await?
+                self.line_to(&segment, &recent, &known, &mut refused).await?
             };
             let Some(line) = line else {
                 self.problem(&OutOfOrder { device, seq });
@@ -80,10 +108,13 @@ impl Session<'_> {
         if !refused.is_empty() {
             self.memory.refused.insert(device, refused);
         }
+        // Before anything behind it is read.
+        self.remember()?;
         Ok(Some(()))
     }
 
-    /// What leads to a segment of a twin from one that is known, in order; `None` where some of it is missing.
+    /// What leads to a segment of a twin from one that is known, in order; `None` where some of it is missing, and
+    /// the rest is refused.
     /// Nothing is known by name before the first of `recent`: there, one is known that is the only one of its
     /// number and brings nothing new.
     async fn line_to(
@@ -91,12 +122,12 @@ impl Session<'_> {
         segment: &Segment,
         recent: &Recent,
         known: &BTreeSet<(u64, SegmentHash)>,
-        refused: &Refused,
+        refused: &mut Refused,
     ) -> Result<Option<Vec<(u64, SegmentHash)>>, VaultError> {
         let device = segment.device;
         let first = recent.segments().first().map_or(0, |(first, _)| *first);
         let mut all = None;
-        let mut line = Vec::new();
+        let mut line: Vec<(u64, SegmentHash)> = Vec::new();
         let (mut seq, mut previous) = (segment.seq, segment.previous);
         while let Some(hash) = previous {
             seq = seq.saturating_sub(1);
@@ -104,10 +135,19 @@ impl Session<'_> {
                 line.reverse();
                 return Ok(Some(line));
             }
-            if refused.contains_key(&(seq, hash)) || !self.is_there(device, (seq, hash)).await? {
-                return Ok(None);
-            }
-            let Some((segment, _)) = self.segment(device, seq, hash).await? else {
+            let is_refused = refused.contains_key(&(seq, hash));
+            let found = if is_refused || !self.is_there(device, (seq, hash)).await? {
+                None
+            } else {
+                let found = self.segment(device, seq, hash).await?;
+                if found.is_none() {
+                    refused.insert((seq, hash), None);
+                }
+                found
+            };
+            let Some((segment, _)) = found else {
+                let follow = line.iter().skip(1).copied().chain([(seq, hash)]);
+                refused.extend(line.iter().copied().zip(follow.map(|(_, hash)| Some(hash))));
                 return Ok(None);
             };
             previous = segment.previous;

@@ -44,6 +44,7 @@ impl Session<'_> {
             return Ok(());
         }
         self.begin().await?;
+        self.look_back().await?;
         let complete = match self.read_heads().await? {
             Looked::All => true,
             Looked::Part => false,

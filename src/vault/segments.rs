@@ -81,9 +81,9 @@ impl Session<'_> {
             return Ok(Read::Part);
         };
         let is_all = !self.memory.refused.contains_key(&device);
-        let read = read.max(if is_all { Read::All } else { Read::Gaps });
+        let floor = if is_all { Read::All } else { Read::Gaps };
         let last = trail.chain().seq;
-        let Some(head) = head.filter(|head| last < *head) else { return Ok(read) };
+        let Some(head) = head.filter(|head| last < *head) else { return Ok(read.max(floor)) };
         // Where files arrive in any order, a head may be here before what it names.
         let name = devices::name(self.vault.db(), device)?;
         self.report.awaited.push(format!(
@@ -91,7 +91,7 @@ impl Session<'_> {
             device.short(),
         ));
         // Where something is missing, what the head names is missing, too.
-        Ok(if read == Read::All { Read::Short } else { read })
+        Ok(if read == Read::All { Read::Short } else { read.max(floor) })
     }
 
     /// Whether the remote lost the last segment of a device that was read.

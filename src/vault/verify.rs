@@ -372,7 +372,7 @@ impl Vault {
     }
 
     /// The segments that a remote is said to hold since it last lost anything.
-    fn receipted_segments(&self, name: &RemoteName) -> Result<Vec<Key>, VaultError> {
+    pub(super) fn receipted_segments(&self, name: &RemoteName) -> Result<Vec<Key>, VaultError> {
         let mut keys = Vec::new();
         let (mut own, mut content) = (None, receipts::Content::of(name));
         for recorded in self.events(Seq(1)) {

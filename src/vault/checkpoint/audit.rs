@@ -114,14 +114,12 @@ impl Vault {
         Ok(None)
     }
 
-    /// The segments that the remote was said to hold by a checkpoint that was read since it last lost
-    /// anything; one that is not there is found.
-    pub(in super::super) async fn covered_segments(
+    /// The number of the last segment of each device that a checkpoint stands for that was read since the remote
+    /// last lost anything.
+    pub(in super::super) fn covered_numbers(
         &self,
         name: &RemoteName,
-        remote: &dyn Remote,
-        found: &mut Verification,
-    ) -> Result<Vec<Key>, VaultError> {
+    ) -> Result<BTreeMap<DeviceId, u64>, VaultError> {
         let mut covered: BTreeMap<DeviceId, u64> = BTreeMap::new();
         let mut content = receipts::Content::of(name);
         for recorded in self.events(Seq(1)) {
@@ -138,6 +136,18 @@ impl Vault {
                 }
             }
         }
+        Ok(covered)
+    }
+
+    /// The segments that the remote was said to hold by a checkpoint that was read since it last lost
+    /// anything; one that is not there is found.
+    pub(in super::super) async fn covered_segments(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        found: &mut Verification,
+    ) -> Result<Vec<Key>, VaultError> {
+        let covered = self.covered_numbers(name)?;
         let mut keys = Vec::new();
         for (device, last) in covered {
             let after = After::before_segment(device, 1);
