@@ -75,7 +75,6 @@ mutants! {
     a_status_from_intention: StatusFromIntention, 0, 150;
     a_cursor_apart_from_its_state: CursorApart, 0, 150;
     an_upload_never_tried_again: NeverRetries, 0, 150;
-    a_push_that_does_not_look: PutsBlindly, 505, 150, 3;
     a_change_from_the_future: SkipsFuture, 0, 150;
     a_time_that_a_wrong_clock_set: TrustsRetryTime, 22, 150;
     an_actor_that_a_twin_has_too: ActorReused, 0, 150;

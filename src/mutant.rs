@@ -18,8 +18,6 @@ pub enum Mutant {
     ImportMakesCopies,
     /// 2: an export does not remember what it is about to write.
     ExportsUnannounced,
-    /// 2: a push does not look whether what it continues is still there.
-    PutsBlindly,
     /// 2: a segment is read without asking whether it follows the one before it, and none that comes late is.
     PreviousUnchecked,
     /// 3: the URL of an image is written into the text.
@@ -68,13 +66,12 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them, by the promises that they break.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::AcknowledgesUnwritten,
         Self::EditOverwrites,
         Self::ImportsUnannounced,
         Self::ImportMakesCopies,
         Self::ExportsUnannounced,
-        Self::PutsBlindly,
         Self::PreviousUnchecked,
         Self::UrlAsText,
         Self::PutsWithoutAsking,
@@ -104,10 +101,7 @@ impl Mutant {
     pub const fn promise(self) -> u8 {
         match self {
             Self::AcknowledgesUnwritten | Self::EditOverwrites | Self::ImportsUnannounced => 1,
-            Self::ImportMakesCopies
-            | Self::ExportsUnannounced
-            | Self::PutsBlindly
-            | Self::PreviousUnchecked => 2,
+            Self::ImportMakesCopies | Self::ExportsUnannounced | Self::PreviousUnchecked => 2,
             Self::UrlAsText => 3,
             Self::PutsWithoutAsking | Self::KeyByWrittenName => 4,
             Self::SwapBeforeReceipt => 5,

@@ -7,7 +7,7 @@ use everleaf::{
     event::{Event, Recorded, RenewReason, ResetReason},
     id::Seq,
     remote::{Call, Key, Requests},
-    vault::SyncOptions,
+    vault::{Progress, SyncOptions},
 };
 
 use super::{Scene, renewals, resets};
@@ -275,6 +275,31 @@ async fn what_a_twin_put_is_told_again_though_it_was_cut_off_when_it_noticed() {
     phone.sync(&here.remote).await;
     assert_eq!(phone.sources().len(), 1 + 20 + 2);
     assert_eq!(phone.sources(), copy.sources());
+}
+
+/// Nobody could read on from a segment that is lost while another is put behind it.
+#[tokio::test]
+async fn a_push_looks_whether_what_it_goes_on_from_is_there() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    write(&laptop, 2, "laptop", &scene).await;
+    laptop.note("three\n");
+    let lose = |progress: Progress| {
+        let mut left = scene.memory.snapshot();
+        let second = |name: &str| name.starts_with("log/") && name.contains("/0000000000000002-");
+        left.retain(|name, _| !matches!(progress, Progress::Pushed) || !second(name));
+        scene.memory.restore(left);
+    };
+    let (vault, options) = (laptop.vault(), SyncOptions::default());
+    vault.sync(&origin(), Arc::clone(&scene.remote), &options, &lose).await.unwrap();
+    assert_eq!(resets(&laptop), [ResetReason::SegmentGone]);
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&scene.remote).await;
+    // What was put behind it is left, and follows nothing.
+    phone.try_sync(&scene.remote).await.unwrap();
+    assert_eq!(phone.sources().len(), 3);
+    assert_eq!(phone.sources(), laptop.sources());
 }
 
 /// A copy of a device finds what that device put on a remote that was emptied under its hands: nothing leads
