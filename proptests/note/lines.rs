@@ -114,43 +114,6 @@ fn a_task_that_goes_leaves_the_next_one_its_mark() {
     }
 }
 
-/// Whoever ticks a task puts a mark in the place of another, at once with whoever else does.
-#[test]
-fn a_task_that_two_tick_is_ticked_once() {
-    let list = "# Buy\n\n- [ ] milk\n- [x] 茶 ![](a.png)\n1. [ ] salt\n\n> * [x] bread\n";
-    let milk = list.replace("[ ] milk", "[x] milk");
-    let tea = list.replace("[x] 茶", "[ ] 茶");
-    let salt = list.replace("[ ] salt", "[X] salt");
-    let bread = list.replace("[x] bread", "[ ] bread");
-    for once in [&milk, &tea, &salt, &bread] {
-        assert_ne!(once, list);
-        assert_eq!(merged(list, once, once).source(), *once);
-    }
-    assert_eq!(merged(list, &milk, &salt).source(), milk.replace("[ ] salt", "[X] salt"));
-    let renamed = list.replace("milk", "oat milk");
-    assert_eq!(merged(list, &milk, &renamed).source(), milk.replace("milk", "oat milk"));
-    // Of two who see it otherwise, one is right.
-    let (lower, upper) = (milk.clone(), list.replace("[ ] milk", "[X] milk"));
-    let merged = merged(list, &lower, &upper).source();
-    assert!(merged == lower || merged == upper, "{merged}");
-}
-
-/// And what it was after several have gone back and forth is what they all see.
-#[test]
-fn a_task_is_ticked_and_not_and_ticked() {
-    let [open, done] = ["- [ ] milk\n", "- [x] milk\n"];
-    let (mut one, _) = note(open, 1);
-    let mut other = copy(&one, 2);
-    for (ours, theirs) in [(done, done), (open, open), (done, open), (open, done)] {
-        let changes = [edit(&mut one, ours), edit(&mut other, theirs)];
-        let bytes: Vec<_> = changes.iter().flatten().map(|change| &change.bytes[..]).collect();
-        one.apply(&bytes).unwrap();
-        other.apply(&bytes).unwrap();
-        assert_eq!(one.body(), other.body());
-        assert!([open, done].contains(&one.body().source().as_str()), "{}", one.body().source());
-    }
-}
-
 /// Were the letters kept that both lines happen to have, whoever takes the old one away would take them out of
 /// the new one.
 #[test]

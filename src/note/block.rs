@@ -97,10 +97,6 @@ pub(super) fn splice(
     plan: &[Splice],
 ) -> Result<(), NoteError> {
     for splice in plan.iter().rev() {
-        if let Some(mark) = mark_of_task(transaction, text, splice)? {
-            transaction.put(text, splice.at, mark)?;
-            continue;
-        }
         // What somebody else does to a line that another takes the place of comes before that one: behind it,
         // it would be in the next line, which nobody touched.
         let behind = splice.delete > 0 && ends_line(&splice.insert);
@@ -130,30 +126,6 @@ pub(super) fn splice(
         }
     }
     Ok(())
-}
-
-/// The mark that a splice gives a task in the place of the one that it has, as in `[ ]` and `[x]`. It is put
-/// where that one is: were it another character beside it, two devices that tick one task at once would make
-/// `[xx]` of it.
-fn mark_of_task<'a>(
-    transaction: &Transaction<'_>,
-    text: &ObjId,
-    splice: &'a Splice,
-) -> Result<Option<&'a str>, AutomergeError> {
-    const MARKS: [&str; 3] = [" ", "x", "X"];
-    let [Piece::Text(mark)] = splice.insert.pieces() else { return Ok(None) };
-    if splice.delete != 1 || splice.at == 0 || !MARKS.contains(&mark.as_str()) {
-        return Ok(None);
-    }
-    for (at, any) in (splice.at - 1..).zip([&["["][..], &MARKS, &["]"]]) {
-        let found = transaction.get(text, at)?;
-        let is_one =
-            found.is_some_and(|(value, _)| value.as_str().is_some_and(|s| any.contains(&s)));
-        if !is_one {
-            return Ok(None);
-        }
-    }
-    Ok(Some(mark))
 }
 
 fn ends_line(body: &Body) -> bool {
