@@ -83,15 +83,16 @@ impl Session<'_> {
         let is_all = !self.memory.refused.contains_key(&device);
         let floor = if is_all { Read::All } else { Read::Gaps };
         let last = trail.chain().seq;
-        let Some(head) = head.filter(|head| last < *head) else { return Ok(read.max(floor)) };
+        // Where something is wrong, what the head names is missing, too.
+        let is_short = |head: &u64| last < *head && read == Read::All;
+        let Some(head) = head.filter(is_short) else { return Ok(read.max(floor)) };
         // Where files arrive in any order, a head may be here before what it names.
         let name = devices::name(self.vault.db(), device)?;
         self.report.awaited.push(format!(
             "device {} ({name}) says that it put segment {head}, and the remote shows {last} so far",
             device.short(),
         ));
-        // Where something is missing, what the head names is missing, too.
-        Ok(if read == Read::All { Read::Short } else { read.max(floor) })
+        Ok(Read::Short)
     }
 
     /// Whether the remote lost the last segment of a device that was read.
