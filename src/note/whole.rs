@@ -38,6 +38,8 @@ pub(super) const DOCUMENT: u8 = 0;
 const DEFLATED: u64 = 8;
 /// The type of the column of the times of changes: differences of seconds.
 const TIMES: u64 = 0x23;
+/// The most changes that a document may have: those of a month in which somebody types without a pause.
+const MOST_CHANGES: u64 = 1 << 22;
 /// The most changes that a whole note is made of one by one.
 const FEW: usize = 16;
 /// The size of a change in bytes from which it is compressed, as Automerge has it.
@@ -244,18 +246,17 @@ fn longest(columns: Columns, data: &mut &[u8]) -> Option<u64> {
     Some(longest)
 }
 
-/// Whether a document says that it has more changes than any note, for each of which Automerge makes room
+/// Whether a document says that it has more changes than any note, or does not say how many, for each of which Automerge makes room
 /// before it looks at anything else. Its operations are counted by it first.
 pub(super) fn has_endless_changes(bytes: &[u8]) -> bool {
-    let changes = || {
+    let content = || {
         let mut data = bytes.get(START..)?;
         let length = unsigned(&mut data)?;
-        let data = take(&mut data, length)?;
-        let (_, [changes, _], mut data) = content(data)?;
-        longest(changes, &mut data)
+        content(take(&mut data, length)?)
     };
     // What can't be read so is for Automerge to refuse.
-    changes().is_some_and(|longest| longest > MOST_OPERATIONS)
+    let Some((_, [changes, _], mut data)) = content() else { return false };
+    longest(changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES)
 }
 
 /// The version of a document, the columns of its changes and of its operations, and the data of all.
