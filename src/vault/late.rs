@@ -50,14 +50,15 @@ impl Session<'_> {
     }
 
     /// Reads what came late: what a twin put beside segments that were read before, and what was refused then.
-    /// What is wrong with it keeps nobody from reading on. `None` where this device has a twin.
+    /// What is wrong with it keeps nobody from reading on. `last` is the number of the last that was read. `None`
+    /// where this device has a twin.
     pub(super) async fn read_late(
         &mut self,
         device: DeviceId,
+        last: u64,
         listed: &[(u64, SegmentHash)],
     ) -> Result<Option<()>, VaultError> {
         let is_own = device == self.vault.device()?;
-        let last = self.vault.known_chain(&self.name, device)?.seq;
         let recent = recent::get(self.vault.db(), &self.name, device)?;
         let mut known: BTreeSet<_> = recent.segments().iter().copied().collect();
         let mut late = self.memory.refused.get(&device).cloned().unwrap_or_default();
@@ -129,11 +130,12 @@ impl Session<'_> {
         let mut all = None;
         let mut line: Vec<(u64, SegmentHash)> = Vec::new();
         let (mut seq, mut previous) = (segment.seq, segment.previous);
-        while let Some(hash) = previous {
+        let is_whole = loop {
+            // Only the first of all follows none.
+            let Some(hash) = previous else { break seq == 1 };
             seq = seq.saturating_sub(1);
             if known.contains(&(seq, hash)) {
-                line.reverse();
-                return Ok(Some(line));
+                break true;
             }
             let is_refused = refused.contains_key(&(seq, hash));
             let found = if is_refused || !self.is_there(device, (seq, hash)).await? {
@@ -148,7 +150,7 @@ impl Session<'_> {
             let Some((segment, _)) = found else {
                 let follow = line.iter().skip(1).copied().chain([(seq, hash)]);
                 refused.extend(line.iter().copied().zip(follow.map(|(_, hash)| Some(hash))));
-                return Ok(None);
+                break false;
             };
             previous = segment.previous;
             if seq < first {
@@ -160,15 +162,13 @@ impl Session<'_> {
                 all = Some(listed);
                 let is_new = move |vault: &Vault| vault.is_news(&segment);
                 if of_number < 2 && !self.vault.blocking(is_new).await? {
-                    line.reverse();
-                    return Ok(Some(line));
+                    break true;
                 }
             }
             line.push((seq, hash));
-        }
+        };
         line.reverse();
-        // Only the first of all follows none.
-        Ok((seq == 1).then_some(line))
+        Ok(is_whole.then_some(line))
     }
 
     /// Takes in what leads to a segment.

@@ -16,7 +16,7 @@ use crate::{
     id::{DeviceId, ImageId, SegmentHash, Seq},
     mutant::{self, Mutant},
     note,
-    projection::{catalog, devices, recent},
+    projection::{catalog, devices, receipts::Chain, recent},
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Item, Segment},
     sync::Reading,
@@ -60,12 +60,14 @@ impl Session<'_> {
     pub(super) async fn read_device(&mut self, reading: Reading) -> Result<Read, VaultError> {
         let Reading { device, from, head } = reading;
         let listed = self.segments_from(device, from).await?;
-        if self.is_last_gone(device, &listed).await? {
+        let chain = self.vault.known_chain(&self.name, device)?;
+        if self.is_last_gone(device, &chain, &listed).await? {
             return Ok(Read::Lost);
         }
-        if self.read_late(device, &listed).await?.is_none() {
+        if self.read_late(device, chain.seq, &listed).await?.is_none() {
             return Ok(Read::Part);
         }
+        // What came late may have ended beside the last.
         let chain = self.vault.known_chain(&self.name, device)?;
         let is_new = |(seq, _): &(u64, SegmentHash)| *seq > chain.seq;
         let new: Vec<_> = listed.into_iter().filter(is_new).collect();
@@ -99,13 +101,12 @@ impl Session<'_> {
     async fn is_last_gone(
         &self,
         device: DeviceId,
+        chain: &Chain,
         listed: &[(u64, SegmentHash)],
     ) -> Result<bool, VaultError> {
-        let chain = self.vault.known_chain(&self.name, device)?;
-        for hash in chain.hashes {
-            let is_listed =
-                listed.contains(&(chain.seq, hash)) || mutant::is(Mutant::ReadsPastLast);
-            if !is_listed && !self.is_there(device, (chain.seq, hash)).await? {
+        for last in chain.hashes.iter().map(|hash| (chain.seq, *hash)) {
+            let is_listed = listed.contains(&last) || mutant::is(Mutant::ReadsPastLast);
+            if !is_listed && !self.is_there(device, last).await? {
                 return Ok(true);
             }
         }
