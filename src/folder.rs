@@ -13,6 +13,7 @@ mod announced;
 mod bookmarks;
 mod export;
 mod files;
+mod group;
 mod import;
 mod named;
 mod place;

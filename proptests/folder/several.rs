@@ -1,6 +1,7 @@
 //! Several folders of one vault, folders that moved, and imports that run at once.
 
-use super::{Desk, write};
+use super::{Desk, id, write};
+use crate::image::png;
 
 /// What all notes say, sorted.
 fn texts(desk: &Desk) -> Vec<String> {
@@ -175,4 +176,36 @@ fn what_a_vault_lacks_since_it_was_put_back_is_named() {
     let copy = vault.find("a copy.md").unwrap();
     let source = vault.read(copy, None).unwrap().body.source();
     assert_eq!(source, "# A\n\none\n\nafter the backup\n");
+}
+
+/// More than are made at once, two of which are too large to be edited beside each other.
+#[test]
+fn many_files_that_were_edited_are_an_edit_each() {
+    let desk = Desk::new();
+    let names: Vec<String> = (0..302).map(|number| format!("{number:03}.md")).collect();
+    let text = |number: usize| {
+        let lines = if number < 2 { 40_000 } else { 2 };
+        format!("# {number}\n\n{}", "A line of some words.\n".repeat(lines))
+    };
+    for (number, name) in names.iter().enumerate() {
+        desk.write(name, text(number));
+    }
+    assert_eq!(desk.import().changed, 302);
+    // What the vault got meanwhile stays, and a picture that all show is taken in once.
+    desk.device.edit(desk.note("150.md"), |text| text.replace("# 150", "# One hundred and fifty"));
+    for (number, name) in names.iter().enumerate() {
+        desk.write(name, text(number) + "\n![](new.png)\n");
+    }
+    let picture = png(2, 2, b"new");
+    desk.write("new.png", &picture);
+    let before = desk.last().0;
+    assert_eq!(desk.import().changed, 302);
+    assert_eq!(desk.last().0 - before, 303);
+    for (number, name) in names.iter().enumerate() {
+        let text = text(number) + "\n![](new.png)\n";
+        let text = text.replace("# 150", "# One hundred and fifty");
+        assert!(desk.source(name) == text, "{name}");
+        assert_eq!(desk.images(name), [id(&picture)]);
+    }
+    desk.settled(&desk.folder);
 }

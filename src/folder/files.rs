@@ -5,6 +5,7 @@ use std::path::Path;
 use super::bookmarks::Bookmarks;
 use crate::{
     clock::Timestamp,
+    note::Heads,
     vault::{Vault, VaultError, read_file},
 };
 
@@ -14,27 +15,37 @@ pub(super) struct File {
     pub(super) blake3: String,
     /// When it was written.
     pub(super) at: Timestamp,
+    /// What it takes in memory, with the note that was loaded for it.
+    pub(super) bytes: usize,
+    /// The version that it shows, where it is as it was and that version is here.
+    pub(super) version: Option<Heads>,
 }
 
-/// Reads files, and has the notes loaded of those that were edited; gives what that takes in memory as well.
+/// Reads files, looks up the versions of those that are as they were, and has the notes loaded of those that
+/// were edited; gives what that takes in memory as well.
 pub(super) fn read(
     vault: &Vault,
     folder: &Path,
     bookmarks: &Bookmarks,
     paths: &[String],
 ) -> (Vec<Result<File, VaultError>>, usize) {
-    let mut taken = 0;
+    let mut all = 0;
     let mut one = |path: &String| {
         let (text, modified) = read_file(&folder.join(path))?;
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
-        taken += text.len();
-        let seen = bookmarks.notes.get(path);
-        if let Some(seen) = seen.filter(|seen| seen.blake3 != blake3) {
-            taken += vault.prepare(seen.note);
+        let (mut bytes, mut version) = (text.len(), None);
+        match bookmarks.notes.get(path) {
+            Some(seen) if seen.blake3 != blake3 => bytes += vault.prepare(seen.note),
+            // Where that can't be said, whoever asks again is told why.
+            Some(seen) if vault.knows_version(seen.note, &seen.heads).unwrap_or(false) => {
+                version = Some(seen.heads.clone());
+            }
+            _ => {}
         }
-        Ok(File { text, blake3, at: vault.written_at(modified) })
+        all += bytes;
+        Ok(File { text, blake3, at: vault.written_at(modified), bytes, version })
     };
-    (paths.iter().map(&mut one).collect(), taken)
+    (paths.iter().map(&mut one).collect(), all)
 }
 
 /// Why a file can't be a note, for people.

@@ -7,28 +7,30 @@ use std::{
 
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
-    bookmarks::{Bookmarks, Found, Loaded, Seen, Shown, Taken},
+    bookmarks::{Bookmarks, Found, Loaded, Seen, Taken},
     files::{File, read, unreadable},
+    group::{Base, Work},
     reader::Reader,
     walk::{Files, walk},
     write,
 };
 use crate::{
-    clock::Timestamp,
     id::{ImageId, NoteId},
     images::{Batch, ImageError, Stored},
     mutant::{self, Mutant},
-    note::{Body, Embed, Heads, markdown::Destination},
+    note::{Body, Embed, markdown::Destination},
     resolve::Tree,
-    vault::{NewFile, Vault, VaultError, io},
+    vault::{Vault, VaultError, io},
 };
 
-/// How many notes are appended at once.
+/// How many notes are made and edited at once, at most,
 const GROUP: usize = 256;
+/// and about how many bytes they may take, with the notes that are edited. With those that lie ready they have to
+/// fit into the cache of notes.
+const HELD: usize = 12 << 20;
 /// How many files are read in one go, by one thread.
-const AT_ONCE: usize = 8;
-/// How many bytes of files that were read, and of the notes of those that were edited, lie ready at most. With
-/// the notes of a group they have to fit in the cache of notes.
+const AT_ONCE: usize = 16;
+/// How many bytes of files that were read, and of the notes of those that were edited, lie ready at most.
 const AHEAD: usize = 4 << 20;
 /// Of a file that is as it was, of which this device lacks what it shows.
 const NOT_HERE: &str = "it shows a version that is not on this device; sync, then import it again, or, where no \
@@ -47,16 +49,12 @@ pub(super) fn run(
     }
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     let _one_at_a_time = vault.folder_turn();
-    let Loaded { mut bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
-    let Files { notes, tree, skipped } = walk(folder, vault.folder())?;
+    let load = || Bookmarks::load(vault, folder);
+    let look = || Ok::<_, VaultError>((walk(folder, vault.folder())?, paths(vault)?));
+    let (loaded, found) = vault.beside(load, look);
+    let (Files { notes, tree, skipped }, Paths { live, trashed }) = found?;
+    let Loaded { mut bookmarks, found, problem } = loaded?;
     let before = bookmarks.clone();
-    let (mut live, mut trashed) = (HashMap::new(), HashMap::new());
-    for row in vault.list()? {
-        trashed.insert(row.note, row.trashed);
-        if let Some(path) = row.path.filter(|_| !row.trashed) {
-            live.entry(path).or_insert(row.note);
-        }
-    }
     bookmarks.settle_import(|path, taken| {
         let Taken { base, source, .. } = taken;
         let (note, base) = match base {
@@ -91,9 +89,8 @@ pub(super) fn run(
     let several: Vec<&[String]> = notes.chunks(AT_ONCE).collect();
     let read = |paths: &&[String]| read(vault, folder, &before, paths);
     vault.ahead(&several, AHEAD, read, |files| {
-        let mut files = files.flatten();
-        for paths in notes.chunks(GROUP) {
-            import.group(paths, &mut files, progress)?;
+        let mut files = notes.iter().zip(files.flatten());
+        while import.group(&mut files, progress)? {
             // Now and then, so that a run that is cut off has not much to compare again, and all of them
             // together take no longer than one of all.
             let many = UNSAVED.max(import.bookmarks.notes.len() / 2);
@@ -110,6 +107,25 @@ pub(super) fn run(
         import.save()?;
     }
     Ok(import.finish())
+}
+
+/// What the notes of a vault say of where they belong.
+struct Paths {
+    /// Those that are not in the trash, by their paths.
+    live: HashMap<String, NoteId>,
+    /// Whether they are in the trash, of all that are listed.
+    trashed: HashMap<NoteId, bool>,
+}
+
+fn paths(vault: &Vault) -> Result<Paths, VaultError> {
+    let (mut live, mut trashed) = (HashMap::new(), HashMap::new());
+    for row in vault.list()? {
+        trashed.insert(row.note, row.trashed);
+        if let Some(path) = row.path.filter(|_| !row.trashed) {
+            live.entry(path).or_insert(row.note);
+        }
+    }
+    Ok(Paths { live, trashed })
 }
 
 /// Files that are gone, by the hash of what they were; those alone of which only one is gone.
@@ -137,124 +153,56 @@ pub(super) enum Content {
     Unusable,
 }
 
-/// A note to be made or edited.
-struct Work {
-    path: String,
-    body: Body,
-    blake3: String,
-    at: Timestamp,
-    images: Vec<Shown>,
-    base: Option<Base>,
-}
-
-/// The note that a file is of, and the version that it was made of.
-#[derive(Clone)]
-struct Base {
-    note: NoteId,
-    heads: Heads,
-    /// What the note is to be moved to.
-    path: Option<String>,
-}
-
 pub(super) struct Import<'a> {
-    vault: &'a Vault,
-    folder: &'a Path,
+    pub(super) vault: &'a Vault,
+    pub(super) folder: &'a Path,
     pub(super) lenient: bool,
     pub(super) tree: Tree,
-    bookmarks: Bookmarks,
+    pub(super) bookmarks: Bookmarks,
     /// Whether the folder has bookmarks of its own.
-    exported: bool,
+    pub(super) exported: bool,
     moved: HashMap<String, Option<String>>,
     live: HashMap<String, NoteId>,
     /// Whether notes are in the trash, of all that are listed.
-    trashed: HashMap<NoteId, bool>,
+    pub(super) trashed: HashMap<NoteId, bool>,
     contents: HashMap<String, Content>,
     /// What the group has taken in so far.
-    stored: Vec<Stored>,
+    pub(super) stored: Vec<Stored>,
     /// How many notes were taken in since the bookmarks were written.
-    unsaved: usize,
+    pub(super) unsaved: usize,
     /// Files that are images which notes show, and their sizes.
-    files: BTreeMap<String, (ImageId, u64)>,
+    pub(super) files: BTreeMap<String, (ImageId, u64)>,
     pub(super) report: Imported,
 }
 
 impl<'a> Import<'a> {
-    fn group(
+    /// Takes in files until there is as much to be made of them as is made at once. Gives whether there may be
+    /// more.
+    fn group<'f>(
         &mut self,
-        paths: &[String],
-        files: &mut dyn Iterator<Item = Result<File, VaultError>>,
+        files: &mut dyn Iterator<Item = (&'f String, Result<File, VaultError>)>,
         progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<(), VaultError> {
-        let vault = self.vault;
-        let mut batch = vault.images().batch();
-        let mut work = Vec::new();
-        for (path, file) in paths.iter().zip(files) {
-            work.extend(self.note(path, file, &mut batch)?);
+    ) -> Result<bool, VaultError> {
+        let mut batch = self.vault.images().batch();
+        let (mut work, mut bytes) = (Vec::new(), 0);
+        let mut is_full = false;
+        while !is_full && let Some((path, file)) = files.next() {
+            let taken = file.as_ref().map_or(0, |file| file.bytes);
+            if let Some(one) = self.note(path, file, &mut batch)? {
+                work.push(one);
+                bytes += taken;
+            }
+            is_full = work.len() == GROUP || bytes >= HELD;
             progress(Progress::Note);
         }
         batch.finish()?;
-        self.announce(&work)?;
-        let stored = std::mem::take(&mut self.stored);
-        let (edits, new): (Vec<Work>, Vec<Work>) =
-            work.into_iter().partition(|work| work.base.is_some());
-        let files = new.iter().map(|Work { path, body, at, .. }| NewFile { path, body, at: *at });
-        let made = vault.create_notes(&files.collect::<Vec<_>>(), &stored)?;
-        for (work, (note, heads)) in new.into_iter().zip(made) {
-            self.report.changed += 1;
-            self.remember(work, note, heads);
-        }
-        for work in edits {
-            let Some(Base { note, heads, path }) = work.base.clone() else { continue };
-            let edited = vault.edit_of_file(note, &heads, &work.body, work.at, &stored)?;
-            let moved = path.map_or(Ok(false), |path| vault.set_path(note, Some(&path)))?;
-            self.report.changed += u64::from(edited.changed || moved);
-            if edited.changed && self.trashed.get(&note) == Some(&true) {
-                let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";
-                self.remark(&work.path, what);
-            }
-            self.remember(work, note, edited.heads);
-        }
-        self.bookmarks.taken.clear();
-        Ok(())
-    }
-
-    /// Remembers what is about to be taken in. Whoever is killed before the bookmarks are written would
-    /// take it for another edit of the old version, once the file is edited again.
-    fn announce(&mut self, work: &[Work]) -> Result<(), VaultError> {
-        if work.is_empty() || mutant::is(Mutant::ImportsUnannounced) {
-            return Ok(());
-        }
-        let taken = work.iter().map(|work| {
-            let base = work.base.as_ref().map(|base| (base.note, base.heads.clone()));
-            let source = Taken::hash(&work.body);
-            let (blake3, images) = (work.blake3.clone(), work.images.clone());
-            (work.path.clone(), Taken { base, source, blake3, images })
-        });
-        let taken: BTreeMap<String, Taken> = taken.collect();
-        self.unsaved += taken.len();
-        // An exported folder has its bookmarks with it, wherever it is when they are needed.
-        if self.exported {
-            self.bookmarks.taken = taken;
-            return self.bookmarks.save(self.vault, self.folder, true);
-        }
-        Bookmarks::announce(self.vault, self.folder, &taken)
+        self.take(work)?;
+        Ok(is_full)
     }
 
     fn save(&mut self) -> Result<(), VaultError> {
         self.unsaved = 0;
         self.bookmarks.save(self.vault, self.folder, self.exported)
-    }
-
-    fn remember(&mut self, work: Work, note: NoteId, heads: Heads) {
-        for shown in &work.images {
-            if let Some(place) = &shown.place
-                && self.files.get(place).is_some_and(|(image, _)| *image == shown.image)
-            {
-                self.bookmarks.images.insert(place.clone(), shown.image);
-            }
-        }
-        let Work { path, blake3, images, .. } = work;
-        self.bookmarks.notes.insert(path, Seen { note, heads, blake3, images, gone: false });
     }
 
     /// What is to be done about one file; `None` where that is nothing.
@@ -264,7 +212,7 @@ impl<'a> Import<'a> {
         file: Result<File, VaultError>,
         batch: &mut Batch<'a>,
     ) -> Result<Option<Work>, VaultError> {
-        let File { text, blake3, at } = match file {
+        let File { text, blake3, at, version, .. } = match file {
             Ok(file) => file,
             Err(error) => {
                 self.skip(path, unreadable(&error));
@@ -313,6 +261,7 @@ impl<'a> Import<'a> {
         let moves = base.as_ref().is_some_and(|base| base.path.is_some());
         if same && !moves {
             if let Some(base) = &base
+                && version.as_ref() != Some(&base.heads)
                 && !self.vault.knows_version(base.note, &base.heads)?
             {
                 self.skip(path, NOT_HERE.to_owned());
@@ -445,7 +394,7 @@ impl<'a> Import<'a> {
         self.skip(place, reason.to_owned());
     }
 
-    fn remark(&mut self, path: &str, what: &str) {
+    pub(super) fn remark(&mut self, path: &str, what: &str) {
         self.report.remarks.push(Remark { path: path.to_owned(), what: what.to_owned() });
     }
 

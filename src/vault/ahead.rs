@@ -29,7 +29,8 @@ impl Vault {
         if self.0.inline || many.len() < 2 {
             return take(&mut many.iter().map(|one| work(one).0));
         }
-        let desk = Desk { state: Mutex::default(), changed: Condvar::new(), room };
+        let (laid, taken) = (Condvar::new(), Condvar::new());
+        let desk = Desk { state: Mutex::default(), laid, taken, room };
         let job = || {
             let _leaving = Leaving { desk: &desk, is_taker: false };
             while let Some((place, one)) = desk.begin(many) {
@@ -62,7 +63,10 @@ impl Vault {
 /// Where results lie until they are taken.
 struct Desk<R> {
     state: Mutex<State<R>>,
-    changed: Condvar,
+    /// The result that is waited for is there.
+    laid: Condvar,
+    /// There may be room again.
+    taken: Condvar,
     room: usize,
 }
 
@@ -90,7 +94,7 @@ impl<R> Desk<R> {
         let is_full = |state: &mut State<R>| {
             !state.is_over && state.weight >= self.room && state.begun > state.taken
         };
-        let mut state = self.wait(is_full);
+        let mut state = self.wait(&self.taken, is_full);
         let place = state.begun;
         let one = many.get(place).filter(|_| !state.is_over)?;
         state.begun += 1;
@@ -101,7 +105,10 @@ impl<R> Desk<R> {
         let mut state = lock(&self.state);
         state.weight += weight;
         state.ready.insert(place, (result, weight));
-        self.changed.notify_all();
+        // There is one who takes, and any other result is not the next.
+        if place == state.taken {
+            self.laid.notify_one();
+        }
     }
 
     /// The next result of `many`.
@@ -109,17 +116,24 @@ impl<R> Desk<R> {
         let is_missing = |state: &mut State<R>| {
             !state.is_over && state.taken < many && !state.ready.contains_key(&state.taken)
         };
-        let mut state = self.wait(is_missing);
+        let mut state = self.wait(&self.laid, is_missing);
         let place = state.taken;
+        let was_full = state.weight >= self.room;
         let (result, weight) = state.ready.remove(&place)?;
         state.weight -= weight;
         state.taken += 1;
-        self.changed.notify_all();
+        if was_full {
+            self.taken.notify_all();
+        }
         Some(result)
     }
 
-    fn wait(&self, condition: impl FnMut(&mut State<R>) -> bool) -> MutexGuard<'_, State<R>> {
-        let waited = self.changed.wait_while(lock(&self.state), condition);
+    fn wait(
+        &self,
+        until: &Condvar,
+        condition: impl FnMut(&mut State<R>) -> bool,
+    ) -> MutexGuard<'_, State<R>> {
+        let waited = until.wait_while(lock(&self.state), condition);
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -134,6 +148,7 @@ struct Leaving<'a, R> {
 impl<R> Drop for Leaving<'_, R> {
     fn drop(&mut self) {
         lock(&self.desk.state).is_over |= self.is_taker || std::thread::panicking();
-        self.desk.changed.notify_all();
+        self.desk.laid.notify_all();
+        self.desk.taken.notify_all();
     }
 }

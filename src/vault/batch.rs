@@ -129,9 +129,8 @@ impl Vault {
         base: &Heads,
         body: &Body,
         at: Timestamp,
-        stored: &[Stored],
     ) -> Result<Edited, VaultError> {
-        self.edit_once(note, base, body, stored, |loaded| loaded.edit_alike(base, body, at))
+        self.edit_once(note, base, body, &[], |loaded| loaded.edit_alike(base, body, at))
     }
 
     /// The same where every edit is one more.

@@ -279,7 +279,11 @@ impl Vault {
 
     /// Does something for each of many on several threads, so that what they append shares an `fsync`;
     /// gives the results in order.
-    fn side_by_side<T: Sync, R: Send>(&self, many: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    pub(crate) fn side_by_side<T: Sync, R: Send>(
+        &self,
+        many: &[T],
+        work: impl Fn(&T) -> R + Sync,
+    ) -> Vec<R> {
         let threads = if self.0.inline { 1 } else { SIDE_BY_SIDE.min(many.len()) };
         if threads <= 1 {
             return many.iter().map(work).collect();
@@ -312,6 +316,23 @@ impl Vault {
         let shares: Vec<&[T]> = many.chunks(share).collect();
         let all = |share: &&[T]| share.iter().map(&work).collect::<Vec<_>>();
         self.side_by_side(&shares, all).into_iter().flatten().collect()
+    }
+
+    /// Does one thing on a thread of its own while the other is done here.
+    pub(crate) fn beside<A: Send, B>(
+        &self,
+        one: impl FnOnce() -> A + Send,
+        other: impl FnOnce() -> B,
+    ) -> (A, B) {
+        if self.0.inline {
+            return (one(), other());
+        }
+        let one = crash::inherited(mutant::inherited(one));
+        std::thread::scope(|scope| {
+            let one = scope.spawn(one);
+            let other = other();
+            (one.join().unwrap_or_else(|cause| resume_unwind(cause)), other)
+        })
     }
 
     /// Waits for its turn to exchange something with a remote.

@@ -1,0 +1,140 @@
+//! What the files of a group come to in the vault.
+
+use std::collections::BTreeMap;
+
+use super::{
+    bookmarks::{Bookmarks, Seen, Shown, Taken},
+    import::Import,
+};
+use crate::{
+    clock::Timestamp,
+    id::NoteId,
+    mutant::{self, Mutant},
+    note::{Body, Heads},
+    vault::{NewFile, VaultError},
+};
+
+/// How many characters notes have that are edited at once, unless it is one.
+const TOGETHER: usize = 1 << 20;
+
+/// A note to be made or edited.
+pub(super) struct Work {
+    pub(super) path: String,
+    pub(super) body: Body,
+    pub(super) blake3: String,
+    pub(super) at: Timestamp,
+    pub(super) images: Vec<Shown>,
+    pub(super) base: Option<Base>,
+}
+
+/// The note that a file is of, and the version that it was made of.
+pub(super) struct Base {
+    pub(super) note: NoteId,
+    pub(super) heads: Heads,
+    /// What the note is to be moved to.
+    pub(super) path: Option<String>,
+}
+
+impl Import<'_> {
+    /// Makes the notes and the edits of a group, whose images are on disk.
+    pub(super) fn take(&mut self, work: Vec<Work>) -> Result<(), VaultError> {
+        let vault = self.vault;
+        self.announce(&work)?;
+        let stored = std::mem::take(&mut self.stored);
+        let (edits, new): (Vec<Work>, Vec<Work>) =
+            work.into_iter().partition(|work| work.base.is_some());
+        let files = new.iter().map(|Work { path, body, at, .. }| NewFile { path, body, at: *at });
+        let made = vault.create_notes(&files.collect::<Vec<_>>(), &stored)?;
+        for (work, (note, heads)) in new.into_iter().zip(made) {
+            self.report.changed += 1;
+            self.remember(work, note, heads);
+        }
+        self.edit(edits)?;
+        self.bookmarks.taken.clear();
+        Ok(())
+    }
+
+    /// Makes the edits of a group: many at once, which wait for the disk together.
+    fn edit(&mut self, edits: Vec<Work>) -> Result<(), VaultError> {
+        let vault = self.vault;
+        let edit = |work: &Work| {
+            let Some(Base { note, heads, path }) = &work.base else { return Ok(None) };
+            let mut edited = vault.edit_of_file(*note, heads, &work.body, work.at)?;
+            let in_trash = edited.changed && self.trashed.get(note) == Some(&true);
+            if let Some(path) = path {
+                edited.changed |= vault.set_path(*note, Some(path))?;
+            }
+            Ok::<_, VaultError>(Some((*note, edited, in_trash)))
+        };
+        let made: Vec<_> =
+            few(&edits).into_iter().flat_map(|edits| vault.side_by_side(edits, edit)).collect();
+        let mut failed = None;
+        for (work, made) in edits.into_iter().zip(made) {
+            let (note, edited, in_trash) = match made {
+                Ok(Some(made)) => made,
+                Ok(None) => continue,
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    continue;
+                }
+            };
+            self.report.changed += u64::from(edited.changed);
+            if in_trash {
+                let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";
+                self.remark(&work.path, what);
+            }
+            self.remember(work, note, edited.heads);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Remembers what is about to be taken in. Whoever is killed before the bookmarks are written would
+    /// take it for another edit of the old version, once the file is edited again.
+    fn announce(&mut self, work: &[Work]) -> Result<(), VaultError> {
+        if work.is_empty() || mutant::is(Mutant::ImportsUnannounced) {
+            return Ok(());
+        }
+        let taken = work.iter().map(|work| {
+            let base = work.base.as_ref().map(|base| (base.note, base.heads.clone()));
+            let source = Taken::hash(&work.body);
+            let (blake3, images) = (work.blake3.clone(), work.images.clone());
+            (work.path.clone(), Taken { base, source, blake3, images })
+        });
+        let taken: BTreeMap<String, Taken> = taken.collect();
+        self.unsaved += taken.len();
+        // An exported folder has its bookmarks with it, wherever it is when they are needed.
+        if self.exported {
+            self.bookmarks.taken = taken;
+            return self.bookmarks.save(self.vault, self.folder, true);
+        }
+        Bookmarks::announce(self.vault, self.folder, &taken)
+    }
+
+    fn remember(&mut self, work: Work, note: NoteId, heads: Heads) {
+        for shown in &work.images {
+            if let Some(place) = &shown.place
+                && self.files.get(place).is_some_and(|(image, _)| *image == shown.image)
+            {
+                self.bookmarks.images.insert(place.clone(), shown.image);
+            }
+        }
+        let Work { path, blake3, images, .. } = work;
+        self.bookmarks.notes.insert(path, Seen { note, heads, blake3, images, gone: false });
+    }
+}
+
+/// Divides edits so that the notes of those that are made at once fit into memory.
+fn few(edits: &[Work]) -> Vec<&[Work]> {
+    let (mut all, mut left) = (Vec::new(), edits);
+    while !left.is_empty() {
+        let mut characters = 0;
+        let fits = |work: &&Work| {
+            characters += work.body.characters();
+            characters <= TOGETHER
+        };
+        let (few, others) = left.split_at(left.iter().take_while(fits).count().max(1));
+        all.push(few);
+        left = others;
+    }
+    all
+}
