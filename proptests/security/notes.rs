@@ -226,3 +226,12 @@ async fn a_text_from_elsewhere_reaches_for_no_file_here() {
     assert_eq!(names, ["lake.png"]);
     assert_eq!(laptop.vault().image_list().unwrap().len(), 1);
 }
+
+/// Automerge would end a process that has debug assertions.
+#[test]
+fn a_change_that_begins_a_note_with_a_mark_is_none() {
+    let bytes = include_bytes!("../../fixtures/crashers/note/a-mark-before-all");
+    let note = NoteId::new(1, [1; 10]);
+    let error = Note::load(note, [1; 8], Some(bytes), &[]).unwrap_err().to_string();
+    assert!(error.contains("it is no document, or has far too much"), "{error}");
+}

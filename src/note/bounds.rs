@@ -7,6 +7,9 @@
 //!
 //! A text says how long it is, and Automerge makes room for that, up to a gigabyte, before it looks whether
 //! there is so much. So the texts have to be there.
+//!
+//! The end of a mark names its beginning by the number before its own, and before the first operation there is
+//! none: where a change begins with one, Automerge ends the whole process if it was built with debug assertions.
 
 use std::io::Read as _;
 
@@ -26,8 +29,12 @@ pub(super) const INTEGERS: [u64; 3] = [1, 2, 3];
 /// The type of columns whose values are texts.
 const TEXTS: u64 = 5;
 
-/// The most that a column of integers of a change unfolds to; `None` where it makes no sense, or a text is longer
-/// than its column.
+/// The type of the column of actions, and the action that begins or ends a mark.
+const ACTIONS: u64 = 0x42;
+const MARK: u64 = 7;
+
+/// The most that a column of integers of a change unfolds to; `None` where it makes no sense, a text is longer
+/// than its column, or the very first operation is a mark.
 pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
     let (start, mut rest) = chunk.split_at_checked(START)?;
     let length = unsigned(&mut rest)?;
@@ -46,9 +53,9 @@ fn longest(mut data: &[u8]) -> Option<u64> {
     let dependencies = unsigned(data)?;
     take(data, dependencies.checked_mul(HASH)?)?;
     text(data)?; // The actor.
-    for _ in ["seq", "first operation", "time"] {
-        skip(data)?;
-    }
+    skip(data)?; // The number of the change.
+    let first_operation = unsigned(data)?;
+    skip(data)?; // The time.
     text(data)?; // The message.
     for _ in 0..unsigned(data)? {
         text(data)?; // Another actor.
@@ -63,11 +70,22 @@ fn longest(mut data: &[u8]) -> Option<u64> {
         if INTEGERS.contains(&(kind & 7)) {
             longest = longest.max(unfolded(column)?);
         }
+        if kind == ACTIONS && first_operation <= 1 && first(column) == Some(MARK) {
+            return None;
+        }
         if kind & 7 == TEXTS {
             runs(column, |column| text(column).map(drop))?;
         }
     }
     Some(longest)
+}
+
+/// The first value of a column of integers, if there is any.
+fn first(mut column: &[u8]) -> Option<u64> {
+    while signed(&mut column)? == 0 {
+        unsigned(&mut column)?;
+    }
+    unsigned(&mut column)
 }
 
 /// How many integers a column stands for.
