@@ -37,7 +37,7 @@ pub(super) fn read(
         match bookmarks.notes.get(path) {
             Some(seen) if seen.blake3 != blake3 => bytes += vault.prepare(seen.note),
             // Where that can't be said, whoever asks again is told why.
-            Some(seen) if vault.knows_version(seen.note, &seen.heads).unwrap_or(false) => {
+            Some(seen) if vault.names_version(&seen.heads).unwrap_or(false) => {
                 version = Some(seen.heads.clone());
             }
             _ => {}

@@ -14,7 +14,7 @@ use crate::{
     vault::{NewFile, VaultError},
 };
 
-/// How many characters notes have that are edited at once, unless it is one.
+/// How many characters notes have that are edited at once, before or after it, unless it is one.
 const TOGETHER: usize = 1 << 20;
 
 /// A note to be made or edited.
@@ -25,6 +25,8 @@ pub(super) struct Work {
     pub(super) at: Timestamp,
     pub(super) images: Vec<Shown>,
     pub(super) base: Option<Base>,
+    /// How many characters it has, or had, whatever is more.
+    pub(super) characters: usize,
 }
 
 /// The note that a file is of, and the version that it was made of.
@@ -41,8 +43,13 @@ impl Import<'_> {
         let vault = self.vault;
         self.announce(&work)?;
         let stored = std::mem::take(&mut self.stored);
-        let (edits, new): (Vec<Work>, Vec<Work>) =
-            work.into_iter().partition(|work| work.base.is_some());
+        let (mut edits, mut new) = (Vec::new(), Vec::new());
+        for mut work in work {
+            match work.base.take() {
+                Some(base) => edits.push((base, work)),
+                None => new.push(work),
+            }
+        }
         let files = new.iter().map(|Work { path, body, at, .. }| NewFile { path, body, at: *at });
         let made = vault.create_notes(&files.collect::<Vec<_>>(), &stored)?;
         for (work, (note, heads)) in new.into_iter().zip(made) {
@@ -55,37 +62,30 @@ impl Import<'_> {
     }
 
     /// Makes the edits of a group: many at once, which wait for the disk together.
-    fn edit(&mut self, edits: Vec<Work>) -> Result<(), VaultError> {
+    fn edit(&mut self, edits: Vec<(Base, Work)>) -> Result<(), VaultError> {
         let vault = self.vault;
-        let edit = |work: &Work| {
-            let Some(Base { note, heads, path }) = &work.base else { return Ok(None) };
-            let mut edited = vault.edit_of_file(*note, heads, &work.body, work.at)?;
-            let in_trash = edited.changed && self.trashed.get(note) == Some(&true);
-            if let Some(path) = path {
-                edited.changed |= vault.set_path(*note, Some(path))?;
+        let edit = |(base, work): &(Base, Work)| {
+            let mut edited = vault.edit_of_file(base.note, &base.heads, &work.body, work.at)?;
+            let in_trash = edited.changed && self.trashed.get(&base.note) == Some(&true);
+            if let Some(path) = &base.path {
+                edited.changed |= vault.set_path(base.note, Some(path))?;
             }
-            Ok::<_, VaultError>(Some((*note, edited, in_trash)))
+            Ok::<_, VaultError>((edited, in_trash))
         };
-        let made: Vec<_> =
-            few(&edits).into_iter().flat_map(|edits| vault.side_by_side(edits, edit)).collect();
-        let mut failed = None;
-        for (work, made) in edits.into_iter().zip(made) {
-            let (note, edited, in_trash) = match made {
-                Ok(Some(made)) => made,
-                Ok(None) => continue,
-                Err(error) => {
-                    failed = failed.or(Some(error));
-                    continue;
-                }
-            };
+        let mut made = Vec::with_capacity(edits.len());
+        for edits in few(&edits) {
+            let results: Result<Vec<_>, _> = vault.side_by_side(edits, edit).into_iter().collect();
+            made.extend(results?);
+        }
+        for ((base, work), (edited, in_trash)) in edits.into_iter().zip(made) {
             self.report.changed += u64::from(edited.changed);
             if in_trash {
                 let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";
                 self.remark(&work.path, what);
             }
-            self.remember(work, note, edited.heads);
+            self.remember(work, base.note, edited.heads);
         }
-        failed.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Remembers what is about to be taken in. Whoever is killed before the bookmarks are written would
@@ -124,12 +124,12 @@ impl Import<'_> {
 }
 
 /// Divides edits so that the notes of those that are made at once fit into memory.
-fn few(edits: &[Work]) -> Vec<&[Work]> {
+fn few(edits: &[(Base, Work)]) -> Vec<&[(Base, Work)]> {
     let (mut all, mut left) = (Vec::new(), edits);
     while !left.is_empty() {
         let mut characters = 0;
-        let fits = |work: &&Work| {
-            characters += work.body.characters();
+        let fits = |(_, work): &&(Base, Work)| {
+            characters += work.characters;
             characters <= TOGETHER
         };
         let (few, others) = left.split_at(left.iter().take_while(fits).count().max(1));

@@ -25,8 +25,8 @@ use crate::{
 
 /// How many notes are made and edited at once, at most,
 const GROUP: usize = 256;
-/// and about how many bytes they may take, with the notes that are edited. With those that lie ready they have to
-/// fit into the cache of notes.
+/// and about how many bytes they may take, with the notes that are edited: with those that lie ready, and are made
+/// ready, not much more than the cache of notes holds.
 const HELD: usize = 12 << 20;
 /// How many files are read in one go, by one thread.
 const AT_ONCE: usize = 16;
@@ -49,11 +49,12 @@ pub(super) fn run(
     }
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     let _one_at_a_time = vault.folder_turn();
-    let load = || Bookmarks::load(vault, folder);
-    let look = || Ok::<_, VaultError>((walk(folder, vault.folder())?, paths(vault)?));
-    let (loaded, found) = vault.beside(load, look);
-    let (Files { notes, tree, skipped }, Paths { live, trashed }) = found?;
-    let Loaded { mut bookmarks, found, problem } = loaded?;
+    // About as long as the walk takes.
+    let known = || Ok::<_, VaultError>((Bookmarks::load(vault, folder)?, paths(vault)?));
+    let (known, there) = vault.beside(known, || walk(folder, vault.folder()));
+    let (Loaded { mut bookmarks, found, problem }, Paths { live, trashed }) = known?;
+    let Files { notes, tree, skipped } = there?;
+    // What is read ahead is compared with these, even where it was taken in by a run that was killed.
     let before = bookmarks.clone();
     bookmarks.settle_import(|path, taken| {
         let Taken { base, source, .. } = taken;
@@ -178,26 +179,29 @@ pub(super) struct Import<'a> {
 impl<'a> Import<'a> {
     /// Takes in files until there is as much to be made of them as is made at once. Gives whether there may be
     /// more.
-    fn group<'f>(
+    fn group(
         &mut self,
-        files: &mut dyn Iterator<Item = (&'f String, Result<File, VaultError>)>,
+        files: &mut dyn Iterator<Item = (&String, Result<File, VaultError>)>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<bool, VaultError> {
         let mut batch = self.vault.images().batch();
         let (mut work, mut bytes) = (Vec::new(), 0);
-        let mut is_full = false;
-        while !is_full && let Some((path, file)) = files.next() {
+        let mut is_full = Ok(false);
+        while let Ok(false) = is_full
+            && let Some((path, file)) = files.next()
+        {
             let taken = file.as_ref().map_or(0, |file| file.bytes);
-            if let Some(one) = self.note(path, file, &mut batch)? {
-                work.push(one);
-                bytes += taken;
-            }
-            is_full = work.len() == GROUP || bytes >= HELD;
+            is_full = self.note(path, file, &mut batch).map(|one| {
+                bytes += one.as_ref().map_or(0, |_| taken);
+                work.extend(one);
+                work.len() == GROUP || bytes >= HELD
+            });
             progress(Progress::Note);
         }
+        // What goes wrong with one file keeps those before it from nothing.
         batch.finish()?;
         self.take(work)?;
-        Ok(is_full)
+        is_full
     }
 
     fn save(&mut self) -> Result<(), VaultError> {
@@ -276,19 +280,21 @@ impl<'a> Import<'a> {
             self.skip(path, NOT_HERE.to_owned());
             return Ok(None);
         }
+        let mut characters = body.characters();
         let body = match &base {
             None => body,
             // What stands in a note and in no image, in code for instance, is no destination of the
             // file; it stays what it is.
             Some(base) => {
                 let before = self.vault.read(base.note, Some(&base.heads))?.body;
+                characters = characters.max(before.characters());
                 let find = |destination: &Destination, _: Option<&Embed>| {
                     found.get(&destination.range.start).cloned().flatten()
                 };
                 Body::parse_edit(&before, &text, |_, _| None, find)
             }
         };
-        Ok(Some(Work { path: path.to_owned(), body, blake3, at, images, base }))
+        Ok(Some(Work { path: path.to_owned(), body, blake3, at, images, base, characters }))
     }
 
     /// What is known of a file: by its name, by what a file held that is gone, or by the path of a note.

@@ -29,8 +29,8 @@ impl Vault {
         if self.0.inline || many.len() < 2 {
             return take(&mut many.iter().map(|one| work(one).0));
         }
-        let (laid, taken) = (Condvar::new(), Condvar::new());
-        let desk = Desk { state: Mutex::default(), laid, taken, room };
+        let (laid, freed) = (Condvar::new(), Condvar::new());
+        let desk = Desk { state: Mutex::default(), laid, freed, room };
         let job = || {
             let _leaving = Leaving { desk: &desk, is_taker: false };
             while let Some((place, one)) = desk.begin(many) {
@@ -66,7 +66,7 @@ struct Desk<R> {
     /// The result that is waited for is there.
     laid: Condvar,
     /// There may be room again.
-    taken: Condvar,
+    freed: Condvar,
     room: usize,
 }
 
@@ -94,7 +94,7 @@ impl<R> Desk<R> {
         let is_full = |state: &mut State<R>| {
             !state.is_over && state.weight >= self.room && state.begun > state.taken
         };
-        let mut state = self.wait(&self.taken, is_full);
+        let mut state = self.wait(&self.freed, is_full);
         let place = state.begun;
         let one = many.get(place).filter(|_| !state.is_over)?;
         state.begun += 1;
@@ -123,7 +123,7 @@ impl<R> Desk<R> {
         state.weight -= weight;
         state.taken += 1;
         if was_full {
-            self.taken.notify_all();
+            self.freed.notify_all();
         }
         Some(result)
     }
@@ -149,6 +149,6 @@ impl<R> Drop for Leaving<'_, R> {
     fn drop(&mut self) {
         lock(&self.desk.state).is_over |= self.is_taker || std::thread::panicking();
         self.desk.laid.notify_all();
-        self.desk.taken.notify_all();
+        self.desk.freed.notify_all();
     }
 }

@@ -61,8 +61,8 @@ fn lines_in_common(one: &str, other: &str) -> Option<(usize, usize)> {
 }
 
 impl Vault {
-    /// Makes notes of files whose images are here, in one append. Where another device made, or makes, a note
-    /// of the same file, it is the same note.
+    /// Says that images are here, also those of edits that are to follow, and makes notes of files that show
+    /// them, in one append. Where another device made, or makes, a note of the same file, it is the same note.
     pub(crate) fn create_notes(
         &self,
         new: &[NewFile<'_>],
@@ -122,7 +122,8 @@ impl Vault {
         self.edit_once(note, base, body, stored, |loaded| loaded.edit_from(base, body, now))
     }
 
-    /// The same for an edit that was made in a file at `at`: other devices may import it as well.
+    /// The same for an edit that was made in a file at `at`: other devices may import it as well. That its images
+    /// are here was said before.
     pub(crate) fn edit_of_file(
         &self,
         note: NoteId,
@@ -265,9 +266,14 @@ impl Vault {
     /// The same as [`has_version`](Self::has_version), for a version that this vault named: where its changes
     /// are known by name, nothing is loaded.
     pub(crate) fn knows_version(&self, note: NoteId, heads: &Heads) -> Result<bool, VaultError> {
+        Ok(self.names_version(heads)? || self.has_version(note, heads)?)
+    }
+
+    /// Whether the changes of such a version are all known by name; where they are not, it may be here as well.
+    pub(crate) fn names_version(&self, heads: &Heads) -> Result<bool, VaultError> {
         for change in heads.as_slice() {
             if documents::seq_of(self.db(), *change)?.is_none() {
-                return self.has_version(note, heads);
+                return Ok(false);
             }
         }
         Ok(true)

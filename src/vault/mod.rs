@@ -50,7 +50,7 @@ use std::{
     panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    thread::ScopedJoinHandle,
+    thread,
 };
 
 pub(crate) use self::{batch::NewFile, notes::read_file, open::io};
@@ -294,11 +294,15 @@ impl Vault {
             let share = move || share.map(|(place, one)| (place, work(one))).collect::<Vec<_>>();
             crash::inherited(mutant::inherited(share))
         };
-        let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-            let shares: Vec<_> = (0..threads).map(|first| scope.spawn(share(first))).collect();
-            // One that panicked says so here as it would have without threads.
-            let shares = shares.into_iter().map(ScopedJoinHandle::join);
-            shares.flat_map(|share| share.unwrap_or_else(|cause| resume_unwind(cause))).collect()
+        let mut results: Vec<(usize, R)> = thread::scope(|scope| {
+            let start = |first| (first, thread::Builder::new().spawn_scoped(scope, share(first)));
+            let shares: Vec<_> = (0..threads).map(start).collect();
+            // One that panicked says so here as it would have without threads; what got no thread is done here.
+            let ended = shares.into_iter().flat_map(|(first, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|cause| resume_unwind(cause)),
+                Err(_) => share(first)(),
+            });
+            ended.collect()
         });
         results.sort_unstable_by_key(|(place, _)| *place);
         results.into_iter().map(|(_, result)| result).collect()
@@ -321,17 +325,21 @@ impl Vault {
     /// Does one thing on a thread of its own while the other is done here.
     pub(crate) fn beside<A: Send, B>(
         &self,
-        one: impl FnOnce() -> A + Send,
+        one: impl Fn() -> A + Sync,
         other: impl FnOnce() -> B,
     ) -> (A, B) {
         if self.0.inline {
             return (one(), other());
         }
-        let one = crash::inherited(mutant::inherited(one));
-        std::thread::scope(|scope| {
-            let one = scope.spawn(one);
+        thread::scope(|scope| {
+            let run = crash::inherited(mutant::inherited(&one));
+            let thread = thread::Builder::new().spawn_scoped(scope, run);
             let other = other();
-            (one.join().unwrap_or_else(|cause| resume_unwind(cause)), other)
+            match thread {
+                Ok(thread) => (thread.join().unwrap_or_else(|cause| resume_unwind(cause)), other),
+                // There is none to be had.
+                Err(_) => (one(), other),
+            }
         })
     }
 
