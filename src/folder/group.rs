@@ -33,14 +33,17 @@ pub(super) struct Work {
 pub(super) struct Base {
     pub(super) note: NoteId,
     pub(super) heads: Heads,
-    /// What the note is to be moved to.
-    pub(super) path: Option<String>,
+    /// Where its file was, if it was elsewhere: the note is to be moved as well.
+    pub(super) from: Option<String>,
 }
 
 impl Import<'_> {
     /// Makes the notes and the edits of a group, whose images are on disk.
     pub(super) fn take(&mut self, work: Vec<Work>) -> Result<(), VaultError> {
         let vault = self.vault;
+        for from in work.iter().filter_map(|work| work.base.as_ref()?.from.as_ref()) {
+            self.bookmarks.notes.remove(from);
+        }
         self.announce(&work)?;
         let stored = std::mem::take(&mut self.stored);
         let (mut edits, mut new) = (Vec::new(), Vec::new());
@@ -67,8 +70,8 @@ impl Import<'_> {
         let edit = |(base, work): &(Base, Work)| {
             let mut edited = vault.edit_of_file(base.note, &base.heads, &work.body, work.at)?;
             let in_trash = edited.changed && self.trashed.get(&base.note) == Some(&true);
-            if let Some(path) = &base.path {
-                edited.changed |= vault.set_path(base.note, Some(path))?;
+            if base.from.is_some() {
+                edited.changed |= vault.set_path(base.note, Some(&work.path))?;
             }
             Ok::<_, VaultError>((edited, in_trash))
         };

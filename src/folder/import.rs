@@ -199,9 +199,10 @@ impl<'a> Import<'a> {
             progress(Progress::Note);
         }
         // What goes wrong with one file keeps those before it from nothing.
-        batch.finish()?;
-        self.take(work)?;
-        is_full
+        let kept = batch.finish().map_err(VaultError::from).and_then(|()| self.take(work));
+        // What it says is why, should the other have failed as well.
+        let is_full = is_full?;
+        kept.map(|()| is_full)
     }
 
     fn save(&mut self) -> Result<(), VaultError> {
@@ -262,7 +263,7 @@ impl<'a> Import<'a> {
             return Err(error);
         }
         self.report.notes += 1;
-        let moves = base.as_ref().is_some_and(|base| base.path.is_some());
+        let moves = base.as_ref().is_some_and(|base| base.from.is_some());
         if same && !moves {
             if let Some(base) = &base
                 && version.as_ref() != Some(&base.heads)
@@ -312,7 +313,7 @@ impl<'a> Import<'a> {
                 || seen.blake3 == blake3
                 || self.vault.is_version_of(seen.note, &seen.heads, text)?;
             if is_it {
-                let base = Base { note: seen.note, heads: seen.heads.clone(), path: None };
+                let base = Base { note: seen.note, heads: seen.heads.clone(), from: None };
                 return Ok((Some(seen), Some(base)));
             }
             self.bookmarks.notes.remove(path);
@@ -324,7 +325,7 @@ impl<'a> Import<'a> {
                 made => made,
             };
             if let Some(heads) = heads {
-                return Ok((None, Some(Base { note: *note, heads, path: None })));
+                return Ok((None, Some(Base { note: *note, heads, from: None })));
             }
             self.remark(path, "it is a note of its own, though another note has this path");
         }
@@ -333,9 +334,10 @@ impl<'a> Import<'a> {
         if !self.vault.has_version(seen.note, &seen.heads)? {
             return Ok((None, None));
         }
-        self.bookmarks.notes.remove(old);
-        let (heads, path) = (seen.heads.clone(), Some(path.to_owned()));
-        let base = Base { note: seen.note, heads, path };
+        let (heads, from) = (seen.heads.clone(), Some(old.clone()));
+        // A second file of the same content is a copy.
+        self.moved.remove(blake3);
+        let base = Base { note: seen.note, heads, from };
         Ok((Some(seen), Some(base)))
     }
 

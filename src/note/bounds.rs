@@ -9,11 +9,12 @@
 //! there is so much. So the texts have to be there.
 //!
 //! The end of a mark names its beginning by the number before its own, and before the first operation there is
-//! none: where a change begins with one, Automerge ends the whole process if it was built with debug assertions.
+//! none: of such an end Automerge ends the whole process if it was built with debug assertions. Notes have no marks.
 
-use std::io::Read as _;
+use std::{cell::Cell, io::Read as _};
 
 use super::{
+    chunk::ACTIONS,
     history::{COMPRESSED, LONGEST},
     numbers::{signed, skip, take, text, unsigned},
 };
@@ -29,12 +30,11 @@ pub(super) const INTEGERS: [u64; 3] = [1, 2, 3];
 /// The type of columns whose values are texts.
 const TEXTS: u64 = 5;
 
-/// The type of the column of actions, and the action that begins or ends a mark.
-const ACTIONS: u64 = 0x42;
+/// The action that begins or ends a mark.
 const MARK: u64 = 7;
 
 /// The most that a column of integers of a change unfolds to; `None` where it makes no sense, a text is longer
-/// than its column, or the very first operation is a mark.
+/// than its column, or there is a mark.
 pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
     let (start, mut rest) = chunk.split_at_checked(START)?;
     let length = unsigned(&mut rest)?;
@@ -53,9 +53,9 @@ fn longest(mut data: &[u8]) -> Option<u64> {
     let dependencies = unsigned(data)?;
     take(data, dependencies.checked_mul(HASH)?)?;
     text(data)?; // The actor.
-    skip(data)?; // The number of the change.
-    let first_operation = unsigned(data)?;
-    skip(data)?; // The time.
+    for _ in ["seq", "first operation", "time"] {
+        skip(data)?;
+    }
     text(data)?; // The message.
     for _ in 0..unsigned(data)? {
         text(data)?; // Another actor.
@@ -70,7 +70,7 @@ fn longest(mut data: &[u8]) -> Option<u64> {
         if INTEGERS.contains(&(kind & 7)) {
             longest = longest.max(unfolded(column)?);
         }
-        if kind == ACTIONS && first_operation <= 1 && first(column) == Some(MARK) {
+        if kind == ACTIONS && has_marks(column)? {
             return None;
         }
         if kind & 7 == TEXTS {
@@ -80,12 +80,15 @@ fn longest(mut data: &[u8]) -> Option<u64> {
     Some(longest)
 }
 
-/// The first value of a column of integers, if there is any.
-fn first(mut column: &[u8]) -> Option<u64> {
-    while signed(&mut column)? == 0 {
-        unsigned(&mut column)?;
-    }
-    unsigned(&mut column)
+/// Whether a column of actions has a mark; `None` where it makes no sense.
+pub(super) fn has_marks(column: &[u8]) -> Option<bool> {
+    let found = Cell::new(false);
+    runs(column, |column| {
+        let action = unsigned(column)?;
+        found.set(found.get() || action == MARK);
+        Some(())
+    })?;
+    Some(found.get())
 }
 
 /// How many integers a column stands for.

@@ -61,14 +61,17 @@ impl Note {
 }
 
 fn document(bytes: &[u8]) -> Result<Automerge, NoteError> {
-    // A change alone is one as well.
-    let is_change = bytes.get(START - 1) != Some(&whole::DOCUMENT);
-    let is_endless = if is_change {
-        longest_column(bytes).is_none_or(|length| length > MOST_OPERATIONS)
-    } else {
-        whole::has_endless_changes(bytes)
+    let is_unbearable = |chunk: &[u8]| {
+        // A change alone is one as well.
+        if chunk.get(START - 1) == Some(&whole::DOCUMENT) {
+            return whole::is_unbearable(chunk);
+        }
+        longest_column(chunk).is_none_or(|length| length > MOST_OPERATIONS)
     };
-    if is_endless {
+    let mut rest = bytes;
+    // What waits for others stands behind a document. What is no whole chunk, Automerge refuses.
+    let mut chunks = std::iter::from_fn(|| whole::next(&mut rest));
+    if is_unbearable(bytes) || chunks.any(is_unbearable) {
         let reason = "it is no document, or has far too much".to_owned();
         return Err(NoteError::Damaged { reason });
     }

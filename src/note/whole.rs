@@ -20,8 +20,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bounds::{INTEGERS, START, longest_column, unfolded},
-    chunk::{MOST_COLUMNS, MOST_OTHERS},
+    bounds::{INTEGERS, START, has_marks, longest_column, unfolded},
+    chunk::{ACTIONS, MOST_COLUMNS, MOST_OTHERS},
     document::{Note, NoteError},
     history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS, seconds},
     numbers::{at_most, put_unsigned, signed, take, text, unsigned},
@@ -225,8 +225,11 @@ type Columns = Vec<(u64, u64)>;
 /// Its version, and the most that a column of integers unfolds to.
 fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
     let (heads, [changes, operations], mut data) = head(chunk)?;
-    let longest = longest(changes, &mut data)?.max(longest(operations, &mut data)?);
-    Some((heads, longest))
+    let of_changes = longest(changes, &mut data)?;
+    if is_marked(operations.clone(), data)? {
+        return None;
+    }
+    Some((heads, of_changes.max(longest(operations, &mut data)?)))
 }
 
 /// The most that a column of integers stands for.
@@ -246,17 +249,41 @@ fn longest(columns: Columns, data: &mut &[u8]) -> Option<u64> {
     Some(longest)
 }
 
-/// Whether a document says that it has more changes than any note, or does not say how many, for each of which Automerge makes room
-/// before it looks at anything else. Its operations are counted by it first.
-pub(super) fn has_endless_changes(bytes: &[u8]) -> bool {
+/// Whether a document is nothing that Automerge may be given: it says that it has more changes than any note, or does
+/// not say how many, for each of which Automerge makes room before it looks at anything else; or it has marks. How
+/// many operations it has, Automerge counts first.
+pub(super) fn is_unbearable(bytes: &[u8]) -> bool {
     let content = || {
         let mut data = bytes.get(START..)?;
         let length = unsigned(&mut data)?;
         content(take(&mut data, length)?)
     };
     // What can't be read so is for Automerge to refuse.
-    let Some((_, [changes, _], mut data)) = content() else { return false };
-    longest(changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES)
+    let Some((_, [changes, operations], mut data)) = content() else { return false };
+    let has_too_many = longest(changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES);
+    has_too_many || is_marked(operations, data).unwrap_or(true)
+}
+
+/// Whether there are marks among operations.
+fn is_marked(operations: Columns, mut data: &[u8]) -> Option<bool> {
+    for (kind, length) in operations {
+        let column = take(&mut data, length)?;
+        if kind & !DEFLATED == ACTIONS {
+            let is_deflated = kind & DEFLATED != 0;
+            return if is_deflated { has_marks(&inflate(column)?) } else { has_marks(column) };
+        }
+    }
+    Some(false)
+}
+
+/// Takes the next chunk off `rest`; `None` where there is no whole one.
+pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let all = *rest;
+    let (_, mut data) = all.split_at_checked(START)?;
+    let length = unsigned(&mut data)?;
+    take(&mut data, length)?;
+    *rest = data;
+    all.get(..all.len() - data.len())
 }
 
 /// The version of a document, the columns of its changes and of its operations, and the data of all.
