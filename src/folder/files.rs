@@ -29,8 +29,7 @@ pub(super) fn read(
     bookmarks: &Bookmarks,
     paths: &[String],
 ) -> (Vec<Result<File, VaultError>>, usize) {
-    let mut all = 0;
-    let mut one = |path: &String| {
+    let one = |path: &String| {
         let (text, modified) = read_file(&folder.join(path))?;
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
         let (mut bytes, mut version) = (text.len(), None);
@@ -42,10 +41,11 @@ pub(super) fn read(
             }
             _ => {}
         }
-        all += bytes;
         Ok(File { text, blake3, at: vault.written_at(modified), bytes, version })
     };
-    (paths.iter().map(&mut one).collect(), all)
+    let files: Vec<Result<File, VaultError>> = paths.iter().map(one).collect();
+    let bytes = files.iter().flatten().map(|file| file.bytes).sum();
+    (files, bytes)
 }
 
 /// Why a file can't be a note, for people.

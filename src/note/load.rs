@@ -70,8 +70,9 @@ fn document(bytes: &[u8]) -> Result<Automerge, NoteError> {
     };
     let mut rest = bytes;
     // What waits for others stands behind a document. What is no whole chunk, Automerge refuses.
-    let mut chunks = std::iter::from_fn(|| whole::next(&mut rest));
-    if is_unbearable(bytes) || chunks.any(is_unbearable) {
+    let mut chunks = std::iter::from_fn(|| whole::next(&mut rest).map(|(chunk, _)| chunk));
+    let first = chunks.next().unwrap_or(bytes);
+    if is_unbearable(first) || chunks.any(is_unbearable) {
         let reason = "it is no document, or has far too much".to_owned();
         return Err(NoteError::Damaged { reason });
     }

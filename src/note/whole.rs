@@ -103,15 +103,24 @@ pub fn last_change(bytes: &[u8]) -> Option<Timestamp> {
 
 /// The column of the times of the changes of a document.
 fn times(chunk: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let (_, [changes, _], mut data) = head(chunk)?;
-    for (kind, length) in changes {
-        let column = take(&mut data, length)?;
-        if kind & !DEFLATED == TIMES {
-            let is_deflated = kind & DEFLATED != 0;
-            return if is_deflated { inflate(column).map(Cow::Owned) } else { Some(column.into()) };
+    let (_, [changes, _], data) = head(chunk)?;
+    column(&changes, data, TIMES)
+}
+
+/// The column of this type, as it is without compression; one that is not there is empty. `None` where it makes no
+/// sense.
+fn column<'a>(columns: &Columns, mut data: &'a [u8], kind: u64) -> Option<Cow<'a, [u8]>> {
+    for (found, length) in columns {
+        let column = take(&mut data, *length)?;
+        if found & !DEFLATED == kind {
+            return uncompressed(*found, column);
         }
     }
-    None
+    Some(Cow::default())
+}
+
+fn uncompressed(kind: u64, column: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if kind & DEFLATED == 0 { Some(column.into()) } else { inflate(column).map(Cow::Owned) }
 }
 
 /// The whole note that changes are, put together without loading it; `None` where they are not all that
@@ -200,11 +209,8 @@ fn inspect_changes(bytes: &[u8]) -> Result<Heads, NoteError> {
 
 /// Takes the next change off `rest`, as it is without compression, in so many bytes at most.
 fn inflated(rest: &mut &[u8], room: usize) -> Option<Vec<u8>> {
-    let (head, mut data) = rest.split_at_checked(START)?;
-    let written = unsigned(&mut data)?;
-    let content = take(&mut data, written)?;
-    let whole = rest.get(..rest.len() - data.len())?;
-    *rest = data;
+    let (whole, content) = next(rest)?;
+    let head = whole.get(..START)?;
     if *head.last()? == CHANGE {
         return Some(whole.to_vec());
     }
@@ -225,25 +231,20 @@ type Columns = Vec<(u64, u64)>;
 /// Its version, and the most that a column of integers unfolds to.
 fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
     let (heads, [changes, operations], mut data) = head(chunk)?;
-    let of_changes = longest(changes, &mut data)?;
-    if is_marked(operations.clone(), data)? {
+    let of_changes = longest(&changes, &mut data)?;
+    if is_marked(&operations, data)? {
         return None;
     }
-    Some((heads, of_changes.max(longest(operations, &mut data)?)))
+    Some((heads, of_changes.max(longest(&operations, &mut data)?)))
 }
 
 /// The most that a column of integers stands for.
-fn longest(columns: Columns, data: &mut &[u8]) -> Option<u64> {
+fn longest(columns: &Columns, data: &mut &[u8]) -> Option<u64> {
     let mut longest = 0;
     for (kind, length) in columns {
-        let column = take(data, length)?;
+        let column = take(data, *length)?;
         if INTEGERS.contains(&(kind & 7)) {
-            let inflated = (kind & DEFLATED != 0).then(|| inflate(column));
-            let column = match &inflated {
-                None => column,
-                Some(inflated) => inflated.as_deref()?,
-            };
-            longest = longest.max(unfolded(column)?);
+            longest = longest.max(unfolded(&uncompressed(*kind, column)?)?);
         }
     }
     Some(longest)
@@ -253,37 +254,26 @@ fn longest(columns: Columns, data: &mut &[u8]) -> Option<u64> {
 /// not say how many, for each of which Automerge makes room before it looks at anything else; or it has marks. How
 /// many operations it has, Automerge counts first.
 pub(super) fn is_unbearable(bytes: &[u8]) -> bool {
-    let content = || {
-        let mut data = bytes.get(START..)?;
-        let length = unsigned(&mut data)?;
-        content(take(&mut data, length)?)
-    };
+    let content = next(&mut { bytes }).and_then(|(_, data)| content(data));
     // What can't be read so is for Automerge to refuse.
-    let Some((_, [changes, operations], mut data)) = content() else { return false };
-    let has_too_many = longest(changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES);
-    has_too_many || is_marked(operations, data).unwrap_or(true)
+    let Some((_, [changes, operations], mut data)) = content else { return false };
+    let has_too_many = longest(&changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES);
+    has_too_many || is_marked(&operations, data).unwrap_or(true)
 }
 
 /// Whether there are marks among operations.
-fn is_marked(operations: Columns, mut data: &[u8]) -> Option<bool> {
-    for (kind, length) in operations {
-        let column = take(&mut data, length)?;
-        if kind & !DEFLATED == ACTIONS {
-            let is_deflated = kind & DEFLATED != 0;
-            return if is_deflated { has_marks(&inflate(column)?) } else { has_marks(column) };
-        }
-    }
-    Some(false)
+fn is_marked(operations: &Columns, data: &[u8]) -> Option<bool> {
+    has_marks(&column(operations, data, ACTIONS)?)
 }
 
-/// Takes the next chunk off `rest`; `None` where there is no whole one.
-pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// Takes the next chunk off `rest`, and gives what is in it as well; `None` where there is no whole one.
+pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let all = *rest;
     let (_, mut data) = all.split_at_checked(START)?;
     let length = unsigned(&mut data)?;
-    take(&mut data, length)?;
+    let content = take(&mut data, length)?;
     *rest = data;
-    all.get(..all.len() - data.len())
+    Some((all.get(..all.len() - data.len())?, content))
 }
 
 /// The version of a document, the columns of its changes and of its operations, and the data of all.
