@@ -5,6 +5,7 @@ mod extremes;
 mod kept;
 mod lines;
 mod merge;
+mod ticks;
 mod torn;
 mod twice;
 

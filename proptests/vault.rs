@@ -60,6 +60,35 @@ async fn two_devices_that_edit_one_paragraph_offline_end_up_the_same() {
     phone.check();
 }
 
+/// A shopping list: both tick what is bought, one of them more, and one unticks what is not.
+#[tokio::test]
+async fn a_task_that_two_devices_tick_offline_is_ticked() {
+    let remote = memory();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    let list = laptop.note("- [ ] milk\n- [ ] bread\n- [x] salt\n");
+    laptop.sync(&remote).await;
+    let phone = Device::join("phone", 2, &laptop);
+    phone.add(&remote).await;
+    phone.sync(&remote).await;
+
+    laptop.edit(list, |text| text.replace("[ ] milk", "[x] milk"));
+    laptop.edit(list, |text| text.replace("[x] salt", "[ ] sea salt"));
+    phone.edit(list, |text| text.replace("[ ] milk", "[x] milk").replace("[ ] bread", "[x] bread"));
+    laptop.sync(&remote).await;
+    phone.sync(&remote).await;
+    laptop.sync(&remote).await;
+    assert_eq!(laptop.source(list), "- [x] milk\n- [x] bread\n- [ ] sea salt\n");
+    assert_eq!(laptop.sources(), phone.sources());
+    // Both ticks of the milk are gone with one space.
+    phone.edit(list, |text| text.replace("[x] milk", "[ ] milk"));
+    phone.sync(&remote).await;
+    laptop.sync(&remote).await;
+    assert_eq!(laptop.source(list), "- [ ] milk\n- [x] bread\n- [ ] sea salt\n");
+    laptop.check();
+    phone.check();
+}
+
 /// A program that embeds the library syncs beside what else it does.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_talks_to_a_remote_can_be_spawned() {

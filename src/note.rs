@@ -9,7 +9,8 @@
 //! ```
 //!
 //! An embed is a block marker in `body`: `{ type: "image", isEmbed: true, parents: [], attrs: { src:
-//! "blake3:<64 hex>", name, path? } }`. It stands for the destination alone; all around it is text.
+//! "blake3:<64 hex>", name, path? } }`. It stands for the destination alone; all around it is text, of which only
+//! what stands in the box of a task is put in its place rather than spliced.
 
 mod alike;
 mod bare;
@@ -31,6 +32,7 @@ mod outline;
 mod parse;
 mod shown;
 mod strip;
+mod ticks;
 mod whole;
 
 pub use diff::{Splice, splices, splices_closely, splices_whole};

@@ -10,6 +10,7 @@ use super::{
     edit::Splice,
     embed::{Body, Embed, FOREIGN, Piece},
     shown::Shown,
+    ticks::Tick,
 };
 
 pub(super) const SRC: &str = "blake3:";
@@ -90,13 +91,20 @@ impl Seen<'_> {
     }
 }
 
-/// Does `plan` to a text, from its end to its start, so that no splice moves another's place.
+/// Does `plan` to a text, from its end to its start, so that no splice moves another's place. What of it is
+/// among `ticks` is set, whatever else is set there meanwhile.
 pub(super) fn splice(
     transaction: &mut Transaction<'_>,
     text: &ObjId,
     plan: &[Splice],
+    ticks: &[Tick],
 ) -> Result<(), NoteError> {
+    let mut ticks = ticks.iter().rev().peekable();
     for splice in plan.iter().rev() {
+        if let Some(tick) = ticks.next_if(|tick| tick.at == splice.at && splice.delete == 1) {
+            transaction.put(text, tick.at, tick.state.to_string())?;
+            continue;
+        }
         // What somebody else does to a line that another takes the place of comes before that one: behind it,
         // it would be in the next line, which nobody touched.
         let behind = splice.delete > 0 && ends_line(&splice.insert);

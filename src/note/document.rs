@@ -14,6 +14,7 @@ use super::{
     first,
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
     shown::Shown,
+    ticks::ticks,
 };
 use crate::{
     clock::Timestamp,
@@ -262,7 +263,7 @@ impl Note {
             if let Some(path) = path {
                 transaction.put(ROOT, "path", path)?;
             }
-            splice(transaction, &text, &plan)
+            splice(transaction, &text, &plan, &[])
         })
     }
 
@@ -282,11 +283,13 @@ impl Note {
         let before = if current { Cow::Borrowed(self.shown()) } else { self.shown_at(base)? };
         let plan = splices(&before.body, new);
         let after = if current { before.after(&plan, new) } else { None };
+        let ticks = before.places(ticks(&before.body, &plan));
         let plan = before.in_document(plan);
         let heads = (!current).then(|| base.native());
         let text = self.body.clone();
         self.shown = OnceLock::new();
-        let change = self.change(at, heads, |transaction| splice(transaction, &text, &plan))?;
+        let change =
+            self.change(at, heads, |transaction| splice(transaction, &text, &plan, &ticks))?;
         if let Some(after) = after {
             self.shown = OnceLock::from(after);
         }

@@ -188,10 +188,16 @@ impl Body {
 
     /// The number of its code points and blocks.
     pub(super) fn units(&self) -> usize {
-        let units = |piece: &Piece| match piece {
-            Piece::Text(text) => text.chars().count(),
-            Piece::Embed(_) | Piece::Foreign => 1,
-        };
-        self.pieces.iter().map(units).sum()
+        self.pieces.iter().map(Piece::units).sum()
+    }
+}
+
+impl Piece {
+    /// The number of its code points and blocks.
+    pub(super) fn units(&self) -> usize {
+        match self {
+            Self::Text(text) => text.chars().count(),
+            Self::Embed(_) | Self::Foreign => 1,
+        }
     }
 }

@@ -7,6 +7,7 @@
 use super::{
     edit::{Splice, spliced},
     embed::{Body, Piece},
+    ticks::Tick,
 };
 
 /// What a note shows at a version.
@@ -94,6 +95,14 @@ impl Shown {
         whole.extend(gone.into_iter().map(alone));
         whole.sort_by_key(|splice| splice.at);
         whole
+    }
+
+    /// Where boxes of its body stand in the document.
+    pub(super) fn places(&self, mut ticks: Vec<Tick>) -> Vec<Tick> {
+        for tick in &mut ticks {
+            tick.at = self.place(tick.at);
+        }
+        ticks
     }
 
     /// The place in the document of a unit of the body.

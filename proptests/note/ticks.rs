@@ -1,0 +1,142 @@
+//! Boxes of tasks: whoever sets one, it stays a box.
+
+use everleaf::{
+    clock::Timestamp,
+    note::{Change, Note},
+};
+use proptest::{prelude::*, sample::Index};
+
+use super::{AT, body, copy, edit, id, note};
+
+/// What some make of one note at once, merged on the device of each.
+fn at_once(base: &str, sources: &[&str]) -> String {
+    let (first, _) = note(base, 1);
+    let mut notes: Vec<Note> = (2..).zip(sources).map(|(actor, _)| copy(&first, actor)).collect();
+    let made: Vec<Option<Change>> =
+        notes.iter_mut().zip(sources).map(|(note, source)| edit(note, source)).collect();
+    for note in &mut notes {
+        for change in made.iter().flatten() {
+            note.apply(&[&change.bytes]).unwrap();
+        }
+    }
+    let merged = notes[0].body().source();
+    for note in &notes {
+        assert_eq!(note.body().source(), merged);
+        let loaded = Note::load(id(), [9; 8], Some(&note.save()), &[]).unwrap();
+        assert_eq!(loaded.body().source(), merged);
+    }
+    merged
+}
+
+#[test]
+fn a_task_that_two_tick_at_once_is_ticked() {
+    let list = "# Buy\n\n- [ ] milk\n* [ ] bread\n  1. [x] salt\n> + [ ] tea\n- [ ] ![](p.png) x\n";
+    for (one, other, merged) in [
+        ("[ ] milk", "[x] milk", "[x] milk"),
+        ("[ ] bread", "[X] bread", "[X] bread"),
+        ("[x] salt", "[ ] salt", "[ ] salt"),
+        ("[ ] tea", "[x] tea", "[x] tea"),
+        ("[ ] ![]", "[x] ![]", "[x] ![]"),
+    ]
+    .map(|(from, to, merged)| (from, to, list.replace(from, merged)))
+    {
+        let ticked = list.replace(one, other);
+        assert_ne!(ticked, list);
+        assert_eq!(at_once(list, &[&ticked, &ticked, &ticked]), merged);
+        // And with what one of them did besides.
+        let more = ticked.replace("# Buy", "# Buy today");
+        assert_eq!(at_once(list, &[&more, &ticked]), merged.replace("# Buy", "# Buy today"));
+    }
+    // One says `x`, the other `X`: it is ticked.
+    let merged = at_once("- [ ] a\n", &["- [x] a\n", "- [X] a\n"]);
+    assert!(["- [x] a\n", "- [X] a\n"].contains(&merged.as_str()), "{merged}");
+}
+
+/// What is no box merges letter by letter.
+#[test]
+fn what_is_no_box_is_text() {
+    for (base, one, other) in [
+        ("array[ ] of\n", "array[x] of\n", "array[X] of\n"),
+        ("- [ ](link)\n", "- [x](link)\n", "- [X](link)\n"),
+        ("- a [ ] b\n", "- a [x] b\n", "- a [X] b\n"),
+        ("[ ] b\n", "[x] b\n", "[X] b\n"),
+        ("-[ ] b\n", "-[x] b\n", "-[X] b\n"),
+        ("![](p.png)- [ ] b\n", "![](p.png)- [x] b\n", "![](p.png)- [X] b\n"),
+    ] {
+        let merged = at_once(base, &[one, other]);
+        assert!(merged.contains("[xX]") || merged.contains("[Xx]"), "{merged}");
+    }
+}
+
+/// An edit of an older version, and of a file, which is the same change on all devices.
+#[test]
+fn a_file_that_two_ticked_is_ticked() {
+    let (mut one, _) = note("- [ ] milk\n- [ ] bread\n", 1);
+    let base = one.heads();
+    let mut other = copy(&one, 2);
+    edit(&mut one, "- [ ] milk\n- [x] bread\n").unwrap();
+    edit(&mut other, "- [ ] milk\n- [ ] brown bread\n").unwrap();
+    let ticked = body("- [ ] milk\n- [x] bread\n");
+    let (_, first) = one.edit_alike(&base, &ticked, Timestamp(AT.0 + 1000)).unwrap();
+    let (_, second) = other.edit_alike(&base, &ticked, Timestamp(AT.0 + 2000)).unwrap();
+    let changes: Vec<Change> = one.changes().into_iter().chain(other.changes()).collect();
+    assert!(first.is_some() && second.is_some());
+    for note in [&mut one, &mut other] {
+        note.apply(&changes.iter().map(|change| &change.bytes[..]).collect::<Vec<_>>()).unwrap();
+        assert_eq!(note.body().source(), "- [ ] milk\n- [x] brown bread\n");
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::regressions::kept(module_path!()))]
+
+    /// Devices tick and untick, write behind and between, and hear of one another now and then.
+    #[test]
+    fn a_box_stays_a_box(
+        tasks in 1..6_usize,
+        acts in prop::collection::vec((0..3_usize, 0..4_u8, any::<Index>()), 1..24),
+    ) {
+        let lines = (0..tasks).map(|nth| format!("- [ ] do the thing {nth} soon\n"));
+        let list = lines.collect::<Vec<_>>().concat();
+        let (first, _) = note(&list, 9);
+        let mut devices = [1, 2, 3].map(|actor| copy(&first, actor));
+        let mut told: Vec<Change> = Vec::new();
+        let mut ticks = vec![[false; 2]; tasks];
+        for (who, act, which) in acts {
+            let nth = which.index(tasks);
+            let source = devices[who].body().source();
+            let (open, done) = (format!("[ ] do the thing {nth} "), format!("[x] do the thing {nth} "));
+            let is_done = source.contains(&done);
+            prop_assert!(is_done || source.contains(&open), "{source}");
+            let new = match act {
+                0 | 1 => {
+                    ticks[nth][usize::from(!is_done)] = true;
+                    if is_done { source.replace(&done, &open) } else { source.replace(&open, &done) }
+                }
+                2 => source.replacen(&format!(" {nth} soon"), &format!(" {nth} very soon"), 1),
+                _ => {
+                    let bytes: Vec<&[u8]> = told.iter().map(|change| &change.bytes[..]).collect();
+                    devices[who].apply(&bytes).unwrap();
+                    continue;
+                }
+            };
+            told.extend(edit(&mut devices[who], &new));
+        }
+        let bytes: Vec<&[u8]> = told.iter().map(|change| &change.bytes[..]).collect();
+        for device in &mut devices {
+            device.apply(&bytes).unwrap();
+        }
+        let [one, other, third] = &devices;
+        prop_assert_eq!(one.body(), other.body());
+        prop_assert_eq!(one.body(), third.body());
+        let merged = one.body().source();
+        for (nth, ticks) in ticks.iter().enumerate() {
+            let states = [" ", "x"].map(|state| merged.contains(&format!("- [{state}] do the thing {nth} ")));
+            match ticks {
+                [false, false] => prop_assert_eq!(states, [true, false]),
+                [false, true] => prop_assert_eq!(states, [false, true]),
+                _ => prop_assert!(states == [true, false] || states == [false, true], "{}", merged),
+            }
+        }
+    }
+}
