@@ -87,6 +87,23 @@ fn a_file_that_two_ticked_is_ticked() {
     }
 }
 
+/// An edit of a file is made as if nothing had come since; what was set back meanwhile does not undo it.
+#[test]
+fn what_was_set_back_undoes_no_tick_of_a_file() {
+    let (mut one, _) = note("- [ ] milk\n- [ ] bread\n", 1);
+    let base = one.heads();
+    edit(&mut one, "- [x] milk\n- [ ] bread\n").unwrap();
+    edit(&mut one, "- [ ] milk\n- [ ] bread\n").unwrap();
+    let mut other = copy(&one, 2);
+    let ticked = body("- [x] milk\n- [ ] brown bread\n");
+    let (_, made) = one.edit_alike(&base, &ticked, AT).unwrap();
+    assert_eq!(one.body(), &ticked);
+    // Who hears of it does not make it again.
+    other.apply(&[&made.unwrap().bytes]).unwrap();
+    assert_eq!(other.edit_alike(&base, &ticked, AT).unwrap().1, None);
+    assert_eq!(other.body(), &ticked);
+}
+
 proptest! {
     #![proptest_config(crate::regressions::kept(module_path!()))]
 

@@ -6,12 +6,14 @@
 
 use std::{collections::HashSet, sync::OnceLock};
 
-use automerge::ActorId;
+use automerge::{ActorId, ReadDoc as _};
 
 use super::{
     document::{Note, NoteError},
+    edit::splices,
     embed::{Body, Piece},
     history::{Change, ChangeInfo, Heads},
+    ticks::{Tick, ticks},
 };
 use crate::{
     clock::Timestamp,
@@ -85,7 +87,7 @@ impl Note {
         if let Some(made) = self.made_at(base, new, at)? {
             return Ok((made, None));
         }
-        if new.units() > LARGEST {
+        if new.units() > LARGEST || self.is_set_back(base, new)? {
             return self.edit_from(base, new, at);
         }
         if *base == self.heads() {
@@ -122,6 +124,29 @@ impl Note {
         let version =
             change.as_ref().map_or_else(|| base.clone(), |change| vec![change.hash].into());
         Ok((version, change))
+    }
+
+    /// Whether what an edit of `base` sets was set since and set back. Its operations are numbered as if nothing
+    /// had come after `base`, so what was set back would stand, and whoever ticks a task now would not see it done.
+    fn is_set_back(&self, base: &Heads, new: &Body) -> Result<bool, NoteError> {
+        if *base == self.heads() {
+            return Ok(false);
+        }
+        let (then, shown) = (self.known(base)?, self.shown_at(base)?);
+        let ticks = ticks(&shown.body, &splices(&shown.body, new));
+        for Tick { at, .. } in shown.places(ticks) {
+            let set = self.document.get_at(&self.body, at, &then)?;
+            let cursor = self.document.get_cursor(&self.body, at, Some(&then))?;
+            let now = self.document.get_cursor_position(&self.body, &cursor, None)?;
+            if let (Some((before, set)), Some((now, set_now))) =
+                (set, self.document.get(&self.body, now)?)
+                && before == now
+                && set != set_now
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Who makes an edit: the hash of what it is when nobody makes it. `None` where nothing would change.

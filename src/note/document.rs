@@ -189,7 +189,7 @@ impl Note {
         Ok(self.shown_at(heads)?.into_owned().body)
     }
 
-    fn shown_at(&self, heads: &Heads) -> Result<Cow<'_, Shown>, NoteError> {
+    pub(super) fn shown_at(&self, heads: &Heads) -> Result<Cow<'_, Shown>, NoteError> {
         if *heads == self.heads() {
             return Ok(Cow::Borrowed(self.shown()));
         }
