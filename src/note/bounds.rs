@@ -23,9 +23,9 @@ use super::{
 pub(super) const START: usize = 4 + 4 + 1;
 const HASH: u64 = 32;
 
-/// The types of columns whose values are integers: actors, the integers themselves, and what each is more than
-/// the one before.
-pub(super) const INTEGERS: [u64; 3] = [1, 2, 3];
+/// The types of columns whose values are integers: how many there are in a group, actors, the integers themselves,
+/// what each is more than the one before, and the lengths of values.
+pub(super) const INTEGERS: [u64; 5] = [0, 1, 2, 3, 6];
 
 /// The type of columns whose values are texts.
 const TEXTS: u64 = 5;
