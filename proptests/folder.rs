@@ -2,6 +2,7 @@
 
 mod carried;
 mod several;
+mod stamps;
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -253,7 +253,7 @@ fn a_lenient_import_finds_what_others_find_and_keeps_every_byte() {
             continue;
         }
         let device = Device::new("laptop", 1);
-        let options = ImportOptions { lenient: true };
+        let options = ImportOptions { lenient: true, ..ImportOptions::default() };
         let report = import(device.vault(), &folder.join(name), &options, &|_| ()).unwrap();
         assert_eq!(report.images.distinct, all["distinct"].as_u64().unwrap(), "{name}");
         assert_eq!(report.images.bytes_referenced, all["bytes"].as_u64().unwrap(), "{name}");

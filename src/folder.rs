@@ -7,6 +7,8 @@
 //! What keeps an import from undoing what happened meanwhile is a bookmark for each file: of which
 //! note it is, and at which version, and the hash of its bytes. A file whose bytes are those is left
 //! alone, however the note has changed since; an edited one is an edit *of that version*, and merged.
+//! A file that has the size, the times and the inode that it had is not read to find that out, unless
+//! it was written a moment before it was read, or is a note that shows images, which may lead elsewhere by now.
 //! See [`import`] and [`export`].
 
 mod announced;
@@ -18,6 +20,7 @@ mod import;
 mod named;
 mod place;
 mod reader;
+mod stamps;
 mod walk;
 mod write;
 
@@ -37,6 +40,8 @@ pub struct ImportOptions {
     /// Whether a destination that names no file exactly may be taken for one that is near: in other
     /// letter case, say, or with `../` above the folder. Default: no.
     pub lenient: bool,
+    /// Whether files are read again that have the size and the times that they had. Default: no.
+    pub reread: bool,
 }
 
 /// How a folder is exported.
@@ -64,6 +69,9 @@ pub struct Imported {
     pub notes: u64,
     /// Those that made or changed a note.
     pub changed: u64,
+    /// Files that were read; all others have the size and the times that they had.
+    #[serde(default)]
+    pub read: u64,
     /// Images that these files show.
     pub images: ImportedImages,
     /// Destinations that stayed text.

@@ -31,13 +31,16 @@ pub(super) struct Import {
     /// Also take images whose names are only nearly what a note says, as in other letter case
     #[arg(long)]
     lenient: bool,
+    /// Read all files again, also those that have the size and the times that they had
+    #[arg(long)]
+    reread: bool,
 }
 
 impl Import {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
         let shown = Shown::new(context);
-        let options = ImportOptions { lenient: self.lenient };
+        let options = ImportOptions { lenient: self.lenient, reread: self.reread };
         let call = calls::Import { folder: path_at(&vault, &self.dir)?, options };
         let imported = vault.ask_telling(call, shown.tell_of("importing")).await;
         shown.clear();

@@ -313,7 +313,8 @@ fn announcements(vault: &Vault, folder: &Path) -> PathBuf {
     in_vault(vault, folder).with_extension("taken")
 }
 
-fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {
+/// Where the vault remembers what it knows of a folder.
+pub(super) fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {
     let hash = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
     let name: String = hash.chars().take(32).collect();
     vault.folder().join("folders").join(format!("{name}.json"))

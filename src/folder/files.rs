@@ -2,17 +2,29 @@
 
 use std::path::Path;
 
-use super::bookmarks::Bookmarks;
+use super::{
+    bookmarks::Bookmarks,
+    stamps::{Stamp, Stamps},
+};
 use crate::{
     clock::Timestamp,
     note::Heads,
     vault::{Vault, VaultError, read_file},
 };
 
+/// A file that is a note.
+pub(super) enum File {
+    /// It is as it was, and shows what it showed, which is here.
+    Same,
+    Read(Read),
+}
+
 /// A file that was read.
-pub(super) struct File {
+pub(super) struct Read {
     pub(super) text: String,
     pub(super) blake3: String,
+    /// What it had before and after.
+    pub(super) stamp: Option<Stamp>,
     /// When it was written.
     pub(super) at: Timestamp,
     /// What it takes in memory, with the note that was loaded for it.
@@ -21,19 +33,27 @@ pub(super) struct File {
     pub(super) version: Option<Heads>,
 }
 
-/// Reads files, looks up the versions of those that are as they were, and has the notes loaded of those that
-/// were edited; gives what that takes in memory as well.
+/// Reads files that may be others than they were, looks up the versions of those that are not, and has the notes
+/// loaded of those that were edited; gives what that takes in memory as well.
 pub(super) fn read(
     vault: &Vault,
     folder: &Path,
     bookmarks: &Bookmarks,
+    stamps: &Stamps,
     paths: &[String],
 ) -> (Vec<Result<File, VaultError>>, usize) {
     let one = |path: &String| {
-        let (text, modified) = read_file(&folder.join(path))?;
+        let (place, seen) = (folder.join(path), bookmarks.notes.get(path));
+        let stamp = Stamp::of(&place);
+        if seen.is_some_and(|seen| stamps.is_same(path, stamp, seen)) {
+            return Ok(File::Same);
+        }
+        stamps.count();
+        let (text, modified) = read_file(&place)?;
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
+        let stamp = stamp.filter(|_| Stamp::of(&place) == stamp);
         let (mut bytes, mut version) = (text.len(), None);
-        match bookmarks.notes.get(path) {
+        match seen {
             Some(seen) if seen.blake3 != blake3 => bytes += vault.prepare(seen.note),
             // Where that can't be said, whoever asks again is told why.
             Some(seen) if vault.names_version(&seen.heads).unwrap_or(false) => {
@@ -41,11 +61,22 @@ pub(super) fn read(
             }
             _ => {}
         }
-        Ok(File { text, blake3, at: vault.written_at(modified), bytes, version })
+        let at = vault.written_at(modified);
+        Ok(File::Read(Read { text, blake3, stamp, at, bytes, version }))
     };
     let files: Vec<Result<File, VaultError>> = paths.iter().map(one).collect();
-    let bytes = files.iter().flatten().map(|file| file.bytes).sum();
+    let bytes = files.iter().flatten().map(File::bytes).sum();
     (files, bytes)
+}
+
+impl File {
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Same => 0,
+            Self::Read(read) => read.bytes,
+        }
+    }
 }
 
 /// Why a file can't be a note, for people.

@@ -7,12 +7,12 @@ use std::{
 
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
-    bookmarks::{Bookmarks, Found, Loaded, Seen, Taken},
-    files::{File, read, unreadable},
+    bookmarks::{Bookmarks, Found, Loaded, Seen, Taken, in_vault},
+    files::{File, Read, read, unreadable},
     group::{Base, Work},
     reader::Reader,
+    stamps::{Stamp, Stamps},
     walk::{Files, walk},
-    write,
 };
 use crate::{
     id::{ImageId, NoteId},
@@ -50,12 +50,18 @@ pub(super) fn run(
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     let _one_at_a_time = vault.folder_turn();
     // About as long as the walk takes.
-    let known = || Ok::<_, VaultError>((Bookmarks::load(vault, folder)?, paths(vault)?));
+    let known = || {
+        let stamps = Stamps::load(vault, &in_vault(vault, folder), options.reread)?;
+        Ok::<_, VaultError>((Bookmarks::load(vault, folder)?, stamps, paths(vault)?))
+    };
     let (known, there) = vault.beside(known, || walk(folder, vault.folder()));
-    let (Loaded { mut bookmarks, found, problem }, Paths { live, trashed }) = known?;
+    let (Loaded { mut bookmarks, found, problem }, mut stamps, Paths { live, trashed }) = known?;
     let Files { notes, tree, skipped } = there?;
     // What is read ahead is compared with these, even where it was taken in by a run that was killed.
     let before = bookmarks.clone();
+    if !before.taken.is_empty() {
+        stamps.forget_notes();
+    }
     bookmarks.settle_import(|path, taken| {
         let Taken { base, source, .. } = taken;
         let (note, base) = match base {
@@ -77,6 +83,7 @@ pub(super) fn run(
         moved: moved(&bookmarks, &tree),
         exported: found == Found::Exported,
         bookmarks,
+        stamps: &stamps,
         tree,
         live,
         trashed,
@@ -88,7 +95,7 @@ pub(super) fn run(
     };
     progress(Progress::Notes(notes.len() as u64));
     let several: Vec<&[String]> = notes.chunks(AT_ONCE).collect();
-    let read = |paths: &&[String]| read(vault, folder, &before, paths);
+    let read = |paths: &&[String]| read(vault, folder, &before, &stamps, paths);
     vault.ahead(&several, AHEAD, read, |files| {
         let mut files = notes.iter().zip(files.flatten());
         while import.group(&mut files, progress)? {
@@ -107,7 +114,10 @@ pub(super) fn run(
     if import.bookmarks != before {
         import.save()?;
     }
-    Ok(import.finish())
+    let (tree, imported) = import.finish();
+    let imported = Imported { read: stamps.read(), ..imported };
+    stamps.save(vault, &tree)?;
+    Ok(imported)
 }
 
 /// What the notes of a vault say of where they belong.
@@ -160,6 +170,7 @@ pub(super) struct Import<'a> {
     pub(super) lenient: bool,
     pub(super) tree: Tree,
     pub(super) bookmarks: Bookmarks,
+    pub(super) stamps: &'a Stamps,
     /// Whether the folder has bookmarks of its own.
     pub(super) exported: bool,
     moved: HashMap<String, Option<String>>,
@@ -190,7 +201,7 @@ impl<'a> Import<'a> {
         while let Ok(false) = is_full
             && let Some((path, file)) = files.next()
         {
-            let taken = file.as_ref().map_or(0, |file| file.bytes);
+            let taken = file.as_ref().map_or(0, File::bytes);
             is_full = self.note(path, file, &mut batch).map(|one| {
                 bytes += one.as_ref().map_or(0, |_| taken);
                 work.extend(one);
@@ -217,8 +228,12 @@ impl<'a> Import<'a> {
         file: Result<File, VaultError>,
         batch: &mut Batch<'a>,
     ) -> Result<Option<Work>, VaultError> {
-        let File { text, blake3, at, version, .. } = match file {
-            Ok(file) => file,
+        let Read { text, blake3, stamp, at, version, .. } = match file {
+            Ok(File::Read(read)) => read,
+            Ok(File::Same) => {
+                self.report.notes += 1;
+                return Ok(None);
+            }
             Err(error) => {
                 self.skip(path, unreadable(&error));
                 return Ok(None);
@@ -264,12 +279,17 @@ impl<'a> Import<'a> {
         }
         self.report.notes += 1;
         let moves = base.as_ref().is_some_and(|base| base.from.is_some());
+        // In which no destination is that could lead to another file another time.
+        let stamp = stamp.filter(|_| found.is_empty());
         if same && !moves {
-            if let Some(base) = &base
-                && version.as_ref() != Some(&base.heads)
-                && !self.vault.knows_version(base.note, &base.heads)?
-            {
-                self.skip(path, NOT_HERE.to_owned());
+            if let Some(base) = &base {
+                if version.as_ref() == Some(&base.heads)
+                    || self.vault.knows_version(base.note, &base.heads)?
+                {
+                    self.stamps.is_note(path, stamp, &blake3, &base.heads);
+                } else {
+                    self.skip(path, NOT_HERE.to_owned());
+                }
             }
             return Ok(None);
         }
@@ -295,7 +315,7 @@ impl<'a> Import<'a> {
                 Body::parse_edit(&before, &text, |_, _| None, find)
             }
         };
-        Ok(Some(Work { path: path.to_owned(), body, blake3, at, images, base, characters }))
+        Ok(Some(Work { path: path.to_owned(), body, blake3, stamp, at, images, base, characters }))
     }
 
     /// What is known of a file: by its name, by what a file held that is gone, or by the path of a note.
@@ -359,8 +379,7 @@ impl<'a> Import<'a> {
             None => {}
         }
         let path = self.folder.join(place);
-        let hash = expected.and_then(|_| write::hash(&path).ok());
-        let hash = hash.map(|hash| ImageId::from_bytes(*hash.as_bytes()));
+        let hash = expected.and_then(|_| self.stamps.image(place, &path).ok());
         let content = if let (Some(image), true) = (hash, hash == expected) {
             let bytes = path.metadata().map_or(0, |metadata| metadata.len());
             self.files.insert(place.to_owned(), (image, bytes));
@@ -378,8 +397,11 @@ impl<'a> Import<'a> {
         path: &Path,
         batch: &mut Batch<'a>,
     ) -> Result<Content, VaultError> {
+        self.stamps.count();
+        let stamp = Stamp::of(path);
         let reason = match batch.ingest_file(path) {
             Ok(stored) => {
+                self.stamps.is_image(place, path, stamp, stored.image);
                 self.files.insert(place.to_owned(), (stored.image, stored.bytes));
                 self.stored.push(stored);
                 return Ok(Content::Image { image: stored.image, held: true });
@@ -410,7 +432,7 @@ impl<'a> Import<'a> {
         self.report.skipped.push(Skipped { path: path.to_owned(), reason });
     }
 
-    fn finish(mut self) -> Imported {
+    fn finish(mut self) -> (Tree, Imported) {
         let images = &mut self.report.images;
         let mut distinct = HashSet::new();
         for (image, bytes) in self.files.values() {
@@ -420,6 +442,6 @@ impl<'a> Import<'a> {
                 images.bytes_stored += bytes;
             }
         }
-        self.report
+        (self.tree, self.report)
     }
 }

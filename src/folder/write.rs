@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::{
     crash,
@@ -62,6 +62,12 @@ pub(super) enum Over {
     All,
 }
 
+/// A file in a folder that has yet to get its name.
+pub(super) fn temporary(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let permissions = Permissions::from_mode(mode);
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(folder)
+}
+
 /// Writes what `content` gives to what will be the file `path`. One that is there already is only
 /// replaced if `over` says so.
 pub(super) fn draft(
@@ -71,11 +77,7 @@ pub(super) fn draft(
     over: Over,
 ) -> Result<Draft, VaultError> {
     let folder = path.parent().unwrap_or(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .map_err(failed("create a file in", folder))?;
+    let mut file = temporary(folder, mode).map_err(failed("create a file in", folder))?;
     io::copy(content, &mut file)
         .and_then(|_| file.flush())
         // A bookmark will say what is in this file, so the file must not be the one that is lost.

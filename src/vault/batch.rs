@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::Origin,
-    id::{ImageId, NoteId},
+    id::{EventHash, ImageId, NoteId, Seq},
     images::{ImageError, Stored, Verified},
     note::{Body, Change, Heads, Note, NoteError},
     projection::{
@@ -285,6 +285,18 @@ impl Vault {
             return Ok(false);
         }
         self.with_note(note, |loaded| Ok(loaded.has(heads)))
+    }
+
+    /// The last event of the log, if there is one.
+    pub(crate) fn last_event(&self) -> Result<Option<(Seq, EventHash)>, VaultError> {
+        let last = self.0.log.event(self.0.log.last()?)?;
+        Ok(last.map(|event| (event.seq, event.hash)))
+    }
+
+    /// Whether the log has an event, and so all that was there when it was the last.
+    pub(crate) fn has_event(&self, event: Option<(Seq, EventHash)>) -> Result<bool, VaultError> {
+        let Some((seq, hash)) = event else { return Ok(false) };
+        Ok(self.0.log.event(seq)?.is_some_and(|event| event.hash == hash))
     }
 
     /// What is known of an image, if anything is; its bytes may be elsewhere.

@@ -7,7 +7,7 @@
 //!   db/          the database: the log, the projections, the cache
 //!   head         the last event that was acknowledged (see the module `log`)
 //!   images/      the images, by their hashes
-//!   folders/     what was imported from where, and at which heads
+//!   folders/     what was imported from where, and at which heads; what its files were when they were read
 //!   journals/    journals of the database as unclean stops left them, the last three
 //!   lock open tmp/
 //! ```
