@@ -249,6 +249,8 @@ fn what_has_marks_is_no_note() {
     };
     let note = NoteId::new(1, [1; 10]);
     let load = |bytes: &[u8]| Note::load(note, [1; 8], Some(bytes), &[]).unwrap_err().to_string();
+    let valued = include_bytes!("../../fixtures/crashers/note/a-block-that-is-an-empty-text-too");
+    assert!(load(valued).contains("far too"), "{}", load(valued));
     for bytes in [change.to_vec(), document(true), [document(false), change.to_vec()].concat()] {
         let error = load(&bytes);
         assert!(error.contains("it is no document, or has far too much"), "{error}");

@@ -10,11 +10,15 @@
 //!
 //! The end of a mark names its beginning by the number before its own, and before the first operation there is
 //! none: of such an end Automerge ends the whole process if it was built with debug assertions. Notes have no marks.
+//!
+//! What makes an object, or takes something away, has no value. Where it says that it has one, a document shows
+//! something else once it was saved and loaded.
 
-use std::{cell::Cell, io::Read as _};
+use std::io::Read as _;
 
 use super::{
-    chunk::ACTIONS,
+    chunk::{ACTIONS, LENGTHS},
+    first::Numbers,
     history::{COMPRESSED, LONGEST},
     numbers::{signed, skip, take, text, unsigned},
 };
@@ -30,11 +34,13 @@ pub(super) const INTEGERS: [u64; 5] = [0, 1, 2, 3, 6];
 /// The type of columns whose values are texts.
 const TEXTS: u64 = 5;
 
-/// The action that begins or ends a mark.
-const MARK: u64 = 7;
+/// The actions that have values: one sets it, one adds it to another. Those that begin and end marks are none of them.
+const VALUED: [u64; 2] = [1, 5];
+/// The actions that make objects, and that which takes something away.
+const BARE: [u64; 5] = [0, 2, 3, 4, 6];
 
 /// The most that a column of integers of a change unfolds to; `None` where it makes no sense, a text is longer
-/// than its column, or there is a mark.
+/// than its column, or there are operations that no note has.
 pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
     let (start, mut rest) = chunk.split_at_checked(START)?;
     let length = unsigned(&mut rest)?;
@@ -64,31 +70,47 @@ fn longest(mut data: &[u8]) -> Option<u64> {
     for _ in 0..unsigned(data)? {
         columns.push((unsigned(data)?, unsigned(data)?));
     }
-    let mut longest = 0;
+    let (mut longest, mut actions, mut lengths) = (0, None, None);
     for (kind, length) in columns {
         let column = take(data, length)?;
         if INTEGERS.contains(&(kind & 7)) {
             longest = longest.max(unfolded(column)?);
         }
-        if kind == ACTIONS && has_marks(column)? {
+        let other = match kind {
+            ACTIONS => actions.replace(column),
+            LENGTHS => lengths.replace(column),
+            _ => None,
+        };
+        // Of two, it would not be known which one Automerge takes.
+        if other.is_some() {
             return None;
         }
         if kind & 7 == TEXTS {
             runs(column, |column| text(column).map(drop))?;
         }
     }
-    Some(longest)
+    let is_odd = is_odd(actions.unwrap_or_default(), lengths.unwrap_or_default());
+    (!is_odd).then_some(longest)
 }
 
-/// Whether a column of actions has a mark; `None` where it makes no sense.
-pub(super) fn has_marks(column: &[u8]) -> Option<bool> {
-    let found = Cell::new(false);
-    runs(column, |column| {
-        let action = unsigned(column)?;
-        found.set(found.get() || action == MARK);
-        Some(())
-    })?;
-    Some(found.get())
+/// Whether among operations are such as no note has, by what they do and by the lengths and types of their values.
+pub(super) fn is_odd(actions: &[u8], lengths: &[u8]) -> bool {
+    let (all, has_values) = (unfolded(actions), !lengths.is_empty());
+    let (mut actions, mut lengths) = (Numbers::of(actions), Numbers::of(lengths));
+    let mut looked_at = 0_u64;
+    while let Some((action, mut left)) = actions.next_run(u64::MAX) {
+        while left > 0 {
+            let run = if has_values { lengths.next_run(left) } else { Some((0, left)) };
+            let Some((length, run)) = run else { return true };
+            if !VALUED.contains(&action) && (length > 0 || !BARE.contains(&action)) {
+                return true;
+            }
+            left -= run;
+            looked_at = looked_at.saturating_add(run);
+        }
+    }
+    // What makes no sense ends early.
+    Some(looked_at) != all
 }
 
 /// How many integers a column stands for.

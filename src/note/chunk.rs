@@ -24,6 +24,8 @@ use crate::id::ChangeHash;
 
 /// The column that says what each operation does: one number for each.
 pub(super) const ACTIONS: u64 = 0x42;
+/// The column that says how long the value of each operation is, and of which type.
+pub(super) const LENGTHS: u64 = 0x56;
 
 /// How many other actors, and how many columns, a change has at most that is taken apart.
 pub(super) const MOST_OTHERS: u64 = 1 << 16;

@@ -11,6 +11,7 @@ mod runs;
 
 use self::columns::{Actors, Columns, Key, MAKE_LIST, MAKE_MAP, MAKE_TEXT, Object, Op, SET, Value};
 pub use self::opening::Opening;
+pub(super) use self::runs::Numbers;
 use super::{
     block::SRC,
     chunk::Chunk,

@@ -20,8 +20,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bounds::{INTEGERS, START, has_marks, longest_column, unfolded},
-    chunk::{ACTIONS, MOST_COLUMNS, MOST_OTHERS},
+    bounds::{self, INTEGERS, START, longest_column, unfolded},
+    chunk::{ACTIONS, LENGTHS, MOST_COLUMNS, MOST_OTHERS},
     document::{Note, NoteError},
     history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS, seconds},
     numbers::{at_most, put_unsigned, signed, take, text, unsigned},
@@ -232,10 +232,8 @@ type Columns = Vec<(u64, u64)>;
 fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
     let (heads, [changes, operations], mut data) = head(chunk)?;
     let of_changes = longest(&changes, &mut data)?;
-    if is_marked(&operations, data)? {
-        return None;
-    }
-    Some((heads, of_changes.max(longest(&operations, &mut data)?)))
+    let longest = of_changes.max(longest(&operations, &mut { data })?);
+    (!is_odd(&operations, data)?).then_some((heads, longest))
 }
 
 /// The most that a column of integers stands for.
@@ -251,19 +249,20 @@ fn longest(columns: &Columns, data: &mut &[u8]) -> Option<u64> {
 }
 
 /// Whether a document is nothing that Automerge may be given: it says that it has more changes than any note, or does
-/// not say how many, for each of which Automerge makes room before it looks at anything else; or it has marks. How
-/// many operations it has, Automerge counts first.
+/// not say how many, for each of which Automerge makes room before it looks at anything else; or it has operations
+/// that no note has. How many operations it has, Automerge counts first.
 pub(super) fn is_unbearable(bytes: &[u8]) -> bool {
     let content = next(&mut { bytes }).and_then(|(_, data)| content(data));
     // What can't be read so is for Automerge to refuse.
     let Some((_, [changes, operations], mut data)) = content else { return false };
     let has_too_many = longest(&changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES);
-    has_too_many || is_marked(&operations, data).unwrap_or(true)
+    has_too_many || is_odd(&operations, data).unwrap_or(true)
 }
 
-/// Whether there are marks among operations.
-fn is_marked(operations: &Columns, data: &[u8]) -> Option<bool> {
-    has_marks(&column(operations, data, ACTIONS)?)
+/// Whether there are operations that no note has.
+fn is_odd(operations: &Columns, data: &[u8]) -> Option<bool> {
+    let column = |kind| column(operations, data, kind);
+    Some(bounds::is_odd(&column(ACTIONS)?, &column(LENGTHS)?))
 }
 
 /// Takes the next chunk off `rest`, and gives what is in it as well; `None` where there is no whole one.

@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 
 use super::{
-    super::{chunk::ACTIONS, document::BODY, numbers::put_signed},
+    super::{
+        chunk::{ACTIONS, LENGTHS},
+        document::BODY,
+        numbers::put_signed,
+    },
     runs::{Differences, Flags, Runs},
 };
 
@@ -20,7 +24,6 @@ pub(super) const TEXT: u64 = 6;
 
 /// The types of the columns that are read back.
 pub(super) const INSERTS: u64 = 0x34;
-pub(super) const KINDS: u64 = 0x56;
 pub(super) const VALUES: u64 = 0x57;
 
 /// One operation.
@@ -178,7 +181,7 @@ impl Columns {
             (0x23, self.id_op.finish()),
             (INSERTS, self.insert.finish()),
             (ACTIONS, self.action.finish()),
-            (KINDS, self.kind.finish()),
+            (LENGTHS, self.kind.finish()),
             (VALUES, self.value),
             (others, self.others.finish()),
         ];

@@ -8,7 +8,7 @@ use super::{
     super::{
         block::SRC,
         bounds::START,
-        chunk::{ACTIONS, Chunk, framed, put_columns_head},
+        chunk::{ACTIONS, Chunk, LENGTHS, framed, put_columns_head},
         embed::{Body, Embed, Piece},
         history::Heads,
         numbers::{put_text, put_unsigned, skip, take},
@@ -16,8 +16,7 @@ use super::{
     },
     Block, GENESIS, IMAGE, PATH, Text,
     columns::{
-        Actors, Columns, INSERTS, KINDS, Key, MAKE_LIST, MAKE_MAP, Object, Op, SET, TEXT, VALUES,
-        Value,
+        Actors, Columns, INSERTS, Key, MAKE_LIST, MAKE_MAP, Object, Op, SET, TEXT, VALUES, Value,
     },
     content, genesis,
     runs::{Differences, FlagsOf, Numbers, Runs},
@@ -246,7 +245,7 @@ impl<'a> Reader<'a> {
         Some(Self {
             inserts: FlagsOf::of(column(INSERTS)?),
             actions: Numbers::of(column(ACTIONS)?),
-            kinds: Numbers::of(column(KINDS)?),
+            kinds: Numbers::of(column(LENGTHS)?),
             values: column(VALUES)?,
         })
     }

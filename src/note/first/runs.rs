@@ -122,7 +122,7 @@ impl Flags {
 }
 
 /// The numbers of a column of runs, of which none is missing.
-pub(super) struct Numbers<'a> {
+pub(in super::super) struct Numbers<'a> {
     column: &'a [u8],
     left: u64,
     /// What the run repeats; `None` for one of values that differ.
@@ -130,8 +130,22 @@ pub(super) struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    pub(super) const fn of(column: &'a [u8]) -> Self {
+    pub(in super::super) const fn of(column: &'a [u8]) -> Self {
         Self { column, left: 0, repeated: None }
+    }
+
+    /// The next of equal values and how many they are, at most so many of them; `None` at the end, and where it makes
+    /// no sense.
+    pub(in super::super) fn next_run(&mut self, most: u64) -> Option<(u64, u64)> {
+        if self.left == 0 {
+            let run = signed(&mut self.column)?;
+            self.left = run.unsigned_abs();
+            self.repeated = if run > 0 { Some(unsigned(&mut self.column)?) } else { None };
+        }
+        let run = if self.repeated.is_some() { self.left.min(most) } else { self.left.min(1) };
+        self.left -= run;
+        let value = self.repeated.or_else(|| unsigned(&mut self.column))?;
+        (run > 0).then_some((value, run))
     }
 }
 
@@ -140,13 +154,7 @@ impl Iterator for Numbers<'_> {
 
     /// The next; `None` at the end, and where it makes no sense.
     fn next(&mut self) -> Option<u64> {
-        if self.left == 0 {
-            let run = signed(&mut self.column)?;
-            self.left = run.unsigned_abs();
-            self.repeated = if run > 0 { Some(unsigned(&mut self.column)?) } else { None };
-        }
-        self.left = self.left.checked_sub(1)?;
-        self.repeated.or_else(|| unsigned(&mut self.column))
+        self.next_run(1).map(|(value, _)| value)
     }
 }
 
