@@ -80,28 +80,64 @@ fn a_file_that_two_ticked_is_ticked() {
     let (_, first) = one.edit_alike(&base, &ticked, Timestamp(AT.0 + 1000)).unwrap();
     let (_, second) = other.edit_alike(&base, &ticked, Timestamp(AT.0 + 2000)).unwrap();
     let changes: Vec<Change> = one.changes().into_iter().chain(other.changes()).collect();
-    assert!(first.is_some() && second.is_some());
+    assert_eq!((first.len(), second.len()), (1, 1));
     for note in [&mut one, &mut other] {
         note.apply(&changes.iter().map(|change| &change.bytes[..]).collect::<Vec<_>>()).unwrap();
         assert_eq!(note.body().source(), "- [ ] milk\n- [x] brown bread\n");
     }
 }
 
-/// An edit of a file is made as if nothing had come since; what was set back meanwhile does not undo it.
+/// An edit of a file is made as if nothing had come since; what was set back meanwhile does not undo it, and whoever
+/// imports it as well, whatever they know, makes the same.
 #[test]
 fn what_was_set_back_undoes_no_tick_of_a_file() {
-    let (mut one, _) = note("- [ ] milk\n- [ ] bread\n", 1);
-    let base = one.heads();
-    edit(&mut one, "- [x] milk\n- [ ] bread\n").unwrap();
-    edit(&mut one, "- [ ] milk\n- [ ] bread\n").unwrap();
-    let mut other = copy(&one, 2);
+    let (first, _) = note("- [ ] milk\n- [ ] bread\n", 1);
+    let base = first.heads();
     let ticked = body("- [x] milk\n- [ ] brown bread\n");
-    let (_, made) = one.edit_alike(&base, &ticked, AT).unwrap();
-    assert_eq!(one.body(), &ticked);
-    // Who hears of it does not make it again.
-    other.apply(&[&made.unwrap().bytes]).unwrap();
-    assert_eq!(other.edit_alike(&base, &ticked, AT).unwrap().1, None);
-    assert_eq!(other.body(), &ticked);
+    for both_know in [true, false] {
+        let (mut one, mut other) = (first.clone(), copy(&first, 2));
+        let back = ["- [x] milk\n- [ ] bread\n", "- [ ] milk\n- [ ] bread\n"];
+        let back = back.map(|source| edit(&mut one, source).unwrap());
+        if both_know {
+            other.apply(&back.each_ref().map(|change| &change.bytes[..])).unwrap();
+        }
+        let (version, made) = one.edit_alike(&base, &ticked, AT).unwrap();
+        assert_eq!((one.body(), one.body_at(&version).unwrap()), (&ticked, ticked.clone()));
+        let mut third = copy(&one, 3);
+        assert_eq!(third.edit_alike(&base, &ticked, AT).unwrap(), (version.clone(), vec![]));
+
+        let (same, others) = other.edit_alike(&base, &ticked, AT).unwrap();
+        assert_eq!((same, other.body()), (version, &ticked));
+        assert_eq!(others.len(), if both_know { 2 } else { 1 });
+        let all: Vec<&[u8]> =
+            back.iter().chain(&made).chain(&others).map(|change| &change.bytes[..]).collect();
+        for note in [&mut one, &mut other, &mut third] {
+            note.apply(&all).unwrap();
+            assert_eq!(note.body(), &ticked);
+            assert_eq!(copy(note, 4).body(), &ticked);
+        }
+    }
+}
+
+/// Before what stands twice in a document, and behind it, and where another client's block is.
+#[test]
+fn a_box_is_set_wherever_it_stands() {
+    let base = "- [ ] a\n![](p.png)\n- [ ] b\n";
+    let twice = "- [ ] a\n![](p.png)\n![](q.png)\n- [ ] b\n";
+    let (first, _) = note(base, 1);
+    let mut notes = [copy(&first, 2), copy(&first, 3)];
+    let made = notes.each_mut().map(|note| edit(note, twice).unwrap());
+    for note in &mut notes {
+        note.apply(&made.each_ref().map(|change| &change.bytes[..])).unwrap();
+    }
+    let shown = notes[0].body().source();
+    let ticked = shown.replace("[ ] a", "[x] a").replace("[ ] b", "[x] b");
+    let made = notes.each_mut().map(|note| edit(note, &ticked).unwrap());
+    for note in &mut notes {
+        note.apply(&made.each_ref().map(|change| &change.bytes[..])).unwrap();
+        assert_eq!(note.body().source(), ticked);
+        assert_eq!(copy(note, 4).body().source(), ticked);
+    }
 }
 
 proptest! {

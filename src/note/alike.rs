@@ -6,14 +6,15 @@
 
 use std::{collections::HashSet, sync::OnceLock};
 
-use automerge::{ActorId, ReadDoc as _};
+use automerge::{ActorId, Cursor, ReadDoc as _};
 
 use super::{
+    block::set,
     document::{Note, NoteError},
     edit::splices,
     embed::{Body, Piece},
     history::{Change, ChangeInfo, Heads},
-    ticks::{Tick, ticks},
+    ticks::{Tick, says, take_ticks},
 };
 use crate::{
     clock::Timestamp,
@@ -73,7 +74,7 @@ impl Note {
     /// The same as [`edit_body`](Self::edit_body), and the same change on every device that makes the same of
     /// the same version at the same time, whatever else it knows of the note. Gives the version that the
     /// author is at, and the change, if it is news: what was made of `base` before, at that time, is what
-    /// something carried here.
+    /// something carried here. Behind it may be one of this device, which ticks again what was unticked since.
     ///
     /// # Errors
     ///
@@ -83,16 +84,16 @@ impl Note {
         base: &Heads,
         new: &Body,
         at: Timestamp,
-    ) -> Result<(Heads, Option<Change>), NoteError> {
+    ) -> Result<(Heads, Vec<Change>), NoteError> {
         if let Some(made) = self.made_at(base, new, at)? {
-            return Ok((made, None));
+            return Ok((made, Vec::new()));
         }
-        if new.units() > LARGEST || self.is_set_back(base, new)? {
+        if new.units() > LARGEST {
             return self.edit_from(base, new, at);
         }
         if *base == self.heads() {
             let Some(author) = self.clone().author(base, new, at)? else {
-                return Ok((base.clone(), None));
+                return Ok((base.clone(), Vec::new()));
             };
             let own = self.document.get_actor().clone();
             self.document.set_actor(author);
@@ -103,14 +104,16 @@ impl Note {
         // Operations are numbered by all that the document has.
         let mut alone = self.alone_at(base)?;
         let Some(author) = alone.clone().author(base, new, at)? else {
-            return Ok((base.clone(), None));
+            return Ok((base.clone(), Vec::new()));
         };
+        let boxes = alone.boxes(new)?;
         alone.document.set_actor(author);
-        let made = alone.edit_from(base, new, at)?;
-        if let Some(change) = &made.1 {
+        let (version, mut made) = alone.edit_from(base, new, at)?;
+        for change in &made {
             self.apply(&[&change.bytes])?;
         }
-        Ok(made)
+        made.extend(self.set_again(&boxes, at)?);
+        Ok((version, made))
     }
 
     /// The same as [`edit_body`](Self::edit_body), which gives the version that the author is at as well.
@@ -119,34 +122,41 @@ impl Note {
         base: &Heads,
         new: &Body,
         at: Timestamp,
-    ) -> Result<(Heads, Option<Change>), NoteError> {
+    ) -> Result<(Heads, Vec<Change>), NoteError> {
         let change = self.edit_body(base, new, at)?;
         let version =
             change.as_ref().map_or_else(|| base.clone(), |change| vec![change.hash].into());
-        Ok((version, change))
+        Ok((version, change.into_iter().collect()))
     }
 
-    /// Whether what an edit of `base` sets was set since and set back. Its operations are numbered as if nothing
-    /// had come after `base`, so what was set back would stand, and whoever ticks a task now would not see it done.
-    fn is_set_back(&self, base: &Heads, new: &Body) -> Result<bool, NoteError> {
-        if *base == self.heads() {
-            return Ok(false);
-        }
-        let (then, shown) = (self.known(base)?, self.shown_at(base)?);
-        let ticks = ticks(&shown.body, &splices(&shown.body, new));
-        for Tick { at, .. } in shown.places(ticks) {
-            let set = self.document.get_at(&self.body, at, &then)?;
-            let cursor = self.document.get_cursor(&self.body, at, Some(&then))?;
-            let now = self.document.get_cursor_position(&self.body, &cursor, None)?;
-            if let (Some((before, set)), Some((now, set_now))) =
-                (set, self.document.get(&self.body, now)?)
-                && before == now
-                && set != set_now
-            {
-                return Ok(true);
+    /// The boxes that an edit to `new` sets, each where it is now, and what it will have in it.
+    fn boxes(&self, new: &Body) -> Result<Vec<(Cursor, char)>, NoteError> {
+        let shown = self.shown();
+        let ticks = take_ticks(&shown.body, &mut splices(&shown.body, new));
+        let of = |Tick { at, state }| Ok((self.document.get_cursor(&self.body, at, None)?, state));
+        shown.places(ticks).into_iter().map(of).collect()
+    }
+
+    /// Sets boxes once more that an edit set, and that show something else: its operations are numbered as if nothing
+    /// had come since, so where a task was ticked and unticked meanwhile, that would stand, and whoever ticks it now
+    /// would not see it done. That others do the same changes nothing.
+    fn set_again(
+        &mut self,
+        boxes: &[(Cursor, char)],
+        at: Timestamp,
+    ) -> Result<Option<Change>, NoteError> {
+        let mut ticks = Vec::new();
+        for (cursor, state) in boxes {
+            let place = self.document.get_cursor_position(&self.body, cursor, None)?;
+            let there = self.document.get(&self.body, place)?;
+            let shown = there.and_then(|(value, _)| value.as_str()?.chars().next());
+            if shown.is_some_and(|shown| !says(shown, *state)) {
+                ticks.push(Tick { at: place, state: *state });
             }
         }
-        Ok(false)
+        let text = self.body.clone();
+        self.shown = OnceLock::new();
+        self.change(at, None, |transaction| set(transaction, &text, &ticks))
     }
 
     /// Who makes an edit: the hash of what it is when nobody makes it. `None` where nothing would change.

@@ -91,20 +91,34 @@ impl Seen<'_> {
     }
 }
 
-/// Does `plan` to a text, from its end to its start, so that no splice moves another's place. What of it is
-/// among `ticks` is set, whatever else is set there meanwhile.
+/// Sets boxes of a text: each has one of those that are set at once.
+pub(super) fn set(
+    transaction: &mut Transaction<'_>,
+    text: &ObjId,
+    ticks: &[Tick],
+) -> Result<(), NoteError> {
+    for Tick { at, state } in ticks.iter().copied() {
+        // Another client may have put in several characters as one.
+        let is_one = match transaction.get(text, at)? {
+            Some((Value::Scalar(value), _)) => value.as_str().is_some_and(|there| there.len() == 1),
+            _ => false,
+        };
+        if is_one {
+            transaction.put(text, at, state.to_string())?;
+        } else {
+            transaction.splice_text(text, at, 1, state.encode_utf8(&mut [0; 4]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Does `plan` to a text, from its end to its start, so that no splice moves another's place.
 pub(super) fn splice(
     transaction: &mut Transaction<'_>,
     text: &ObjId,
     plan: &[Splice],
-    ticks: &[Tick],
 ) -> Result<(), NoteError> {
-    let mut ticks = ticks.iter().rev().peekable();
     for splice in plan.iter().rev() {
-        if let Some(tick) = ticks.next_if(|tick| tick.at == splice.at && splice.delete == 1) {
-            transaction.put(text, tick.at, tick.state.to_string())?;
-            continue;
-        }
         // What somebody else does to a line that another takes the place of comes before that one: behind it,
         // it would be in the next line, which nobody touched.
         let behind = splice.delete > 0 && ends_line(&splice.insert);

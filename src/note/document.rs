@@ -8,13 +8,13 @@ use automerge::{
 };
 
 use super::{
-    block::{Seen, splice},
+    block::{Seen, set, splice},
     edit::{Splice, splices, stands},
     embed::{Body, Piece},
     first,
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
     shown::Shown,
-    ticks::ticks,
+    ticks::take_ticks,
 };
 use crate::{
     clock::Timestamp,
@@ -175,7 +175,7 @@ impl Note {
     }
 
     #[expect(clippy::expect_used, reason = "every note has its genesis, which makes this text")]
-    fn shown(&self) -> &Shown {
+    pub(super) fn shown(&self) -> &Shown {
         let seen = Seen { document: &self.document, heads: None };
         self.shown.get_or_init(|| seen.shown(&self.body).expect("a note has a body"))
     }
@@ -189,7 +189,7 @@ impl Note {
         Ok(self.shown_at(heads)?.into_owned().body)
     }
 
-    pub(super) fn shown_at(&self, heads: &Heads) -> Result<Cow<'_, Shown>, NoteError> {
+    fn shown_at(&self, heads: &Heads) -> Result<Cow<'_, Shown>, NoteError> {
         if *heads == self.heads() {
             return Ok(Cow::Borrowed(self.shown()));
         }
@@ -263,7 +263,7 @@ impl Note {
             if let Some(path) = path {
                 transaction.put(ROOT, "path", path)?;
             }
-            splice(transaction, &text, &plan, &[])
+            splice(transaction, &text, &plan)
         })
     }
 
@@ -281,15 +281,17 @@ impl Note {
     ) -> Result<Option<Change>, NoteError> {
         let current = *base == self.heads() || mutant::is(Mutant::EditOverwrites);
         let before = if current { Cow::Borrowed(self.shown()) } else { self.shown_at(base)? };
-        let plan = splices(&before.body, new);
+        let mut plan = splices(&before.body, new);
         let after = if current { before.after(&plan, new) } else { None };
-        let ticks = before.places(ticks(&before.body, &plan));
+        let ticks = before.places(take_ticks(&before.body, &mut plan));
         let plan = before.in_document(plan);
         let heads = (!current).then(|| base.native());
         let text = self.body.clone();
         self.shown = OnceLock::new();
-        let change =
-            self.change(at, heads, |transaction| splice(transaction, &text, &plan, &ticks))?;
+        let change = self.change(at, heads, |transaction| {
+            set(transaction, &text, &ticks)?;
+            splice(transaction, &text, &plan)
+        })?;
         if let Some(after) = after {
             self.shown = OnceLock::from(after);
         }
@@ -375,7 +377,7 @@ impl Note {
     }
 
     /// Makes one change, at `heads` or at the present.
-    fn change(
+    pub(super) fn change(
         &mut self,
         at: Timestamp,
         heads: Option<Vec<automerge::ChangeHash>>,

@@ -16,6 +16,11 @@ const STATES: [char; 3] = [' ', 'x', 'X'];
 /// How much of a line before a box is looked at, in bytes: nobody has an item in an item for ever.
 const BEFORE: usize = 256;
 
+/// Whether two states of a box say the same.
+pub(super) fn says(one: char, other: char) -> bool {
+    (one == ' ') == (other == ' ')
+}
+
 /// A box that is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tick {
@@ -25,8 +30,15 @@ pub(super) struct Tick {
     pub(super) state: char,
 }
 
-/// What of `plan`, which is for `body`, sets boxes, in order.
-pub(super) fn ticks(body: &Body, plan: &[Splice]) -> Vec<Tick> {
+/// Takes out of `plan`, which is for `body`, what sets boxes, and gives that in order.
+pub(super) fn take_ticks(body: &Body, plan: &mut Vec<Splice>) -> Vec<Tick> {
+    let ticks = ticks(body, plan);
+    let mut taken = ticks.iter().peekable();
+    plan.retain(|splice| taken.next_if(|tick| tick.at == splice.at).is_none());
+    ticks
+}
+
+fn ticks(body: &Body, plan: &[Splice]) -> Vec<Tick> {
     let set = plan.iter().filter_map(|splice| Some(Tick { at: splice.at, state: state(splice)? }));
     let (mut set, mut ticks, mut passed) = (set.peekable(), Vec::new(), 0);
     for (index, piece) in body.pieces().iter().enumerate() {
@@ -55,8 +67,9 @@ fn state(splice: &Splice) -> Option<char> {
     states.find(|state| splice.delete == 1 && insert.chars().eq([*state]))
 }
 
-/// Whether the character at a byte of a text is what a box has in it.
-fn is_in_box(text: &str, at: usize, begins_line: bool) -> bool {
+/// Whether the character at a byte of a text is what a box has in it; `begins` says whether the body begins with the
+/// text.
+fn is_in_box(text: &str, at: usize, begins: bool) -> bool {
     let Some((before, behind)) = text.split_at_checked(at) else { return false };
     let mut behind = behind.chars();
     let is_state = behind.next().is_some_and(|state| STATES.contains(&state));
@@ -68,7 +81,7 @@ fn is_in_box(text: &str, at: usize, begins_line: bool) -> bool {
     let near = near.unwrap_or_default();
     match near.rfind('\n') {
         Some(end) => near.get(end + 1..).is_some_and(opens_box),
-        None => begins_line && near.len() == before.len() && opens_box(near),
+        None => begins && near.len() == before.len() && opens_box(near),
     }
 }
 

@@ -248,14 +248,15 @@ fn longest(columns: &Columns, data: &mut &[u8]) -> Option<u64> {
     Some(longest)
 }
 
-/// Whether a document is nothing that Automerge may be given: it says that it has more changes than any note, or does
-/// not say how many, for each of which Automerge makes room before it looks at anything else; or it has operations
-/// that no note has. How many operations it has, Automerge counts first.
+/// Whether a document is nothing that Automerge may be given: it says that it has more changes or operations than any
+/// note, or does not say how many, for each of which Automerge makes room before it looks at anything else; or it has
+/// operations that no note has.
 pub(super) fn is_unbearable(bytes: &[u8]) -> bool {
     let content = next(&mut { bytes }).and_then(|(_, data)| content(data));
     // What can't be read so is for Automerge to refuse.
     let Some((_, [changes, operations], mut data)) = content else { return false };
-    let has_too_many = longest(&changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES);
+    let has_too_many = longest(&changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES)
+        || longest(&operations, &mut { data }).is_none_or(|longest| longest > MOST_OPERATIONS);
     has_too_many || is_odd(&operations, data).unwrap_or(true)
 }
 

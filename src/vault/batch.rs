@@ -153,27 +153,27 @@ impl Vault {
         base: &Heads,
         body: &Body,
         stored: &[Stored],
-        edit: impl FnOnce(&mut Note) -> Result<(Heads, Option<Change>), NoteError>,
+        edit: impl FnOnce(&mut Note) -> Result<(Heads, Vec<Change>), NoteError>,
     ) -> Result<Edited, VaultError> {
         self.edit_with(note, stored, |loaded| match edited_before(loaded, base, body)? {
-            Some(heads) => Ok((heads, None)),
+            Some(heads) => Ok((heads, Vec::new())),
             None => edit(loaded),
         })
     }
 
-    /// Makes an edit, which gives the version that it comes to, and the change, where there is one.
+    /// Makes an edit, which gives the version that it comes to, and what there is of changes.
     fn edit_with(
         &self,
         note: NoteId,
         stored: &[Stored],
-        edit: impl FnOnce(&mut Note) -> Result<(Heads, Option<Change>), NoteError>,
+        edit: impl FnOnce(&mut Note) -> Result<(Heads, Vec<Change>), NoteError>,
     ) -> Result<Edited, VaultError> {
         let before = self.stored_events(stored)?;
         let mut heads = Heads::default();
         let changed = self.change_note(note, &Origin::Here, before, |loaded| {
-            let change;
-            (heads, change) = edit(loaded)?;
-            Ok(change.into_iter().collect())
+            let changes;
+            (heads, changes) = edit(loaded)?;
+            Ok(changes)
         })?;
         Ok(Edited { heads, changed })
     }
