@@ -24,6 +24,9 @@ mod stamps;
 mod walk;
 mod write;
 
+#[doc(hidden)]
+pub use stamps::is_settled;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};

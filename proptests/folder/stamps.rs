@@ -6,8 +6,8 @@ use std::{
 };
 
 use everleaf::{
-    folder::{ImportOptions, Imported, import},
-    vault::Vault,
+    folder::{ImportOptions, Imported, import, is_settled},
+    vault::{NewNote, Vault},
 };
 
 use super::{Desk, id, reasons, write};
@@ -93,8 +93,10 @@ fn an_edit_that_kept_size_and_time_is_taken_in() {
 
         let (before, after) = (png(2, 2, b"one"), png(2, 2, b"two"));
         assert_eq!(desk.images("c.md")[0], id(&before));
+        until_known(&desk, &desk.folder, 1);
         touch(&desk.folder.join("c.png"), &after);
-        assert_eq!(desk.import().changed, 1);
+        let report = desk.import();
+        assert_eq!((report.changed, report.read), (1, 2));
         assert_eq!(desk.images("c.md")[0], id(&after));
         until_known(&desk, &desk.folder, 1);
         desk.device.check();
@@ -162,6 +164,44 @@ fn what_an_export_wrote_is_not_taken_for_what_was_there() {
     assert_eq!(desk.source("a.md"), "# A\n\n[b](b.md) six\n");
 }
 
+/// A file is believed to be what it was once nobody could have written it since without a trace.
+#[test]
+fn what_was_written_a_moment_before_is_not_believed() {
+    const S: i64 = 1_000_000_000;
+    let fine = 100 * S + 7;
+    for (modified, changed, is_far, settled) in [
+        (fine, fine, false, fine + S / 10 + 1),
+        (fine, fine + 5, false, fine + 5 + S / 10 + 1),
+        // Some file systems say when a file was made, or nothing, in the place of when it was changed.
+        (fine, 0, false, fine + 3 * S + 1),
+        (fine, 5, false, fine + S / 10 + 1),
+        // Seconds, of either.
+        (100 * S, fine, false, fine + 3 * S + 1),
+        (fine, 101 * S, false, 104 * S + 1),
+        // Another clock.
+        (fine, fine, true, fine + 3600 * S + 1),
+    ] {
+        assert!(is_settled(modified, changed, settled, is_far));
+        assert!(!is_settled(modified, changed, settled - 1, is_far));
+    }
+    // From the future, and from its end.
+    assert!(!is_settled(fine, fine, fine - S, false));
+    assert!(!is_settled(i64::MAX, 0, i64::MAX, true));
+    assert!(is_settled(i64::MIN, i64::MIN, 0, true));
+}
+
+/// What shows pictures of the web alone depends on no file.
+#[test]
+fn a_note_with_pictures_from_elsewhere_is_not_read_again() {
+    let desk = Desk::new();
+    desk.write("a.md", "![](https://example.org/a.png) ![](data:image/png;base64,AA) ![]()\n");
+    desk.write("b.md", "![[d]]\n");
+    desk.write("c.md", "c\n");
+    desk.import();
+    // It may show an image `d` one day.
+    until_known(&desk, &desk.folder, 1);
+}
+
 /// What was remembered of a folder outlives a vault of which a backup was put back.
 #[test]
 fn a_version_that_a_vault_lost_is_named() {
@@ -173,6 +213,11 @@ fn a_version_that_a_vault_lost_is_named() {
     until_known(&desk, &desk.folder, 1);
     copy_folder(&desk.device.path().join("folders"), &before.join("folders"));
     let vault = Vault::open(&before, options(&desk.device.clock)).unwrap();
+    // It goes on, and has as many events as it had.
+    let another = NewNote { source: "another".into(), path: None, folder: None };
+    for _ in 0..20 {
+        vault.new_note(&another).unwrap();
+    }
     let report = import(&vault, &desk.folder, &ImportOptions::default(), &|_| ()).unwrap();
     assert_eq!(
         reasons(&report.skipped).iter().map(|(path, _)| *path).collect::<Vec<_>>(),

@@ -48,8 +48,8 @@ pub(super) fn read(
         if seen.is_some_and(|seen| stamps.is_same(path, stamp, seen)) {
             return Ok(File::Same);
         }
-        stamps.count();
         let (text, modified) = read_file(&place)?;
+        stamps.count();
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
         let stamp = stamp.filter(|_| Stamp::of(&place) == stamp);
         let (mut bytes, mut version) = (text.len(), None);
@@ -72,10 +72,8 @@ pub(super) fn read(
 impl File {
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Same => 0,
-            Self::Read(read) => read.bytes,
-        }
+        let more = if let Self::Read(read) = self { read.bytes } else { 0 };
+        size_of::<Self>() + more
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
-    bookmarks::{Bookmarks, Found, Loaded, Seen, Taken, in_vault},
+    bookmarks::{Bookmarks, Found, Loaded, Seen, Taken},
     files::{File, Read, read, unreadable},
     group::{Base, Work},
     reader::Reader,
@@ -51,7 +51,7 @@ pub(super) fn run(
     let _one_at_a_time = vault.folder_turn();
     // About as long as the walk takes.
     let known = || {
-        let stamps = Stamps::load(vault, &in_vault(vault, folder), options.reread)?;
+        let stamps = Stamps::load(vault, folder, options.reread)?;
         Ok::<_, VaultError>((Bookmarks::load(vault, folder)?, stamps, paths(vault)?))
     };
     let (known, there) = vault.beside(known, || walk(folder, vault.folder()));
@@ -116,7 +116,7 @@ pub(super) fn run(
     }
     let (tree, imported) = import.finish();
     let imported = Imported { read: stamps.read(), ..imported };
-    stamps.save(vault, &tree)?;
+    stamps.save(vault, &tree);
     Ok(imported)
 }
 
@@ -265,6 +265,7 @@ impl<'a> Import<'a> {
             same: same_text,
             shown: Vec::new(),
             written: HashMap::new(),
+            stands_alone: true,
             failed: None,
         };
         let mut found = HashMap::new();
@@ -273,14 +274,13 @@ impl<'a> Import<'a> {
             found.insert(destination.range.start, target.clone());
             target
         });
-        let Reader { same, shown: images, failed, .. } = reader;
+        let Reader { same, shown: images, stands_alone, failed, .. } = reader;
         if let Some(error) = failed {
             return Err(error);
         }
         self.report.notes += 1;
         let moves = base.as_ref().is_some_and(|base| base.from.is_some());
-        // In which no destination is that could lead to another file another time.
-        let stamp = stamp.filter(|_| found.is_empty());
+        let stamp = stamp.filter(|_| stands_alone);
         if same && !moves {
             if let Some(base) = &base {
                 if version.as_ref() == Some(&base.heads)
@@ -385,6 +385,9 @@ impl<'a> Import<'a> {
             self.files.insert(place.to_owned(), (image, bytes));
             Content::Image { image, held: false }
         } else {
+            if hash.is_none() {
+                self.stamps.count();
+            }
             self.ingest(place, &path, batch)?
         };
         self.contents.insert(place.to_owned(), content);
@@ -397,7 +400,6 @@ impl<'a> Import<'a> {
         path: &Path,
         batch: &mut Batch<'a>,
     ) -> Result<Content, VaultError> {
-        self.stamps.count();
         let stamp = Stamp::of(path);
         let reason = match batch.ingest_file(path) {
             Ok(stored) => {

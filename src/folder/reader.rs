@@ -34,6 +34,8 @@ pub(super) struct Reader<'a> {
     pub(super) shown: Vec<Shown>,
     /// How often each destination was met.
     pub(super) written: HashMap<(String, bool), usize>,
+    /// Whether all that it shows is in it: no destination could lead to another file another time.
+    pub(super) stands_alone: bool,
     pub(super) failed: Option<VaultError>,
 }
 
@@ -53,6 +55,11 @@ impl Reader<'_> {
         let known = self.seen.and_then(|seen| seen.shown(written, wiki, *before));
         *before += 1;
         let meant = resolve(&import.tree, self.path, destination, import.lenient);
+        let is_elsewhere = matches!(
+            meant,
+            Resolution::NotLocal(NotLocal::Remote | NotLocal::DataUri | NotLocal::Empty)
+        );
+        self.stands_alone &= is_elsewhere && known.is_none();
         let remembered = known.and_then(|known| known.place.as_deref());
         let (place, derived) =
             match (remembered.filter(|place| import.tree.contains(place)), &meant) {
@@ -121,6 +128,7 @@ impl Reader<'_> {
                 named?
             }
         };
+        self.stands_alone = false;
         self.shown.push(Shown {
             written: written.to_owned(),
             wiki,

@@ -24,7 +24,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bookmarks::{LIMIT, Seen},
+    bookmarks::{LIMIT, Seen, in_vault},
     write,
 };
 use crate::{
@@ -39,9 +39,11 @@ use crate::{
 const CONTEXT: &str = "everleaf 2026-11-30 stamps of files, version 1";
 /// How long before it was read a file must have been as it is, in nanoseconds: whoever writes it again in the same
 /// tick of its file system leaves no trace.
-const TICK: i64 = 100_000_000;
-/// The same where its file system counts in seconds, or in two.
+const TICK: i64 = SECOND / 10;
+/// The same where its file system counts in seconds, or in two,
 const LONG_TICK: i64 = 3 * SECOND;
+/// and where it may be in another computer, with another clock.
+const FAR: i64 = 3600 * SECOND;
 const SECOND: i64 = 1_000_000_000;
 
 /// What a file system says of a file, and what changes whenever the file does.
@@ -50,9 +52,9 @@ pub(super) struct Stamp {
     bytes: u64,
     /// When its bytes were last written, in nanoseconds since 1970.
     modified: i64,
-    /// When it was last touched in any way. No program can set it.
+    /// When it was last touched in any way, which no program can set. Some file systems only know the other.
     changed: i64,
-    /// Its inode: another one where it was replaced as a whole.
+    /// Its inode: another one where it was replaced as a whole, unless its file system makes numbers of names.
     number: u64,
 }
 
@@ -60,13 +62,6 @@ impl Stamp {
     /// That of a file; none of a link, or of what is no file.
     pub(super) fn of(path: &Path) -> Option<Self> {
         fs::symlink_metadata(path).ok().filter(Metadata::is_file).as_ref().map(Self::from)
-    }
-
-    /// Whether a file could not be written again now and have the same.
-    fn is_settled(&self, now: i64) -> bool {
-        let is_coarse = |time: i64| time % SECOND == 0;
-        let coarse = is_coarse(self.changed) || is_coarse(self.modified);
-        self.changed.saturating_add(if coarse { LONG_TICK } else { TICK }) < now
     }
 }
 
@@ -80,6 +75,19 @@ impl From<&Metadata> for Stamp {
             number: metadata.ino(),
         }
     }
+}
+
+/// Whether a file that was written and touched at these times could not be written again from `now` on and have the
+/// same; all in nanoseconds. `is_far` says whether another clock than that of `now` may have stamped it.
+#[must_use]
+pub fn is_settled(modified: i64, changed: i64, now: i64, is_far: bool) -> bool {
+    let is_coarse = |time: i64| time % SECOND == 0;
+    let tick = match (is_far, is_coarse(modified) || is_coarse(changed)) {
+        (true, _) => FAR,
+        (false, true) => LONG_TICK,
+        (false, false) => TICK,
+    };
+    modified.max(changed).saturating_add(tick) < now
 }
 
 /// A file that was read.
@@ -123,23 +131,31 @@ pub(super) struct Stamps {
     kept: Kept,
     /// What is known of files that were read since.
     fresh: Mutex<BTreeMap<String, Known>>,
-    /// The time at which the reading began, by the clock that stamps files; none where nothing is to be kept.
+    /// The time at which the reading began, by the clock that stamps files of the vault; none where nothing is to be
+    /// kept.
     began: Option<i64>,
+    /// Whether the folder is on another file system than the vault.
+    is_far: bool,
     read: AtomicU64,
 }
 
 impl Stamps {
-    /// What is known of the files whose bookmarks are in the vault at `bookmarks`; nothing, if all are to be
-    /// read again.
-    pub(super) fn load(vault: &Vault, bookmarks: &Path, reread: bool) -> Result<Self, VaultError> {
-        let path = bookmarks.with_extension("stamps");
+    /// What is known of the files of a folder; nothing, if all are to be read again.
+    pub(super) fn load(vault: &Vault, folder: &Path, reread: bool) -> Result<Self, VaultError> {
+        let path = in_vault(vault, folder).with_extension("stamps");
         let kept = if reread { None } else { read(&path) }.unwrap_or_default();
         // A vault that lost its end, and was given another, may not have the versions.
         let has_versions = vault.has_event(kept.log)?;
-        let now = tempfile::tempfile_in(vault.folder()).and_then(|file| file.metadata());
-        let began = now.ok().map(|metadata| Stamp::from(&metadata).changed);
-        let fresh = Mutex::default();
-        let mut stamps = Self { path, kept, fresh, began, read: AtomicU64::new(0) };
+        let now = tempfile::tempfile_in(vault.folder()).and_then(|file| file.metadata()).ok();
+        let device = fs::metadata(folder).map(|metadata| metadata.dev()).ok();
+        let mut stamps = Self {
+            path,
+            kept,
+            fresh: Mutex::default(),
+            began: now.as_ref().map(|now| Stamp::from(now).changed),
+            is_far: now.map(|now| now.dev()) != device,
+            read: AtomicU64::new(0),
+        };
         if !has_versions {
             stamps.forget_notes();
         }
@@ -187,7 +203,7 @@ impl Stamps {
 
     fn remember(&self, place: &str, stamp: Option<Stamp>, held: Held) {
         if let (Some(stamp), Some(began)) = (stamp, self.began)
-            && stamp.is_settled(began)
+            && is_settled(stamp.modified, stamp.changed, began, self.is_far)
         {
             let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
             fresh.insert(place.to_owned(), Known { stamp, held });
@@ -204,21 +220,20 @@ impl Stamps {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Writes down what is known of the files that are there.
-    pub(super) fn save(self, vault: &Vault, tree: &Tree) -> Result<(), VaultError> {
+    /// Writes down what is known of the files that are there. What can't be, is read another time.
+    pub(super) fn save(self, vault: &Vault, tree: &Tree) {
         let Self { path, mut kept, fresh, .. } = self;
         let fresh = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
         let before = kept.files.len();
         kept.files.retain(|place, _| tree.contains(place));
         if fresh.is_empty() && kept.files.len() == before {
-            return Ok(());
+            return;
         }
         kept.files.extend(fresh);
-        kept.log = vault.last_event()?;
+        kept.log = vault.last_event().ok().flatten();
         if let Err(error) = write(&path, &kept) {
             tracing::warn!(%error, path = %path.display(), "could not keep what files were");
         }
-        Ok(())
     }
 }
 
