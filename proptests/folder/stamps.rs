@@ -164,6 +164,21 @@ fn what_an_export_wrote_is_not_taken_for_what_was_there() {
     assert_eq!(desk.source("a.md"), "# A\n\n[b](b.md) six\n");
 }
 
+/// What an export finds is believed as well, and a picture that somebody else put there is none of its own.
+#[test]
+fn an_export_tells_a_picture_that_kept_size_and_time_from_its_own() {
+    let desk = filled();
+    let (folder, _) = desk.export("export");
+    until_known(&desk, &folder, 1);
+    for touch in [unnoticed as fn(&Path, &[u8]), exchanged] {
+        touch(&folder.join("c.png"), &png(2, 2, b"two"));
+        let (_, report) = desk.export("export");
+        assert_eq!(reasons(&report.skipped)[0].0, "c.png");
+        touch(&folder.join("c.png"), &png(2, 2, b"one"));
+        assert_eq!(desk.export("export").1.skipped, vec![]);
+    }
+}
+
 /// A file is believed to be what it was once nobody could have written it since without a trace.
 #[test]
 fn what_was_written_a_moment_before_is_not_believed() {

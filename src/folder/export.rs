@@ -17,6 +17,7 @@ use super::{
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::At,
     place::{Places, safe_note, titled},
+    stamps::Stamps,
     write::{self, Draft, Over, There, file_at, folder_at, look},
 };
 use crate::{
@@ -43,6 +44,7 @@ pub(super) fn run(
     vault.refuse_inside(folder)?;
     let _one_at_a_time = vault.folder_turn();
     let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
+    let stamps = Stamps::load(vault, folder, false)?;
     let ours = match found {
         Found::Exported | Found::Restored => true,
         Found::Foreign => false,
@@ -66,6 +68,7 @@ pub(super) fn run(
         shown: OnceCell::new(),
         files: HashMap::new(),
         bookmarks,
+        stamps: &stamps,
         cleared: HashSet::new(),
         drafts: Vec::new(),
         report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
@@ -80,7 +83,9 @@ pub(super) fn run(
         }
         export.publish()?;
     }
-    Ok(export.report)
+    let report = export.report;
+    stamps.save(vault, |_| true);
+    Ok(report)
 }
 
 /// Whether nothing is in a folder but what programs hide there.
@@ -109,6 +114,7 @@ struct Export<'a> {
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
     bookmarks: Bookmarks,
+    stamps: &'a Stamps,
     /// Folders that nothing half written is left in, by what the disk takes for one.
     cleared: HashSet<(u64, u64)>,
     /// Files of the group that have yet to get their names, by their places.
@@ -237,7 +243,7 @@ impl Export<'_> {
         let blake3 = hash.to_hex().to_string();
         let before = self.bookmarks.notes.get(place).map(|seen| seen.blake3.as_str());
         let ours = |there: blake3::Hash| Some(there.to_hex().as_str()) == before;
-        let (path, over) = match look(self.folder, place)? {
+        let (path, over) = match look(self.folder, place, write::hash)? {
             There::File(path, there) if there != hash && ours(there) => {
                 if !self.has_version_at(place)? {
                     let reason = "it shows a version that is not on this device; sync first, or move it \

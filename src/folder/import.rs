@@ -116,7 +116,7 @@ pub(super) fn run(
     }
     let (tree, imported) = import.finish();
     let imported = Imported { read: stamps.read(), ..imported };
-    stamps.save(vault, &tree);
+    stamps.save(vault, |place| tree.contains(place));
     Ok(imported)
 }
 

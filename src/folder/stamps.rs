@@ -30,7 +30,6 @@ use super::{
 use crate::{
     id::{EventHash, ImageId, Seq},
     note::Heads,
-    resolve::Tree,
     vault::{Vault, VaultError},
 };
 
@@ -221,11 +220,11 @@ impl Stamps {
     }
 
     /// Writes down what is known of the files that are there. What can't be, is read another time.
-    pub(super) fn save(self, vault: &Vault, tree: &Tree) {
+    pub(super) fn save(self, vault: &Vault, is_there: impl Fn(&str) -> bool) {
         let Self { path, mut kept, fresh, .. } = self;
         let fresh = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
         let before = kept.files.len();
-        kept.files.retain(|place, _| tree.contains(place));
+        kept.files.retain(|place, _| is_there(place));
         if fresh.is_empty() && kept.files.len() == before {
             return;
         }

@@ -124,8 +124,12 @@ pub(super) enum There {
 }
 
 /// Looks at `place` in `folder`, and makes the folders on the way that are not there. Goes through no
-/// symbolic link.
-pub(super) fn look(folder: &Path, place: &str) -> Result<There, VaultError> {
+/// symbolic link. `hash` gives the hash of the file at a path.
+pub(super) fn look(
+    folder: &Path,
+    place: &str,
+    hash: impl Fn(&Path) -> io::Result<blake3::Hash>,
+) -> Result<There, VaultError> {
     let mut path = folder.to_path_buf();
     let mut parts = place.split('/').peekable();
     while let Some(part) = parts.next() {

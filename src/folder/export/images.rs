@@ -1,6 +1,6 @@
 //! The images of an export: where each goes, and what a file says for it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::Path};
 
 use super::Export;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         bookmarks::Shown,
         named::{At, is_plain},
         place::safe,
-        write::{self, Over, There, look},
+        write::{Over, There, look},
     },
     id::ImageId,
     images::ImageError,
@@ -157,7 +157,8 @@ impl Export<'_> {
     fn write_image(&mut self, at: &At<'_>, place: &str) -> Result<Put, VaultError> {
         let image = at.embed.image;
         let before = self.bookmarks.images.get(place).copied();
-        let (path, over) = match look(self.folder, place)? {
+        let hash = |path: &Path| self.stamps.image(place, path).map(|is| (*is.as_bytes()).into());
+        let (path, over) = match look(self.folder, place, hash)? {
             There::File(_, there) if there.as_bytes() == image.as_bytes() => {
                 self.bookmarks.images.insert(place.to_owned(), image);
                 return Ok(Put::There);
@@ -200,17 +201,16 @@ impl Export<'_> {
     /// The image in the file at `place`, if it is as it was last read or written.
     fn own_file(&self, place: &str) -> Option<ImageId> {
         let before = self.bookmarks.images.get(place)?;
-        let there = write::hash(&self.folder.join(place)).ok()?;
-        (there.as_bytes() == before.as_bytes()).then_some(*before)
+        let there = self.stamps.image(place, &self.folder.join(place)).ok();
+        there.filter(|there| there == before)
     }
 
     /// Whether the file at `place` is no export's, not `image`, and shown by no file that is a note.
     fn is_stray(&self, place: &str, image: ImageId) -> bool {
         let ours = self.bookmarks.images.get(place);
-        write::hash(&self.folder.join(place)).is_ok_and(|there| {
-            let is = |image: &ImageId| image.as_bytes() == there.as_bytes();
-            !is(&image) && !ours.is_some_and(is) && !self.is_shown(place)
-        })
+        self.stamps
+            .image(place, &self.folder.join(place))
+            .is_ok_and(|there| there != image && ours != Some(&there) && !self.is_shown(place))
     }
 
     /// Whether a file that is a note shows the image at `place`, as far as is known.
