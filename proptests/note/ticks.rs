@@ -1,5 +1,8 @@
 //! Boxes of tasks: whoever sets one, it stays a box.
 
+use automerge::{
+    Automerge, LoadOptions, ROOT, ReadDoc as _, TextEncoding, transaction::Transactable as _,
+};
 use everleaf::{
     clock::Timestamp,
     note::{Change, Note},
@@ -138,6 +141,32 @@ fn a_box_is_set_wherever_it_stands() {
         assert_eq!(note.body().source(), ticked);
         assert_eq!(copy(note, 4).body().source(), ticked);
     }
+}
+
+/// Another client may put in a whole line as one, and a box in it is no character that could be set.
+#[test]
+fn a_box_in_what_was_put_in_as_one_is_left_to_the_text() {
+    let (mut first, _) = note("- [ ] a\n", 1);
+    let mut document = Automerge::load_with_options(
+        &first.save(),
+        LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint),
+    )
+    .unwrap();
+    let (_, text) = document.get(ROOT, "body").unwrap().unwrap();
+    let mut theirs = document.transaction();
+    theirs.insert(&text, 8, "- [x] one\n").unwrap();
+    theirs.commit();
+    first.apply(&[document.get_last_local_change().unwrap().raw_bytes()]).unwrap();
+    let base = first.heads();
+    assert_eq!(first.body().source(), "- [ ] a\n- [x] one\n");
+    let (mut one, mut other) = (copy(&first, 2), copy(&first, 3));
+    edit(&mut one, "- [x] a\n- [x] one\nmore\n");
+    other.apply(&one.changes().iter().map(|change| &change.bytes[..]).collect::<Vec<_>>()).unwrap();
+    let unticked = body("- [x] a\n- [ ] one\n");
+    let (_, made) = other.edit_alike(&base, &unticked, AT).unwrap();
+    assert_eq!(made.len(), 1);
+    assert!(other.body().source().starts_with("- [x] a\n"), "{:?}", other.body());
+    assert!(other.body().source().ends_with("more\n"), "{:?}", other.body());
 }
 
 proptest! {

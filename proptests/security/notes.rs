@@ -8,14 +8,16 @@ use automerge::{
     transaction::Transactable as _,
 };
 use everleaf::{
+    clock::Timestamp,
     event::ChangeBytes,
     folder::{ExportOptions, export},
     id::{DeviceId, NoteId},
     image::MediaType,
-    note::{self, Body, Embed, Note, Piece},
+    note::{self, Body, Embed, Note, Piece, inspect_whole},
     remote::{Key, Memory, Remote},
     segment::{Head, Item, Segment},
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     image::png,
@@ -256,4 +258,57 @@ fn what_has_marks_is_no_note() {
         assert!(error.contains("it is no document, or has far too much"), "{error}");
     }
     assert!(!load(&document(false)).contains("it is no document"));
+}
+
+/// A document of which a column of operations stands there twice, for numbers below 128.
+fn twice(document: &[u8], kind: u8) -> Vec<u8> {
+    let (mut at, mut length) = (9, 0);
+    for shift in 0.. {
+        length |= usize::from(document[at] & 0x7f) << (7 * shift);
+        at += 1;
+        if document[at - 1] < 128 {
+            break;
+        }
+    }
+    let mut data = document[at..at + length].to_vec();
+    let byte = |number: usize| u8::try_from(number).unwrap();
+    at = 1;
+    for _ in 0..data[0] {
+        at += 1 + usize::from(data[at]);
+    }
+    at += 1 + 32 * usize::from(data[at]);
+    let columns = |at: usize| {
+        let pairs = data[at + 1..][..2 * usize::from(data[at])].chunks(2);
+        pairs.map(|pair| (pair[0], usize::from(pair[1]))).collect::<Vec<_>>()
+    };
+    let (changes, head) = (columns(at), at + 1 + 2 * usize::from(data[at]));
+    let operations = columns(head);
+    let nth = operations.iter().position(|(found, _)| *found == kind).unwrap();
+    let before: usize = changes.iter().chain(&operations[..nth]).map(|(_, length)| length).sum();
+    let start = head + 1 + 2 * operations.len() + before;
+    let column = data[start..start + operations[nth].1].to_vec();
+    data.splice(start..start, column.iter().copied());
+    data.splice(head + 1 + 2 * nth..head + 1 + 2 * nth, [kind, byte(operations[nth].1)]);
+    data[head] += 1;
+    let mut chunk = vec![0, byte(data.len() & 0x7f) | 0x80, byte(data.len() >> 7)];
+    chunk.extend(data);
+    let checksum = Sha256::digest(&chunk);
+    [&document[..4], &checksum[..4], &chunk].concat()
+}
+
+/// Automerge takes the last of two columns that say the same, so whoever looks at the first is told nothing.
+#[test]
+fn a_document_that_says_something_twice_is_refused() {
+    let mut note = Note::new(NoteId::new(1, [1; 10]), [1; 8]);
+    let body = Body::new([Piece::Text("some text of a note".into())]);
+    note.create(Some("a.md"), &body, Timestamp(0)).unwrap();
+    let automerge = Automerge::load(&note.save()).unwrap();
+    let document = automerge.save_nocompress();
+    assert!(Note::load(note.id(), [1; 8], Some(&document), &[]).is_ok());
+    for kind in [0x42, 0x56] {
+        let document = twice(&document, kind);
+        assert!(Automerge::load(&document).is_ok(), "Automerge makes something of it");
+        assert!(Note::load(note.id(), [1; 8], Some(&document), &[]).is_err());
+        assert!(inspect_whole(&document).is_err());
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     bookmarks::Bookmarks,
-    stamps::{Stamp, Stamps},
+    stamps::{Look, Stamps},
 };
 use crate::{
     clock::Timestamp,
@@ -23,8 +23,8 @@ pub(super) enum File {
 pub(super) struct Read {
     pub(super) text: String,
     pub(super) blake3: String,
-    /// What it had before and after.
-    pub(super) stamp: Option<Stamp>,
+    /// How it looked before and after.
+    pub(super) look: Option<Look>,
     /// When it was written.
     pub(super) at: Timestamp,
     /// What it takes in memory, with the note that was loaded for it.
@@ -44,14 +44,14 @@ pub(super) fn read(
 ) -> (Vec<Result<File, VaultError>>, usize) {
     let one = |path: &String| {
         let (place, seen) = (folder.join(path), bookmarks.notes.get(path));
-        let stamp = Stamp::of(&place);
-        if seen.is_some_and(|seen| stamps.is_same(path, stamp, seen)) {
+        let look = Look::at(&place);
+        if seen.is_some_and(|seen| stamps.is_same(path, look, seen)) {
             return Ok(File::Same);
         }
         let (text, modified) = read_file(&place)?;
         stamps.count();
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
-        let stamp = stamp.filter(|_| Stamp::of(&place) == stamp);
+        let look = look.filter(|_| Look::at(&place) == look);
         let (mut bytes, mut version) = (text.len(), None);
         match seen {
             Some(seen) if seen.blake3 != blake3 => bytes += vault.prepare(seen.note),
@@ -62,7 +62,7 @@ pub(super) fn read(
             _ => {}
         }
         let at = vault.written_at(modified);
-        Ok(File::Read(Read { text, blake3, stamp, at, bytes, version }))
+        Ok(File::Read(Read { text, blake3, look, at, bytes, version }))
     };
     let files: Vec<Result<File, VaultError>> = paths.iter().map(one).collect();
     let bytes = files.iter().flatten().map(File::bytes).sum();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     bookmarks::{Bookmarks, Seen, Shown, Taken},
     import::Import,
-    stamps::Stamp,
+    stamps::Look,
 };
 use crate::{
     clock::Timestamp,
@@ -23,8 +23,8 @@ pub(super) struct Work {
     pub(super) path: String,
     pub(super) body: Body,
     pub(super) blake3: String,
-    /// What it had when it was read, if what it shows depends on no other file.
-    pub(super) stamp: Option<Stamp>,
+    /// How it looked when it was read, if what it shows depends on no other file.
+    pub(super) look: Option<Look>,
     pub(super) at: Timestamp,
     pub(super) images: Vec<Shown>,
     pub(super) base: Option<Base>,
@@ -124,8 +124,8 @@ impl Import<'_> {
                 self.bookmarks.images.insert(place.clone(), shown.image);
             }
         }
-        let Work { path, blake3, stamp, images, .. } = work;
-        self.stamps.is_note(&path, stamp, &blake3, &heads);
+        let Work { path, blake3, look, images, .. } = work;
+        self.stamps.is_note(&path, look, &blake3, &heads);
         self.bookmarks.notes.insert(path, Seen { note, heads, blake3, images, gone: false });
     }
 }

@@ -11,7 +11,7 @@ use super::{
     files::{File, Read, read, unreadable},
     group::{Base, Work},
     reader::Reader,
-    stamps::{Stamp, Stamps},
+    stamps::{Look, Stamps},
     walk::{Files, walk},
 };
 use crate::{
@@ -228,7 +228,7 @@ impl<'a> Import<'a> {
         file: Result<File, VaultError>,
         batch: &mut Batch<'a>,
     ) -> Result<Option<Work>, VaultError> {
-        let Read { text, blake3, stamp, at, version, .. } = match file {
+        let Read { text, blake3, look, at, version, .. } = match file {
             Ok(File::Read(read)) => read,
             Ok(File::Same) => {
                 self.report.notes += 1;
@@ -280,13 +280,13 @@ impl<'a> Import<'a> {
         }
         self.report.notes += 1;
         let moves = base.as_ref().is_some_and(|base| base.from.is_some());
-        let stamp = stamp.filter(|_| stands_alone);
+        let look = look.filter(|_| stands_alone);
         if same && !moves {
             if let Some(base) = &base {
                 if version.as_ref() == Some(&base.heads)
                     || self.vault.knows_version(base.note, &base.heads)?
                 {
-                    self.stamps.is_note(path, stamp, &blake3, &base.heads);
+                    self.stamps.is_note(path, look, &blake3, &base.heads);
                 } else {
                     self.skip(path, NOT_HERE.to_owned());
                 }
@@ -315,7 +315,7 @@ impl<'a> Import<'a> {
                 Body::parse_edit(&before, &text, |_, _| None, find)
             }
         };
-        Ok(Some(Work { path: path.to_owned(), body, blake3, stamp, at, images, base, characters }))
+        Ok(Some(Work { path: path.to_owned(), body, blake3, look, at, images, base, characters }))
     }
 
     /// What is known of a file: by its name, by what a file held that is gone, or by the path of a note.
@@ -400,10 +400,10 @@ impl<'a> Import<'a> {
         path: &Path,
         batch: &mut Batch<'a>,
     ) -> Result<Content, VaultError> {
-        let stamp = Stamp::of(path);
+        let look = Look::at(path);
         let reason = match batch.ingest_file(path) {
             Ok(stored) => {
-                self.stamps.is_image(place, path, stamp, stored.image);
+                self.stamps.is_image(place, path, look, stored.image);
                 self.files.insert(place.to_owned(), (stored.image, stored.bytes));
                 self.stored.push(stored);
                 return Ok(Content::Image { image: stored.image, held: true });

@@ -57,10 +57,19 @@ pub(super) struct Stamp {
     number: u64,
 }
 
-impl Stamp {
-    /// That of a file; none of a link, or of what is no file.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        fs::symlink_metadata(path).ok().filter(Metadata::is_file).as_ref().map(Self::from)
+/// A file that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    stamp: Stamp,
+    /// The file system that it is on. After the next start of the system that may have another number.
+    device: u64,
+}
+
+impl Look {
+    /// Looks at a file; at no link, and at nothing that is no file.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        let metadata = fs::symlink_metadata(path).ok().filter(Metadata::is_file)?;
+        Some(Self { stamp: Stamp::from(&metadata), device: metadata.dev() })
     }
 }
 
@@ -130,11 +139,8 @@ pub(super) struct Stamps {
     kept: Kept,
     /// What is known of files that were read since.
     fresh: Mutex<BTreeMap<String, Known>>,
-    /// The time at which the reading began, by the clock that stamps files of the vault; none where nothing is to be
-    /// kept.
-    began: Option<i64>,
-    /// Whether the folder is on another file system than the vault.
-    is_far: bool,
+    /// A file that was made in the vault when the reading began; none where nothing is to be kept.
+    began: Option<Look>,
     read: AtomicU64,
 }
 
@@ -146,15 +152,9 @@ impl Stamps {
         // A vault that lost its end, and was given another, may not have the versions.
         let has_versions = vault.has_event(kept.log)?;
         let now = tempfile::tempfile_in(vault.folder()).and_then(|file| file.metadata()).ok();
-        let device = fs::metadata(folder).map(|metadata| metadata.dev()).ok();
-        let mut stamps = Self {
-            path,
-            kept,
-            fresh: Mutex::default(),
-            began: now.as_ref().map(|now| Stamp::from(now).changed),
-            is_far: now.map(|now| now.dev()) != device,
-            read: AtomicU64::new(0),
-        };
+        let began = now.map(|now| Look { stamp: Stamp::from(&now), device: now.dev() });
+        let fresh = Mutex::default();
+        let mut stamps = Self { path, kept, fresh, began, read: AtomicU64::new(0) };
         if !has_versions {
             stamps.forget_notes();
         }
@@ -166,44 +166,46 @@ impl Stamps {
         self.kept.files.retain(|_, known| matches!(known.held, Held::Image(_)));
     }
 
-    /// Whether the file at `place` has the stamp `now`, and shows what it showed when it was last `seen`,
-    /// whatever other files hold.
-    pub(super) fn is_same(&self, place: &str, now: Option<Stamp>, seen: &Seen) -> bool {
-        self.kept.files.get(place).is_some_and(|known| {
-            let held = || Held::note(&seen.blake3, &seen.heads);
-            now == Some(known.stamp) && !seen.gone && known.held == held()
-        })
+    /// Whether the file at `place` looks as it did, and shows what it showed when it was last `seen`, whatever other
+    /// files hold.
+    pub(super) fn is_same(&self, place: &str, look: Option<Look>, seen: &Seen) -> bool {
+        self.known(place, look)
+            .is_some_and(|held| !seen.gone && *held == Held::note(&seen.blake3, &seen.heads))
+    }
+
+    /// What was in the file at `place` when it looked like this.
+    fn known(&self, place: &str, look: Option<Look>) -> Option<&Held> {
+        let known = self.kept.files.get(place)?;
+        (look?.stamp == known.stamp).then_some(&known.held)
     }
 
     /// The image that the file at `place` is, which is at `path`; it is read if that is not known.
     pub(super) fn image(&self, place: &str, path: &Path) -> io::Result<ImageId> {
-        let before = Stamp::of(path);
-        if let Some(Known { stamp, held: Held::Image(image) }) = self.kept.files.get(place)
-            && before == Some(*stamp)
-        {
+        let look = Look::at(path);
+        if let Some(Held::Image(image)) = self.known(place, look) {
             return Ok(*image);
         }
         self.count();
         let image = ImageId::from_bytes(*write::hash(path)?.as_bytes());
-        self.is_image(place, path, before, image);
+        self.is_image(place, path, look, image);
         Ok(image)
     }
 
-    /// Remembers an image that was read from the file at `place`, which had the stamp `before`.
-    pub(super) fn is_image(&self, place: &str, path: &Path, before: Option<Stamp>, image: ImageId) {
-        let stamp = before.filter(|_| Stamp::of(path) == before);
-        self.remember(place, stamp, Held::Image(image));
+    /// Remembers an image that was read from the file at `place`, which looked like this before.
+    pub(super) fn is_image(&self, place: &str, path: &Path, look: Option<Look>, image: ImageId) {
+        let look = look.filter(|_| Look::at(path) == look);
+        self.remember(place, look, Held::Image(image));
     }
 
-    /// Remembers a note that was read, which had this stamp before and after.
-    pub(super) fn is_note(&self, place: &str, stamp: Option<Stamp>, blake3: &str, shows: &Heads) {
-        self.remember(place, stamp, Held::note(blake3, shows));
+    /// Remembers a note that was read, which looked like this before and after.
+    pub(super) fn is_note(&self, place: &str, look: Option<Look>, blake3: &str, shows: &Heads) {
+        self.remember(place, look, Held::note(blake3, shows));
     }
 
-    fn remember(&self, place: &str, stamp: Option<Stamp>, held: Held) {
-        if let (Some(stamp), Some(began)) = (stamp, self.began)
-            && is_settled(stamp.modified, stamp.changed, began, self.is_far)
-        {
+    fn remember(&self, place: &str, look: Option<Look>, held: Held) {
+        let (Some(Look { stamp, device }), Some(began)) = (look, self.began) else { return };
+        let is_far = device != began.device;
+        if is_settled(stamp.modified, stamp.changed, began.stamp.changed, is_far) {
             let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
             fresh.insert(place.to_owned(), Known { stamp, held });
         }

@@ -9,12 +9,12 @@ use std::{collections::HashSet, sync::OnceLock};
 use automerge::{ActorId, Cursor, ReadDoc as _};
 
 use super::{
-    block::set,
+    block::{Seen, set},
     document::{Note, NoteError},
     edit::splices,
     embed::{Body, Piece},
     history::{Change, ChangeInfo, Heads},
-    ticks::{Tick, says, take_ticks},
+    ticks::{Tick, differ},
 };
 use crate::{
     clock::Timestamp,
@@ -109,10 +109,11 @@ impl Note {
         let boxes = alone.boxes(new)?;
         alone.document.set_actor(author);
         let (version, mut made) = alone.edit_from(base, new, at)?;
-        for change in &made {
+        made.retain(|change| !self.holds(change));
+        if let [change] = made.as_slice() {
             self.apply(&[&change.bytes])?;
+            made.extend(self.set_again(&boxes, at)?);
         }
-        made.extend(self.set_again(&boxes, at)?);
         Ok((version, made))
     }
 
@@ -132,25 +133,27 @@ impl Note {
     /// The boxes that an edit to `new` sets, each where it is now, and what it will have in it.
     fn boxes(&self, new: &Body) -> Result<Vec<(Cursor, char)>, NoteError> {
         let shown = self.shown();
-        let ticks = take_ticks(&shown.body, &mut splices(&shown.body, new));
+        let ticks = self.take_ticks(shown, None, &mut splices(&shown.body, new));
         let of = |Tick { at, state }| Ok((self.document.get_cursor(&self.body, at, None)?, state));
-        shown.places(ticks).into_iter().map(of).collect()
+        ticks.into_iter().map(of).collect()
     }
 
-    /// Sets boxes once more that an edit set, and that show something else: its operations are numbered as if nothing
-    /// had come since, so where a task was ticked and unticked meanwhile, that would stand, and whoever ticks it now
-    /// would not see it done. That others do the same changes nothing.
+    /// Sets boxes once more that an edit just set, so that all of them are there, and that show something else: its
+    /// operations are numbered as if nothing had come since, so where a task was ticked and unticked meanwhile, that
+    /// would stand, and whoever ticks it now would not see it done. That others do the same changes nothing.
     fn set_again(
         &mut self,
         boxes: &[(Cursor, char)],
         at: Timestamp,
     ) -> Result<Option<Change>, NoteError> {
+        let seen = Seen { document: &self.document, heads: None };
+        let character = |at: Option<usize>| seen.character(&self.body, at?);
         let mut ticks = Vec::new();
         for (cursor, state) in boxes {
             let place = self.document.get_cursor_position(&self.body, cursor, None)?;
-            let there = self.document.get(&self.body, place)?;
-            let shown = there.and_then(|(value, _)| value.as_str()?.chars().next());
-            if shown.is_some_and(|shown| !says(shown, *state)) {
+            let is_box = character(place.checked_sub(1)) == Some('[')
+                && character(Some(place + 1)) == Some(']');
+            if is_box && character(Some(place)).is_some_and(|shown| differ(shown, *state)) {
                 ticks.push(Tick { at: place, state: *state });
             }
         }

@@ -48,6 +48,13 @@ impl Seen<'_> {
         Ok(shown)
     }
 
+    /// The character at a place of a text; `None` where it is none, or is one of several that were put in as one.
+    pub(super) fn character(&self, text: &ObjId, at: usize) -> Option<char> {
+        let (value, _) = self.get(text, at).ok()??;
+        let mut characters = value.as_str()?.chars();
+        characters.next().filter(|_| characters.next().is_none())
+    }
+
     fn embed(&self, block: &ObjId) -> Result<Option<Embed>, AutomergeError> {
         if self.string(block, "type")?.as_deref() != Some("image") {
             return Ok(None);
@@ -97,17 +104,8 @@ pub(super) fn set(
     text: &ObjId,
     ticks: &[Tick],
 ) -> Result<(), NoteError> {
-    for Tick { at, state } in ticks.iter().copied() {
-        // Another client may have put in several characters as one.
-        let is_one = match transaction.get(text, at)? {
-            Some((Value::Scalar(value), _)) => value.as_str().is_some_and(|there| there.len() == 1),
-            _ => false,
-        };
-        if is_one {
-            transaction.put(text, at, state.to_string())?;
-        } else {
-            transaction.splice_text(text, at, 1, state.encode_utf8(&mut [0; 4]))?;
-        }
+    for Tick { at, state } in ticks {
+        transaction.put(text, *at, state.to_string())?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use std::io::Read as _;
 use super::{
     chunk::{ACTIONS, LENGTHS},
     first::Numbers,
-    history::{COMPRESSED, LONGEST},
+    history::{CHANGE, COMPRESSED, LONGEST},
     numbers::{signed, skip, take, text, unsigned},
 };
 
@@ -34,10 +34,16 @@ pub(super) const INTEGERS: [u64; 5] = [0, 1, 2, 3, 6];
 /// The type of columns whose values are texts.
 const TEXTS: u64 = 5;
 
-/// The actions that have values: one sets it, one adds it to another. Those that begin and end marks are none of them.
-const VALUED: [u64; 2] = [1, 5];
-/// The actions that make objects, and that which takes something away.
+/// In the type of a column: it is compressed.
+pub(super) const DEFLATED: u64 = 8;
+
+/// The actions that set a value, and that add a number to one.
+const SET: u64 = 1;
+const ADD: u64 = 5;
+/// Those that make objects, and that which takes something away. Not those that begin and end marks.
 const BARE: [u64; 5] = [0, 2, 3, 4, 6];
+/// The types of values that are whole numbers.
+const NUMBERS: [u64; 2] = [3, 4];
 
 /// The most that a column of integers of a change unfolds to; `None` where it makes no sense, a text is longer
 /// than its column, or there are operations that no note has.
@@ -45,13 +51,17 @@ pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
     let (start, mut rest) = chunk.split_at_checked(START)?;
     let length = unsigned(&mut rest)?;
     let data = take(&mut rest, length)?;
-    if start.last() == Some(&COMPRESSED) {
+    // Of what else Automerge knows, as bundles of changes, nothing is in a note.
+    if *start.last()? == CHANGE {
+        return longest(data);
+    }
+    if *start.last()? == COMPRESSED {
         let mut inflated = Vec::new();
         let decoder = flate2::read::DeflateDecoder::new(data);
         decoder.take(LONGEST as u64 + 1).read_to_end(&mut inflated).ok()?;
         return if inflated.len() > LONGEST { None } else { longest(&inflated) };
     }
-    longest(data)
+    None
 }
 
 fn longest(mut data: &[u8]) -> Option<u64> {
@@ -70,27 +80,30 @@ fn longest(mut data: &[u8]) -> Option<u64> {
     for _ in 0..unsigned(data)? {
         columns.push((unsigned(data)?, unsigned(data)?));
     }
-    let (mut longest, mut actions, mut lengths) = (0, None, None);
+    if !are_distinct(&columns) {
+        return None;
+    }
+    let (mut longest, mut actions, mut lengths) = (0, &[] as &[u8], &[] as &[u8]);
     for (kind, length) in columns {
         let column = take(data, length)?;
         if INTEGERS.contains(&(kind & 7)) {
             longest = longest.max(unfolded(column)?);
         }
-        let other = match kind {
-            ACTIONS => actions.replace(column),
-            LENGTHS => lengths.replace(column),
-            _ => None,
-        };
-        // Of two, it would not be known which one Automerge takes.
-        if other.is_some() {
-            return None;
+        match kind {
+            ACTIONS => actions = column,
+            LENGTHS => lengths = column,
+            _ => {}
         }
         if kind & 7 == TEXTS {
             runs(column, |column| text(column).map(drop))?;
         }
     }
-    let is_odd = is_odd(actions.unwrap_or_default(), lengths.unwrap_or_default());
-    (!is_odd).then_some(longest)
+    (!is_odd(actions, lengths)).then_some(longest)
+}
+
+/// Whether columns, by their types and lengths, are in order and no two of one type: of two, Automerge takes the last.
+pub(super) fn are_distinct(columns: &[(u64, u64)]) -> bool {
+    columns.is_sorted_by(|(one, _), (next, _)| one & !DEFLATED < next & !DEFLATED)
 }
 
 /// Whether among operations are such as no note has, by what they do and by the lengths and types of their values.
@@ -102,7 +115,12 @@ pub(super) fn is_odd(actions: &[u8], lengths: &[u8]) -> bool {
         while left > 0 {
             let run = if has_values { lengths.next_run(left) } else { Some((0, left)) };
             let Some((length, run)) = run else { return true };
-            if !VALUED.contains(&action) && (length > 0 || !BARE.contains(&action)) {
+            let is_known = match action {
+                SET => true,
+                ADD => NUMBERS.contains(&(length & 0xf)),
+                action => length == 0 && BARE.contains(&action),
+            };
+            if !is_known {
                 return true;
             }
             left -= run;

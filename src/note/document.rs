@@ -14,7 +14,7 @@ use super::{
     first,
     history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
     shown::Shown,
-    ticks::take_ticks,
+    ticks::{Tick, take_ticks},
 };
 use crate::{
     clock::Timestamp,
@@ -283,9 +283,9 @@ impl Note {
         let before = if current { Cow::Borrowed(self.shown()) } else { self.shown_at(base)? };
         let mut plan = splices(&before.body, new);
         let after = if current { before.after(&plan, new) } else { None };
-        let ticks = before.places(take_ticks(&before.body, &mut plan));
-        let plan = before.in_document(plan);
         let heads = (!current).then(|| base.native());
+        let ticks = self.take_ticks(&before, heads.clone(), &mut plan);
+        let plan = before.in_document(plan);
         let text = self.body.clone();
         self.shown = OnceLock::new();
         let change = self.change(at, heads, |transaction| {
@@ -296,6 +296,19 @@ impl Note {
             self.shown = OnceLock::from(after);
         }
         Ok(change)
+    }
+
+    /// Takes out of `plan`, which is for what the note shows at `heads` or at present, what sets boxes; gives that with
+    /// its places in the document.
+    pub(super) fn take_ticks(
+        &self,
+        shown: &Shown,
+        heads: Option<Vec<automerge::ChangeHash>>,
+        plan: &mut Vec<Splice>,
+    ) -> Vec<Tick> {
+        let seen = Seen { document: &self.document, heads };
+        let is_one = |at| seen.character(&self.body, shown.place(at)).is_some();
+        shown.places(take_ticks(&shown.body, plan, is_one))
     }
 
     /// Whether the edit that made `made` of the version `base` still stands: nothing that came later

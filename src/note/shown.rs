@@ -106,7 +106,7 @@ impl Shown {
     }
 
     /// The place in the document of a unit of the body.
-    fn place(&self, unit: usize) -> usize {
+    pub(super) fn place(&self, unit: usize) -> usize {
         unit + self.doubles.partition_point(|double| double.before <= unit)
     }
 }

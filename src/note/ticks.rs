@@ -16,9 +16,9 @@ const STATES: [char; 3] = [' ', 'x', 'X'];
 /// How much of a line before a box is looked at, in bytes: nobody has an item in an item for ever.
 const BEFORE: usize = 256;
 
-/// Whether two states of a box say the same.
-pub(super) fn says(one: char, other: char) -> bool {
-    (one == ' ') == (other == ' ')
+/// Whether a box in which one of these stands says another thing than one with the other.
+pub(super) fn differ(one: char, other: char) -> bool {
+    STATES.contains(&one) && STATES.contains(&other) && (one == ' ') != (other == ' ')
 }
 
 /// A box that is set.
@@ -30,9 +30,15 @@ pub(super) struct Tick {
     pub(super) state: char,
 }
 
-/// Takes out of `plan`, which is for `body`, what sets boxes, and gives that in order.
-pub(super) fn take_ticks(body: &Body, plan: &mut Vec<Splice>) -> Vec<Tick> {
-    let ticks = ticks(body, plan);
+/// Takes out of `plan`, which is for `body`, what sets boxes, and gives that in order; where something `is_one`
+/// character in the document. Another client may have put in several as one.
+pub(super) fn take_ticks(
+    body: &Body,
+    plan: &mut Vec<Splice>,
+    is_one: impl Fn(usize) -> bool,
+) -> Vec<Tick> {
+    let mut ticks = ticks(body, plan);
+    ticks.retain(|tick| is_one(tick.at));
     let mut taken = ticks.iter().peekable();
     plan.retain(|splice| taken.next_if(|tick| tick.at == splice.at).is_none());
     ticks

@@ -20,7 +20,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bounds::{self, INTEGERS, START, longest_column, unfolded},
+    bounds::{self, DEFLATED, INTEGERS, START, are_distinct, longest_column, unfolded},
     chunk::{ACTIONS, LENGTHS, MOST_COLUMNS, MOST_OTHERS},
     document::{Note, NoteError},
     history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS, seconds},
@@ -34,8 +34,6 @@ use crate::{
 
 /// The type of a chunk that is a document.
 pub(super) const DOCUMENT: u8 = 0;
-/// In the type of a column: it is compressed.
-const DEFLATED: u64 = 8;
 /// The type of the column of the times of changes: differences of seconds.
 const TIMES: u64 = 0x23;
 /// The most changes that a document may have: those of a month in which somebody types without a pause.
@@ -250,11 +248,10 @@ fn longest(columns: &Columns, data: &mut &[u8]) -> Option<u64> {
 
 /// Whether a document is nothing that Automerge may be given: it says that it has more changes or operations than any
 /// note, or does not say how many, for each of which Automerge makes room before it looks at anything else; or it has
-/// operations that no note has.
+/// operations that no note has; or it can't be told.
 pub(super) fn is_unbearable(bytes: &[u8]) -> bool {
     let content = next(&mut { bytes }).and_then(|(_, data)| content(data));
-    // What can't be read so is for Automerge to refuse.
-    let Some((_, [changes, operations], mut data)) = content else { return false };
+    let Some((_, [changes, operations], mut data)) = content else { return true };
     let has_too_many = longest(&changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES)
         || longest(&operations, &mut { data }).is_none_or(|longest| longest > MOST_OPERATIONS);
     has_too_many || is_odd(&operations, data).unwrap_or(true)
@@ -295,6 +292,9 @@ fn content(mut data: &[u8]) -> Option<(Heads, [Columns; 2], &[u8])> {
     for columns in &mut columns {
         for _ in 0..at_most(MOST_COLUMNS, &mut data)? {
             columns.push((unsigned(&mut data)?, unsigned(&mut data)?));
+        }
+        if !are_distinct(columns) {
+            return None;
         }
     }
     Some((heads.into(), columns, data))
