@@ -12,7 +12,7 @@ use super::{
     edit::{Splice, splices, stands},
     embed::{Body, Piece},
     first,
-    history::{Change, ChangeInfo, Heads, guarded, hash, read, seconds},
+    history::{Change, ChangeInfo, Heads, MOST_OPERATIONS, guarded, hash, read, seconds},
     shown::Shown,
     ticks::{Tick, take_ticks},
 };
@@ -27,6 +27,9 @@ pub(super) const BODY: u64 = 2;
 pub(super) const IMAGES: u64 = 3;
 
 pub(super) const FORMAT: i64 = 1;
+/// The number of an operation behind which Automerge may not be able to number all of an edit: it goes back to the
+/// first then, and panics.
+const LAST_OPERATION: u64 = u32::MAX as u64 - MOST_OPERATIONS;
 
 /// Why a note can't be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,9 @@ pub enum NoteError {
         /// The version.
         heads: Heads,
     },
+    /// Its operations are numbered to the end of what Automerge counts with, as no honest editor does it.
+    #[error("the note takes no more changes: a device numbered its operations to the end")]
+    Full,
     /// Automerge refused an edit.
     #[error("the note could not be changed")]
     Refused(#[from] automerge::AutomergeError),
@@ -396,6 +402,11 @@ impl Note {
         heads: Option<Vec<automerge::ChangeHash>>,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<(), NoteError>,
     ) -> Result<Option<Change>, NoteError> {
+        let now = self.document.get_heads();
+        let mut last = now.iter().filter_map(|head| self.document.get_change_meta_by_hash(head));
+        if last.any(|change| change.max_op > LAST_OPERATION) {
+            return Err(NoteError::Full);
+        }
         let mut transaction = match heads {
             None => self.document.transaction(),
             Some(heads) => self

@@ -206,6 +206,9 @@ impl VaultError {
             Self::Db(DbError::Poisoned) | Self::Log(LogError::Db(DbError::Poisoned)) => {
                 "check that the disk is not full, and run the command again".into()
             }
+            Self::Note { source: NoteError::Full, .. } => {
+                "copy its text into a new note, and see who has the vault's key".into()
+            }
             Self::UnknownNote(_) => "`everleaf list` shows ids, paths and titles".into(),
             Self::AmbiguousNote { candidates, .. } => {
                 let shown = candidates.iter().take(5);
