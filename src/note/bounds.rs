@@ -69,9 +69,9 @@ fn longest(mut data: &[u8]) -> Option<u64> {
     let dependencies = unsigned(data)?;
     take(data, dependencies.checked_mul(HASH)?)?;
     text(data)?; // The actor.
-    for _ in ["seq", "first operation", "time"] {
-        skip(data)?;
-    }
+    skip(data)?; // Its number among those of the actor.
+    let first = unsigned(data)?;
+    skip(data)?; // The time.
     text(data)?; // The message.
     for _ in 0..unsigned(data)? {
         text(data)?; // Another actor.
@@ -98,7 +98,9 @@ fn longest(mut data: &[u8]) -> Option<u64> {
             runs(column, |column| text(column).map(drop))?;
         }
     }
-    (!is_odd(actions, lengths)).then_some(longest)
+    // Behind the last number that Automerge has, it goes on with the first.
+    let ends = first.checked_add(longest)? <= u32::MAX.into();
+    (ends && !is_odd(actions, lengths)).then_some(longest)
 }
 
 /// Whether columns, by their types and lengths, are in order and no two of one type: of two, Automerge takes the last.

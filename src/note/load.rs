@@ -37,7 +37,7 @@ impl Note {
             && !all.contains(&genesis.bytes.as_slice())
         {
             let note = Self::of(id, actor, document(snapshot)?, None);
-            let is_this = note.holds(&genesis);
+            let is_this = guarded(|| Ok(note.holds(&genesis)))?;
             return if is_this {
                 note.with(changes)
             } else {

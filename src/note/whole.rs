@@ -34,8 +34,10 @@ use crate::{
 
 /// The type of a chunk that is a document.
 pub(super) const DOCUMENT: u8 = 0;
-/// The type of the column of the times of changes: differences of seconds.
+/// The types of the columns of the times of changes, in seconds, and of the numbers of their last operations: both
+/// of differences.
 const TIMES: u64 = 0x23;
+const LAST: u64 = 0x13;
 /// The most changes that a document may have: those of a month in which somebody types without a pause.
 const MOST_CHANGES: u64 = 1 << 22;
 /// The most changes that a whole note is made of one by one.
@@ -77,7 +79,14 @@ pub fn last_change(bytes: &[u8]) -> Option<Timestamp> {
         return changes.ok()?.iter().filter_map(at).max();
     }
     let times = times(bytes.get(8..)?)?;
-    let (mut column, mut last, mut time) = (&*times, None, 0_i64);
+    bounds_of(&times)?.map(|(_, last)| seconds(last))
+}
+
+/// The least and the most that a column of differences comes to; `None` in it where it is empty, and `None` where it
+/// makes no sense.
+#[expect(clippy::option_option, reason = "a column that is empty makes sense")]
+fn bounds_of(mut column: &[u8]) -> Option<Option<(i64, i64)>> {
+    let (mut bounds, mut value) = (None, 0_i64);
     while !column.is_empty() {
         // Runs of differences: of none, of one again and again, or of one after the other.
         let run = signed(&mut column)?;
@@ -91,12 +100,13 @@ pub fn last_change(bytes: &[u8]) -> Option<Timestamp> {
         };
         for _ in 0..differs {
             let difference = signed(&mut column)?;
-            let first = time.saturating_add(difference);
-            time = time.saturating_add(difference.saturating_mul(often));
-            last = last.max(Some(first)).max(Some(time));
+            let first = value.saturating_add(difference);
+            value = value.saturating_add(difference.saturating_mul(often));
+            let (least, most) = bounds.unwrap_or((first, first));
+            bounds = Some((least.min(first).min(value), most.max(first).max(value)));
         }
     }
-    last.map(seconds)
+    Some(bounds)
 }
 
 /// The column of the times of the changes of a document.
@@ -229,9 +239,10 @@ type Columns = Vec<(u64, u64)>;
 /// Its version, and the most that a column of integers unfolds to.
 fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
     let (heads, [changes, operations], mut data) = head(chunk)?;
+    let all = data;
     let of_changes = longest(&changes, &mut data)?;
     let longest = of_changes.max(longest(&operations, &mut { data })?);
-    (!is_odd(&operations, data)?).then_some((heads, longest))
+    (is_numbered(&changes, all)? && !is_odd(&operations, data)?).then_some((heads, longest))
 }
 
 /// The most that a column of integers stands for.
@@ -252,9 +263,18 @@ fn longest(columns: &Columns, data: &mut &[u8]) -> Option<u64> {
 pub(super) fn is_unbearable(bytes: &[u8]) -> bool {
     let content = next(&mut { bytes }).and_then(|(_, data)| content(data));
     let Some((_, [changes, operations], mut data)) = content else { return true };
+    if !is_numbered(&changes, data).unwrap_or(false) {
+        return true;
+    }
     let has_too_many = longest(&changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES)
         || longest(&operations, &mut { data }).is_none_or(|longest| longest > MOST_OPERATIONS);
     has_too_many || is_odd(&operations, data).unwrap_or(true)
+}
+
+/// Whether the operations of changes are numbered so that Automerge can count them, and more behind them.
+fn is_numbered(changes: &Columns, data: &[u8]) -> Option<bool> {
+    let bounds = bounds_of(&column(changes, data, LAST)?)?;
+    Some(bounds.is_none_or(|(least, most)| least >= 0 && most.unsigned_abs() <= u32::MAX.into()))
 }
 
 /// Whether there are operations that no note has.
