@@ -20,6 +20,7 @@ use everleaf::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    folder::{Desk, reasons},
     image::png,
     vaults::hashes,
     world::{Device, NOW},
@@ -150,6 +151,55 @@ async fn a_change_that_says_it_is_endless_is_refused_and_blocks_nobody_else() {
     assert_eq!(victim.source(told), "# From the phone\n");
     assert_eq!(victim.vault().list().unwrap().len(), 2);
     victim.check();
+}
+
+/// Five operations of a note that has its genesis alone, numbered to the end of what Automerge counts with.
+fn numbered_to_the_end(note: NoteId) -> Vec<u8> {
+    let few = repeated(5);
+    let (_, columns) = few.split_at(8);
+    let mut data = [&[1], Note::genesis(note).hash.as_bytes().as_slice(), &[1, 7, 1]].concat();
+    data.extend(leb(u64::from(u32::MAX) - 5));
+    data.extend([0, 0, 0]);
+    data.extend(columns);
+    let mut whole = chunk(1, &data, [0; 4]);
+    let checksum = Sha256::digest(&whole[8..]);
+    whole[4..8].copy_from_slice(&checksum[..4]);
+    whole
+}
+
+/// A note that takes no more changes is named, and keeps the rest of a folder from nothing, and a sync as well.
+#[tokio::test]
+async fn a_note_that_is_numbered_to_the_end_stops_nobody_else() {
+    let (victim, remote) = victim().await;
+    let desk = Desk::of(victim);
+    desk.write("a.md", "# A\n");
+    desk.write("b.md", "# B\n");
+    desk.write("c.md", "# C\n");
+    desk.import();
+    let [a, c] = ["a.md", "c.md"].map(|path| desk.note(path));
+    let mut items = changes(a, [numbered_to_the_end(a)]);
+    items.extend(changes(c, [numbered_to_the_end(c)]));
+    push(&*remote, &desk.device, "buggy", items).await;
+    desk.device.sync(&remote).await;
+    desk.write("a.md", "# A\n\nedited\n");
+    desk.write("b.md", "# B\n\nedited\n");
+    std::fs::rename(desk.folder.join("c.md"), desk.folder.join("d.md")).unwrap();
+    for _ in 0..2 {
+        let report = desk.try_import(&desk.folder);
+        let reasons = reasons(&report.skipped);
+        assert_eq!(reasons.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["a.md", "d.md"]);
+        assert!(
+            reasons.iter().all(|(_, why)| why.contains("takes no more changes")),
+            "{reasons:?}"
+        );
+        assert_eq!(desk.source("b.md"), "# B\n\nedited\n");
+        assert_eq!(desk.device.vault().list().unwrap().len(), 4);
+    }
+    let error = desk.device.vault().set_trashed(a, true).unwrap_err();
+    assert!(error.hint().unwrap().contains("new note"), "{error}");
+    desk.device.note("# Another\n");
+    desk.device.sync(&remote).await;
+    desk.device.check();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     bookmarks::{Bookmarks, Seen, Shown, Taken},
-    import::Import,
+    import::{Import, is_for_all},
     stamps::Look,
 };
 use crate::{
@@ -80,10 +80,24 @@ impl Import<'_> {
         };
         let mut made = Vec::with_capacity(edits.len());
         for edits in few(&edits) {
-            let results: Result<Vec<_>, _> = vault.side_by_side(edits, edit).into_iter().collect();
-            made.extend(results?);
+            made.extend(vault.side_by_side(edits, edit));
+            let failed = |made: &Result<_, _>| made.as_ref().is_err_and(is_for_all);
+            if made.iter().any(failed) {
+                break;
+            }
         }
-        for ((base, work), (edited, in_trash)) in edits.into_iter().zip(made) {
+        for ((base, work), made) in edits.into_iter().zip(made) {
+            let Some((edited, in_trash)) = self.unless_of_note(&work.path, made)? else {
+                // It is still to be moved.
+                if let Some(from) = base.from {
+                    let Base { note, heads, .. } = base;
+                    let Work { blake3, images, .. } = work;
+                    self.bookmarks
+                        .notes
+                        .insert(from, Seen { note, heads, blake3, images, gone: true });
+                }
+                continue;
+            };
             self.report.changed += u64::from(edited.changed);
             if in_trash {
                 let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";

@@ -20,7 +20,7 @@ use crate::{
     mutant::{self, Mutant},
     note::{Body, Embed, markdown::Destination},
     resolve::Tree,
-    vault::{Vault, VaultError, io},
+    vault::{Vault, VaultError, chain, io},
 };
 
 /// How many notes are made and edited at once, at most,
@@ -151,6 +151,11 @@ fn moved(bookmarks: &Bookmarks, tree: &Tree) -> HashMap<String, Option<String>> 
     moved
 }
 
+/// Whether an error is one of more than a single note.
+pub(super) fn is_for_all(error: &VaultError) -> bool {
+    !matches!(error, VaultError::Note { .. })
+}
+
 /// What a file turned out to be when a destination named it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Content {
@@ -202,7 +207,8 @@ impl<'a> Import<'a> {
             && let Some((path, file)) = files.next()
         {
             let taken = file.as_ref().map_or(0, File::bytes);
-            is_full = self.note(path, file, &mut batch).map(|one| {
+            let one = self.note(path, file, &mut batch);
+            is_full = self.unless_of_note(path, one).map(Option::flatten).map(|one| {
                 bytes += one.as_ref().map_or(0, |_| taken);
                 work.extend(one);
                 work.len() == GROUP || bytes >= HELD
@@ -214,6 +220,21 @@ impl<'a> Import<'a> {
         // What it says is why, should the other have failed as well.
         let is_full = is_full?;
         kept.map(|()| is_full)
+    }
+
+    /// What came of a file; `None` where its note can't be used, which keeps the others from nothing.
+    pub(super) fn unless_of_note<T>(
+        &mut self,
+        path: &str,
+        result: Result<T, VaultError>,
+    ) -> Result<Option<T>, VaultError> {
+        match result {
+            Err(error) if !is_for_all(&error) => {
+                self.skip(path, chain(&error));
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
     }
 
     fn save(&mut self) -> Result<(), VaultError> {
