@@ -3,30 +3,21 @@
 use automerge::{
     Automerge, LoadOptions, ROOT, ReadDoc as _, TextEncoding, transaction::Transactable as _,
 };
-use everleaf::{
-    clock::Timestamp,
-    note::{Change, Note},
-};
+use everleaf::{clock::Timestamp, note::Change};
 use proptest::{prelude::*, sample::Index};
 
-use super::{AT, body, copy, edit, id, note};
+use super::{
+    AT, body, copy, edit, note,
+    twice::{again, at_once},
+};
 
 /// What some make of one note at once, merged on the device of each.
-fn at_once(base: &str, sources: &[&str]) -> String {
-    let (first, _) = note(base, 1);
-    let mut notes: Vec<Note> = (2..).zip(sources).map(|(actor, _)| copy(&first, actor)).collect();
-    let made: Vec<Option<Change>> =
-        notes.iter_mut().zip(sources).map(|(note, source)| edit(note, source)).collect();
-    for note in &mut notes {
-        for change in made.iter().flatten() {
-            note.apply(&[&change.bytes]).unwrap();
-        }
-    }
+fn merged<const N: usize>(base: &str, sources: [&str; N]) -> String {
+    let notes = at_once(base, sources);
     let merged = notes[0].body().source();
     for note in &notes {
         assert_eq!(note.body().source(), merged);
-        let loaded = Note::load(id(), [9; 8], Some(&note.save()), &[]).unwrap();
-        assert_eq!(loaded.body().source(), merged);
+        assert_eq!(copy(note, 9).body().source(), merged);
     }
     merged
 }
@@ -45,13 +36,16 @@ fn a_task_that_two_tick_at_once_is_ticked() {
     {
         let ticked = list.replace(one, other);
         assert_ne!(ticked, list);
-        assert_eq!(at_once(list, &[&ticked, &ticked, &ticked]), merged);
+        assert_eq!(self::merged(list, [ticked.as_str(); 3]), merged);
         // And with what one of them did besides.
         let more = ticked.replace("# Buy", "# Buy today");
-        assert_eq!(at_once(list, &[&more, &ticked]), merged.replace("# Buy", "# Buy today"));
+        assert_eq!(
+            self::merged(list, [more.as_str(), ticked.as_str()]),
+            merged.replace("# Buy", "# Buy today")
+        );
     }
     // One says `x`, the other `X`: it is ticked.
-    let merged = at_once("- [ ] a\n", &["- [x] a\n", "- [X] a\n"]);
+    let merged = self::merged("- [ ] a\n", ["- [x] a\n", "- [X] a\n"]);
     assert!(["- [x] a\n", "- [X] a\n"].contains(&merged.as_str()), "{merged}");
 }
 
@@ -66,7 +60,7 @@ fn what_is_no_box_is_text() {
         ("-[ ] b\n", "-[x] b\n", "-[X] b\n"),
         ("![](p.png)- [ ] b\n", "![](p.png)- [x] b\n", "![](p.png)- [X] b\n"),
     ] {
-        let merged = at_once(base, &[one, other]);
+        let merged = self::merged(base, [one, other]);
         assert!(merged.contains("[xX]") || merged.contains("[Xx]"), "{merged}");
     }
 }
@@ -127,17 +121,11 @@ fn what_was_set_back_undoes_no_tick_of_a_file() {
 fn a_box_is_set_wherever_it_stands() {
     let base = "- [ ] a\n![](p.png)\n- [ ] b\n";
     let twice = "- [ ] a\n![](p.png)\n![](q.png)\n- [ ] b\n";
-    let (first, _) = note(base, 1);
-    let mut notes = [copy(&first, 2), copy(&first, 3)];
-    let made = notes.each_mut().map(|note| edit(note, twice).unwrap());
-    for note in &mut notes {
-        note.apply(&made.each_ref().map(|change| &change.bytes[..])).unwrap();
-    }
+    let mut notes = at_once(base, [twice; 2]);
     let shown = notes[0].body().source();
     let ticked = shown.replace("[ ] a", "[x] a").replace("[ ] b", "[x] b");
-    let made = notes.each_mut().map(|note| edit(note, &ticked).unwrap());
-    for note in &mut notes {
-        note.apply(&made.each_ref().map(|change| &change.bytes[..])).unwrap();
+    again(&mut notes, [ticked.as_str(); 2]);
+    for note in &notes {
         assert_eq!(note.body().source(), ticked);
         assert_eq!(copy(note, 4).body().source(), ticked);
     }

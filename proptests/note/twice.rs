@@ -29,7 +29,7 @@ fn meet(notes: &mut [Note], made: &[Option<Change>]) {
 }
 
 /// The devices of a note, and the sources that they make of it at once.
-fn at_once<const N: usize>(base: &str, sources: [&str; N]) -> [Note; N] {
+pub(super) fn at_once<const N: usize>(base: &str, sources: [&str; N]) -> [Note; N] {
     let (first, _) = note(base, 1);
     let mut actor = 1;
     let mut notes = [(); N].map(|()| {
@@ -40,7 +40,7 @@ fn at_once<const N: usize>(base: &str, sources: [&str; N]) -> [Note; N] {
     notes
 }
 
-fn again<const N: usize>(notes: &mut [Note; N], sources: [&str; N]) {
+pub(super) fn again<const N: usize>(notes: &mut [Note; N], sources: [&str; N]) {
     let made: Vec<_> =
         notes.iter_mut().zip(sources).map(|(note, source)| edit(note, source)).collect();
     meet(notes, &made);

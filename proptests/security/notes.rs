@@ -124,6 +124,12 @@ fn chunk(kind: u8, data: &[u8], checksum: [u8; 4]) -> Vec<u8> {
     [&[0x85, 0x6f, 0x4a, 0x83], &checksum[..], &[kind], &leb(data.len() as u64), data].concat()
 }
 
+/// The same with the checksum that it should have.
+fn whole(kind: u8, data: &[u8]) -> Vec<u8> {
+    let checksum = Sha256::digest(&chunk(kind, data, [0; 4])[8..]);
+    chunk(kind, data, checksum[..4].try_into().unwrap())
+}
+
 #[tokio::test]
 async fn a_change_that_says_it_is_endless_is_refused_and_blocks_nobody_else() {
     // Few enough are read, so the form is right: all that is wrong with this one is the checksum.
@@ -161,10 +167,7 @@ fn numbered_to_the_end(note: NoteId) -> Vec<u8> {
     data.extend(leb(u64::from(u32::MAX) - 5));
     data.extend([0, 0, 0]);
     data.extend(columns);
-    let mut whole = chunk(1, &data, [0; 4]);
-    let checksum = Sha256::digest(&whole[8..]);
-    whole[4..8].copy_from_slice(&checksum[..4]);
-    whole
+    whole(1, &data)
 }
 
 /// A note that takes no more changes is named, and keeps the rest of a folder from nothing, and a sync as well.
@@ -340,10 +343,7 @@ fn twice(document: &[u8], kind: u8) -> Vec<u8> {
     data.splice(start..start, column.iter().copied());
     data.splice(head + 1 + 2 * nth..head + 1 + 2 * nth, [kind, byte(operations[nth].1)]);
     data[head] += 1;
-    let mut chunk = vec![0, byte(data.len() & 0x7f) | 0x80, byte(data.len() >> 7)];
-    chunk.extend(data);
-    let checksum = Sha256::digest(&chunk);
-    [&document[..4], &checksum[..4], &chunk].concat()
+    whole(0, &data)
 }
 
 /// Automerge takes the last of two columns that say the same, so whoever looks at the first is told nothing.

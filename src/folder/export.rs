@@ -44,7 +44,6 @@ pub(super) fn run(
     vault.refuse_inside(folder)?;
     let _one_at_a_time = vault.folder_turn();
     let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
-    let stamps = Stamps::load(vault, folder, false)?;
     let ours = match found {
         Found::Exported | Found::Restored => true,
         Found::Foreign => false,
@@ -53,6 +52,7 @@ pub(super) fn run(
     if !ours {
         return Err(VaultError::NotExported(folder.clone()));
     }
+    let stamps = Stamps::load(vault, folder, false)?;
     write::clear_left(folder)?;
     // First of all: a run that is cut off must find that it began.
     bookmarks.save(vault, folder, true)?;

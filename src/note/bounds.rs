@@ -51,17 +51,20 @@ pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
     let (start, mut rest) = chunk.split_at_checked(START)?;
     let length = unsigned(&mut rest)?;
     let data = take(&mut rest, length)?;
-    // Of what else Automerge knows, as bundles of changes, nothing is in a note.
-    if *start.last()? == CHANGE {
-        return longest(data);
+    match *start.last()? {
+        CHANGE => longest(data),
+        COMPRESSED => longest(&inflate(data)?),
+        // Of what else Automerge knows, as bundles of changes, nothing is in a note.
+        _ => None,
     }
-    if *start.last()? == COMPRESSED {
-        let mut inflated = Vec::new();
-        let decoder = flate2::read::DeflateDecoder::new(data);
-        decoder.take(LONGEST as u64 + 1).read_to_end(&mut inflated).ok()?;
-        return if inflated.len() > LONGEST { None } else { longest(&inflated) };
-    }
-    None
+}
+
+/// What was compressed; `None` where it makes no sense, or is too long.
+pub(super) fn inflate(data: &[u8]) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let decoder = flate2::read::DeflateDecoder::new(data);
+    decoder.take(LONGEST as u64 + 1).read_to_end(&mut inflated).ok()?;
+    (inflated.len() <= LONGEST).then_some(inflated)
 }
 
 fn longest(mut data: &[u8]) -> Option<u64> {

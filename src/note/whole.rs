@@ -20,7 +20,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bounds::{self, DEFLATED, INTEGERS, START, are_distinct, longest_column, unfolded},
+    bounds::{self, DEFLATED, INTEGERS, START, are_distinct, inflate, longest_column, unfolded},
     chunk::{ACTIONS, LENGTHS, MOST_COLUMNS, MOST_OTHERS},
     document::{Note, NoteError},
     history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS, seconds},
@@ -238,11 +238,19 @@ type Columns = Vec<(u64, u64)>;
 
 /// Its version, and the most that a column of integers unfolds to.
 fn parse(chunk: &[u8]) -> Option<(Heads, u64)> {
-    let (heads, [changes, operations], mut data) = head(chunk)?;
+    let (heads, columns, data) = head(chunk)?;
+    let [of_changes, of_operations] = weighed(&columns, data)?;
+    Some((heads, of_changes.max(of_operations)))
+}
+
+/// The most that a column of integers of changes, and one of operations, unfolds to; `None` where it makes no sense,
+/// or is such as no note has.
+fn weighed([changes, operations]: &[Columns; 2], mut data: &[u8]) -> Option<[u64; 2]> {
     let all = data;
-    let of_changes = longest(&changes, &mut data)?;
-    let longest = of_changes.max(longest(&operations, &mut { data })?);
-    (is_numbered(&changes, all)? && !is_odd(&operations, data)?).then_some((heads, longest))
+    let of_changes = longest(changes, &mut data)?;
+    let of_operations = longest(operations, &mut { data })?;
+    let is_sound = is_numbered(changes, all)? && !is_odd(operations, data)?;
+    is_sound.then_some([of_changes, of_operations])
 }
 
 /// The most that a column of integers stands for.
@@ -262,13 +270,10 @@ fn longest(columns: &Columns, data: &mut &[u8]) -> Option<u64> {
 /// operations that no note has; or it can't be told.
 pub(super) fn is_unbearable(bytes: &[u8]) -> bool {
     let content = next(&mut { bytes }).and_then(|(_, data)| content(data));
-    let Some((_, [changes, operations], mut data)) = content else { return true };
-    if !is_numbered(&changes, data).unwrap_or(false) {
-        return true;
-    }
-    let has_too_many = longest(&changes, &mut data).is_none_or(|longest| longest > MOST_CHANGES)
-        || longest(&operations, &mut { data }).is_none_or(|longest| longest > MOST_OPERATIONS);
-    has_too_many || is_odd(&operations, data).unwrap_or(true)
+    let weighed = content.and_then(|(_, columns, data)| weighed(&columns, data));
+    weighed.is_none_or(|[of_changes, of_operations]| {
+        of_changes > MOST_CHANGES || of_operations > MOST_OPERATIONS
+    })
 }
 
 /// Whether the operations of changes are numbered so that Automerge can count them, and more behind them.
@@ -318,11 +323,4 @@ fn content(mut data: &[u8]) -> Option<(Heads, [Columns; 2], &[u8])> {
         }
     }
     Some((heads.into(), columns, data))
-}
-
-fn inflate(column: &[u8]) -> Option<Vec<u8>> {
-    let mut inflated = Vec::new();
-    let decoder = flate2::read::DeflateDecoder::new(column);
-    decoder.take(LONGEST as u64 + 1).read_to_end(&mut inflated).ok()?;
-    (inflated.len() <= LONGEST).then_some(inflated)
 }
