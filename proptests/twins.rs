@@ -9,11 +9,12 @@ use everleaf::{
     event::{Event, RenewReason, ResetReason},
     id::Seq,
     remote::{Call, Failure, Fault, Faulty, Memory, Remote},
+    vault::Finding,
 };
 
 use crate::{
     image::png,
-    world::{Device, copy_folder},
+    world::{Device, copy_folder, origin},
 };
 
 struct Scene {
@@ -34,6 +35,14 @@ impl Scene {
         let fault = Fault::next(call, u64::MAX, Failure::Offline);
         faulty.fail(Fault { prefix: prefix.into(), skip, ..fault });
         Arc::new(faulty)
+    }
+
+    /// What a device finds wrong with the remote, and itself.
+    async fn verify(&self, device: &Device, repair: bool) -> Vec<Finding> {
+        let mut found = device.vault().verify().unwrap();
+        let remote = &*self.remote;
+        device.vault().verify_remote(&origin(), remote, repair, &mut found).await.unwrap();
+        found.findings
     }
 
     /// Syncs everybody until nothing is left to exchange.
@@ -319,16 +328,10 @@ async fn what_a_remote_lost_or_damaged_is_found_and_put_again() {
         objects.remove(&names[0]);
         objects.insert(names[1].clone(), bytes::Bytes::from_static(b"damage"));
         scene.memory.restore(objects);
-        let verify = async |repair: bool| {
-            let mut found = laptop.vault().verify().unwrap();
-            let name = crate::world::origin();
-            laptop.vault().verify_remote(&name, &*scene.remote, repair, &mut found).await.unwrap();
-            found.findings.len()
-        };
-        assert_eq!(verify(false).await, 2);
-        assert_eq!(verify(true).await, 2);
+        assert_eq!(scene.verify(&laptop, false).await.len(), 2);
+        assert_eq!(scene.verify(&laptop, true).await.len(), 2);
         laptop.sync(&scene.remote).await;
-        assert_eq!(verify(false).await, 0);
+        assert_eq!(scene.verify(&laptop, false).await, []);
     }
     // What it wrote is there again as it was: nobody has to read anything twice.
     assert_eq!(resets(&laptop), []);
@@ -366,14 +369,11 @@ async fn a_damaged_segment_is_put_again_by_whoever_wrote_it() {
         let mut objects = whole.clone();
         objects.insert(segment.clone(), bytes::Bytes::from_static(b"damage"));
         scene.memory.restore(objects);
-        let name = crate::world::origin();
         for device in [&laptop, &phone] {
             let is_its = segment.contains(&device.vault().device().unwrap().to_string());
             if is_its {
-                let mut found = device.vault().verify().unwrap();
-                let checked = device.vault().verify_remote(&name, &*scene.remote, true, &mut found);
-                checked.await.unwrap();
-                assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
+                let found = scene.verify(device, true).await;
+                assert_eq!(found.len(), 1, "{found:?}");
             }
         }
         assert_eq!(scene.memory.snapshot()[segment], whole[segment]);

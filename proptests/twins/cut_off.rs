@@ -92,6 +92,18 @@ async fn what_a_device_put_before_it_was_gone_for_ever_is_read_by_all_or_by_none
     assert_eq!(laptop.sources().len(), 3);
 }
 
+/// It reads what it put itself, and has nothing to put that would bring a new head.
+#[tokio::test]
+async fn what_a_device_put_before_it_was_cut_off_its_head_leads_to() {
+    let scene = Scene::new();
+    let CutOff { phone, tablet, .. } = CutOff::of(&scene).await;
+    phone.note("three, from the phone\n");
+    scene.settle(&[&phone, &tablet]).await;
+    for device in [&phone, &tablet] {
+        assert_eq!(scene.verify(device, false).await, []);
+    }
+}
+
 /// A tablet whose segment no head leads to: the remote was emptied between its head and its segment, and the
 /// others filled it anew.
 async fn without_head(scene: &Scene) -> CutOff {

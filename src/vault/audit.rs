@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::{Vault, VaultError, Verification, error::chain, exchange::Session};
 use crate::{
     event::{Event, RemoteName},
     id::{DeviceId, ImageId},
-    projection::{catalog, devices, outbox, receipts::Chain},
+    projection::{catalog, outbox, receipts::Chain},
     remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
     segment::{HEAD_LIMIT, Head},
 };
@@ -48,7 +47,7 @@ impl Vault {
             if let Some(problem) = self.lie(remote, device, &head, &read).await.map_err(error)? {
                 found.find(listed.key.to_string(), problem);
                 if repair && head.seq < read.seq {
-                    self.put_head_of(name, remote, device, &read).await?;
+                    self.put_head(name, remote, device, &read).await?;
                 }
             }
         }
@@ -56,27 +55,10 @@ impl Vault {
             let key = Key::Head(device);
             found.find(key.to_string(), "it is gone, though segments of the device are there");
             if repair {
-                self.put_head_of(name, remote, device, &chain).await?;
+                self.put_head(name, remote, device, &chain).await?;
             }
         }
         Ok(())
-    }
-
-    /// Puts a head that leads to all that was read of a device.
-    async fn put_head_of(
-        &self,
-        name: &RemoteName,
-        remote: &dyn Remote,
-        device: DeviceId,
-        chain: &Chain,
-    ) -> Result<(), VaultError> {
-        let (seq, hash) = (chain.seq, chain.hashes.last().copied());
-        let head = Head { seq, hash, name: devices::name(self.db(), device)? };
-        let sealed = head.seal(&self.0.sealer, device);
-        let sealed =
-            sealed.map_err(|source| VaultError::Segment { remote: name.clone(), source })?;
-        let put = remote.put(&Key::Head(device), Bytes::from(sealed).into()).await;
-        put.map_err(|source| VaultError::Remote { remote: name.clone(), source })
     }
 
     /// What is wrong with a head, if anything, given what was read of its device.

@@ -148,7 +148,19 @@ impl Session<'_> {
         }
         let unreadable = |device: &DeviceId| unreadable.contains(device);
         self.compare_heads(&heads, unreadable)?;
+        self.lead_on(&heads).await?;
         Ok(looked)
+    }
+
+    /// Has the head of this device lead to its last segment: whoever put that was cut off before the head, or an
+    /// old head was put in its place.
+    async fn lead_on(&self, heads: &BTreeMap<DeviceId, Head>) -> Result<(), VaultError> {
+        let device = self.vault.device()?;
+        let own = self.vault.known_chain(&self.name, device)?;
+        if heads.get(&device).map_or(0, |head| head.seq) < own.seq {
+            self.put_head(device, &own).await?;
+        }
+        Ok(())
     }
 
     /// The devices of which the remote holds segments, as their names say.

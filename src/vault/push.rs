@@ -21,7 +21,7 @@ use crate::{
         receipts::{self, Chain},
         recent,
     },
-    remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
+    remote::{After, Key, Prefix, Remote, RemoteError, RemoteExt as _},
     segment::{self, Head, Item, SealedSegment, Segment},
     sync::{self, Cut},
 };
@@ -63,7 +63,6 @@ impl Session<'_> {
             let (device, before, ready) = sealed;
             let Some(last) = ready.last() else { return Ok(pushed) };
             pushed = true;
-            let (seq, hash) = (last.seq, last.sealed.hash);
             if mutant::is(Mutant::ReceiptBeforePut) {
                 self.receipts(&ready).await?;
             }
@@ -84,8 +83,8 @@ impl Session<'_> {
                     return Ok(true);
                 }
             }
-            let head = Head { seq, hash: Some(hash), name: self.vault.device_name()? };
-            self.put_head(device, head).await?;
+            let end = Chain { seq: last.seq, hashes: vec![last.sealed.hash] };
+            self.put_head(device, &end).await?;
             self.beat().await?;
             self.receipts(&ready).await?;
         }
@@ -98,17 +97,12 @@ impl Session<'_> {
         if self.remote.head(&Key::Head(device)).await.map_err(self.error())?.is_some() {
             return Ok(());
         }
-        let name = devices::name(self.vault.db(), device)?;
-        self.put_head(device, Head { seq: 0, hash: None, name }).await
+        self.put_head(device, &Chain::default()).await
     }
 
     /// Says where the segments of a device end.
-    async fn put_head(&self, device: DeviceId, head: Head) -> Result<(), VaultError> {
-        let sealed = head
-            .seal(&self.vault.0.sealer, device)
-            .map_err(|source| VaultError::Segment { remote: self.name.clone(), source })?;
-        let body = Bytes::from(sealed).into();
-        self.remote.put(&Key::Head(device), body).await.map_err(self.error())
+    pub(super) async fn put_head(&self, device: DeviceId, chain: &Chain) -> Result<(), VaultError> {
+        self.vault.put_head(&self.name, &*self.remote, device, chain).await
     }
 
     async fn put(&mut self, device: DeviceId, ready: &[Ready]) -> Result<(), VaultError> {
@@ -201,6 +195,23 @@ impl Session<'_> {
 }
 
 impl Vault {
+    /// Says on a remote where the segments of a device end.
+    pub(super) async fn put_head(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        device: DeviceId,
+        chain: &Chain,
+    ) -> Result<(), VaultError> {
+        let (seq, hash) = (chain.seq, chain.hashes.last().copied());
+        let head = Head { seq, hash, name: devices::name(self.db(), device)? };
+        let sealed = head.seal(&self.0.sealer, device);
+        let sealed =
+            sealed.map_err(|source| VaultError::Segment { remote: name.clone(), source })?;
+        let put = remote.put(&Key::Head(device), Bytes::from(sealed).into()).await;
+        put.map_err(|source| VaultError::Remote { remote: name.clone(), source })
+    }
+
     /// Seals the next segments of what a remote has not been told of, up to and with an event; none where it
     /// knows all. `db` holds what is known: as it is, or as it was.
     pub(super) fn seal_next(
