@@ -23,6 +23,7 @@ mod document;
 mod edit;
 mod embed;
 mod first;
+mod former;
 mod history;
 mod layout;
 mod load;

@@ -106,6 +106,16 @@ fn embeds_side_by_side_outlive_broken_markup() {
     assert_eq!(note.body().images(), [image(b'a'), image(b'b')]);
 }
 
+/// The line break that goes with a last line may have gone with the line before already.
+#[test]
+fn the_last_lines_below_embeds_side_by_side_are_replaced() {
+    let base = doubled("![k](", &["a.png", "b.png"], ")\n\nA words\nB there");
+    for new in ["![k](a.png)![k](b.png)\n\nCats one\nDogs two", "![k](a.png)\n\nCats one\nDogs two"]
+    {
+        assert_eq!(edited(&base, new).source(), new);
+    }
+}
+
 /// Whether an embed touches another: what shows that need not be what it was read from.
 fn any_side_by_side(body: &Body) -> bool {
     let is_embed = |piece: &Piece| matches!(piece, Piece::Embed(_));

@@ -222,6 +222,59 @@ fn the_last_line_needs_no_line_break() {
     assert_eq!(lines, ["gamma delta", "omega psi", "one"]);
 }
 
+/// A line break that goes with the last line is no place for what another puts before it.
+#[test]
+fn the_last_line_is_replaced_beside_what_comes_above_a_blank_line() {
+    let base = "- a\n- b\n\nlast words";
+    let (ours, theirs) =
+        (base.replace("last words", "fresh ending"), base.replace("b\n", "b\n- c\n"));
+    for (ours, theirs) in [(&ours, &theirs), (&theirs, &ours)] {
+        let merged = self::merged(base, ours, theirs).source();
+        assert_eq!(merged, "- a\n- b\n- c\n\nfresh ending");
+    }
+}
+
+/// What somebody writes on a blank line is glued to nothing: neither to a line that another puts before it, nor to what
+/// another writes there.
+#[test]
+fn what_fills_a_blank_line_is_a_line() {
+    for (base, ours, theirs, merged) in [
+        (
+            "- a\n- b\n\n## Next\n",
+            "- a\n- b\ntyped here\n## Next\n",
+            "- a\n- b\n- c\n\n## Next\n",
+            "- a\n- b\n- c\ntyped here\n## Next\n",
+        ),
+        ("a\n---\nb\n", "a\nOther line\nb\n", "a\n- x\n---\nb\n", "a\n- x\nOther line\nb\n"),
+        ("a\n\n\nb\n", "a\none\ntwo\nb\n", "a\n- x\n\n\nb\n", "a\n- x\none\ntwo\nb\n"),
+        ("a\n \nb\n", "a\n\tone\nb\n", "a\n- x\n \nb\n", "a\n- x\n\tone\nb\n"),
+    ] {
+        assert_eq!(self::merged(base, ours, theirs).source(), merged);
+        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+    }
+    let merged = self::merged("a\n\nb\n", "a\nfoo\nb\n", "a\nbar\nb\n").source();
+    let mut lines: Vec<&str> = merged.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a", "b", "bar", "foo"]);
+}
+
+/// Of a table that was laid out anew, with more words than are compared with one another, only spaces are new.
+#[test]
+fn what_another_writes_in_a_table_that_is_laid_out_anew_stays_in_its_cell() {
+    let table = |space: &str, row: usize, more: &str| -> String {
+        let line = |at: usize| -> String {
+            let cells = (0..8).map(|column| {
+                let more = if (at, column) == (row, 3) { more } else { "" };
+                format!("| cell{at}{more} {column} {space}")
+            });
+            cells.chain(["|\n".to_owned()]).collect()
+        };
+        (0..300).map(line).collect()
+    };
+    let merged = merged(&table("", 0, ""), &table("   ", 0, ""), &table("", 150, " and more"));
+    assert_eq!(merged.source(), table("   ", 150, " and more"));
+}
+
 /// Lines that do not look alike but for their marks.
 const LINES: [&str; 7] =
     ["tea and milk", "toast", "four eggs", "ham", "brown bread", "salt", "sweet apples"];

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use everleaf::{
     id::ImageId,
-    note::{Change, Note, splices, splices_whole, touches_only_images},
+    note::{Change, Note, Splice, splices, splices_whole, touches_only_images},
 };
-use proptest::{prelude::*, sample::Index};
+use proptest::{
+    prelude::*,
+    sample::{Index, select},
+};
 
 use super::{AT, Body, altered, body, edits, id, image, markdown};
 
@@ -33,6 +36,10 @@ fn act() -> impl Strategy<Value = (usize, Act)> {
     ];
     (0..3_usize, act)
 }
+
+/// Lines, and what may end a text.
+const LINES: [&str; 9] =
+    ["tea\n", "\n", "- [ ] salt\n", "---\n", "Cats one", "A words\n", "Dogs two", " \n", "B there"];
 
 fn apply(note: &mut Note, changes: &[&Change]) {
     let bytes: Vec<&[u8]> = changes.iter().map(|change| change.bytes.as_slice()).collect();
@@ -189,5 +196,24 @@ proptest! {
             prop_assert_eq!(splices(&before, &after), splices_whole(&before, &after));
             prop_assert_eq!(splices(&after, &before), splices_whole(&after, &before));
         }
+    }
+
+    /// Splices say what they promise: one is behind the other, and together they make the text.
+    #[test]
+    fn splices_are_apart_and_make_the_text(
+        [before, after] in prop::array::uniform2(
+            prop::collection::vec(select(LINES.to_vec()), 0..6).prop_map(|lines| lines.concat()),
+        ),
+    ) {
+        let (mut made, mut at) = (String::new(), 0);
+        let characters: Vec<char> = before.chars().collect();
+        for Splice { range, text } in splices(&before, &after) {
+            prop_assert!(at <= range.start, "{range:?} of {before:?}, {after:?}");
+            made.extend(&characters[at..range.start]);
+            made.push_str(&text);
+            at = range.end;
+        }
+        made.extend(&characters[at..]);
+        prop_assert_eq!(made, after);
     }
 }

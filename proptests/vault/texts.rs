@@ -131,3 +131,94 @@ fn a_draft_that_was_saved_is_not_saved_twice() {
         assert_eq!(laptop.source(note), later);
     }
 }
+
+/// An editor that stays open saves what is cut out before it is put back, and what is undone before it is done again.
+#[tokio::test]
+async fn a_picture_that_is_cut_out_and_put_back_is_that_picture() {
+    let remote = memory();
+    let mut laptop = Device::new("laptop", 1);
+    laptop.add_public(&remote, Some("https://one.example")).await;
+    laptop.file("my walk.png", &png(3, 4, b"a walk"));
+    let (line, without) = ("![a](my%20walk.png)\n", "# Walk\n\nend\n");
+    let note = laptop.note(&format!("{without}{line}"));
+    let image = images(&laptop, note);
+    let draft = |laptop: &Device, text: &str| {
+        let base = laptop.vault().read(note, None).unwrap().heads;
+        laptop.vault().save_draft(note, &base, text, &BTreeMap::new()).unwrap();
+    };
+    let url_line = {
+        laptop.sync(&remote).await;
+        let (_, shown) = shown(&laptop, note);
+        shown.strip_prefix(without).unwrap().to_owned()
+    };
+    assert!(url_line.contains("//one.example/images/"), "{url_line}");
+    for line in [line, &url_line] {
+        draft(&laptop, without);
+        assert_eq!(images(&laptop, note), []);
+        laptop.reopen();
+        draft(&laptop, &format!("{line}{without}"));
+        assert_eq!(images(&laptop, note), image, "{line}");
+        assert_eq!(laptop.source(note), format!("![a](my%20walk.png)\n{without}"));
+    }
+    laptop.check();
+}
+
+#[test]
+fn of_two_pictures_of_one_name_the_one_that_was_shown_last_is_put_back() {
+    let laptop = Device::new("laptop", 1);
+    let note = laptop.note("end\n");
+    let mut last = Vec::new();
+    for bytes in [&b"one"[..], b"two"] {
+        laptop.file("a.png", &png(3, 4, bytes));
+        laptop.edit(note, |text| format!("![](a.png)\n{text}"));
+        last = images(&laptop, note);
+        laptop.edit(note, |_| "end\n".to_owned());
+    }
+    std::fs::remove_file(laptop.folder.path().join("a.png")).unwrap();
+    laptop.edit(note, |text| format!("{text}![](a.png)\n![](other.png)\n"));
+    assert_eq!(images(&laptop, note), last);
+    laptop.check();
+}
+
+/// Whoever wrote it meant no picture of this vault, or one that is elsewhere.
+#[test]
+fn a_name_that_stands_in_a_note_as_text_stays_text() {
+    let laptop = Device::new("laptop", 1);
+    let line = "![](a.png)\n";
+    let note = laptop.note(line);
+    let picture = laptop.vault().images().ingest(&mut &png(3, 4, b"a")[..]).unwrap();
+    let pictures = BTreeMap::from([("a.png".to_owned(), picture)]);
+    let base = laptop.vault().read(note, None).unwrap().heads;
+    let both = format!("{line}\n{line}");
+    laptop.vault().save_draft(note, &base, &both, &pictures).unwrap();
+    assert_eq!(images(&laptop, note), [picture.image]);
+    for text in [line, "![](a.png)\n\nmore\n", &both] {
+        laptop.edit(note, |_| text.to_owned());
+        assert_eq!(images(&laptop, note), []);
+    }
+}
+
+/// A name may be written in as many ways as there are syntaxes.
+#[test]
+fn a_picture_whose_name_is_written_otherwise_is_that_picture() {
+    let laptop = Device::new("laptop", 1);
+    laptop.file("my walk.png", &png(3, 4, b"a walk"));
+    let note = laptop.note("![](my%20walk.png)\n");
+    let image = images(&laptop, note);
+    for text in ["![](<my walk.png>)\n", "![[my walk.png]]\n", "![](my%20walk.png)\n"] {
+        let base = laptop.vault().read(note, None).unwrap().heads;
+        laptop.vault().save_draft(note, &base, text, &BTreeMap::new()).unwrap();
+        assert_eq!((images(&laptop, note), laptop.source(note)), (image.clone(), text.to_owned()));
+    }
+}
+
+#[test]
+fn a_file_with_a_backtick_in_its_name_is_attached_as_a_picture() {
+    let laptop = Device::new("laptop", 1);
+    let file = laptop.folder.path().join("it`s.png");
+    std::fs::write(&file, png(3, 4, b"a")).unwrap();
+    let note = laptop.note("# Walk\n");
+    let attached = laptop.vault().attach(note, &[file], None).unwrap();
+    let again = laptop.note(&laptop.source(note));
+    assert_eq!(images(&laptop, again), [attached[0].image]);
+}

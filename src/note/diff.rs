@@ -200,8 +200,9 @@ fn with_line_break(before: &[Token], after: &[Token], hunks: &mut Vec<Hunk>) {
     }
     hunks.pop();
     let (mut old, mut new) = (old.start - 1..old.end, new.start - 1..new.end);
+    // It may have been the one that this one touched already.
     if let Some(touching) =
-        hunks.pop_if(|last| last.before.end == old.start && last.after.end == new.start)
+        hunks.pop_if(|last| last.before.end >= old.start || last.after.end >= new.start)
     {
         (old.start, new.start) = (touching.before.start, touching.after.start);
     }
@@ -284,6 +285,24 @@ fn trimmed_lines<'a>(before: Side<'a>, after: Side<'a>) -> (Side<'a>, Side<'a>) 
     without(before, after, (0, suffix))
 }
 
+/// The lines of both sides in pairs, where they are as many and have more words than are compared with one another:
+/// those of a table that was laid out anew.
+fn paired<'a>(before: Side<'a>, after: Side<'a>) -> Option<Vec<(Side<'a>, Side<'a>)>> {
+    let lines = |side: Side<'a>| {
+        let starts = starts(&side.split(Unit::Line));
+        let lines = starts.iter().zip(starts.iter().skip(1));
+        lines.map(|(start, end)| side.part(*start..*end)).collect::<Vec<_>>()
+    };
+    let items = |side: Side<'_>| side.split(Unit::Word).len();
+    let most = Unit::Word.most();
+    // Taken apart only where there may be too many.
+    if before.tokens.len() + after.tokens.len() <= most || items(before) + items(after) <= most {
+        return None;
+    }
+    let (old, new) = (lines(before), lines(after));
+    (old.len() > 1 && old.len() == new.len()).then(|| old.into_iter().zip(new).collect())
+}
+
 struct Differ {
     grain: Grain,
     budget: usize,
@@ -306,6 +325,10 @@ impl Differ {
 
     fn words(&mut self, before: Side<'_>, after: Side<'_>) {
         let (old, new) = trimmed(before, after);
+        if self.grain == Grain::Meant && anew::is_filled(before.tokens, after.tokens) {
+            self.push(before, after);
+            return;
+        }
         if self.grain == Grain::Close {
             for (before, after) in self.changed(Unit::Word, old, new, |_, _, hunks| hunks) {
                 let (old, new) = trimmed(before, after);
@@ -318,6 +341,12 @@ impl Differ {
         if old.tokens.is_empty() || new.tokens.is_empty() {
             // Nothing takes the place of anything.
             self.push(old, new);
+            return;
+        }
+        if let Some(lines) = paired(before, after) {
+            for (before, after) in lines {
+                self.words(before, after);
+            }
             return;
         }
         let changed = match anew::same_ends(before.tokens, after.tokens) {

@@ -328,6 +328,9 @@ fn edited_before(note: &Note, base: &Heads, body: &Body) -> Result<Option<Heads>
     if shows(note.body()) {
         return Ok(Some(note.heads()));
     }
+    if *base == note.heads() {
+        return Ok(None);
+    }
     for change in note.history() {
         let heads = Heads::from(vec![change.hash]);
         if Heads::from(change.deps) == *base {

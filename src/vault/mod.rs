@@ -25,6 +25,7 @@ mod error;
 mod evict;
 mod exchange;
 mod fetch;
+mod former;
 mod history;
 mod late;
 mod list;

@@ -288,7 +288,8 @@ const DESTINATION: &AsciiSet = &CONTROLS
     .add(b'<')
     .add(b'>')
     .add(b'?')
-    .add(b'\\');
+    .add(b'\\')
+    .add(b'`');
 
 pub(super) fn check_length(source: &str) -> Result<(), VaultError> {
     let bytes = source.len() as u64;
@@ -357,7 +358,7 @@ fn escape(alt: &str) -> String {
     let mut escaped = String::with_capacity(alt.len());
     for c in alt.chars() {
         match c {
-            '[' | ']' | '\\' => escaped.extend(['\\', c]),
+            '[' | ']' | '`' | '\\' => escaped.extend(['\\', c]),
             '\n' | '\r' => escaped.push(' '),
             c => escaped.push(c),
         }

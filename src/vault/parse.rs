@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     Vault, VaultError,
+    former::Former,
     notes::{Reading, of_file},
     spelling::{Known, Spellings},
 };
@@ -24,7 +25,8 @@ use crate::{
 
 impl Vault {
     /// Finds what the destinations in a source stand for: an image that the note showed before there, or
-    /// under this name, URL, path or hash; else a file of `folder`, which is taken in.
+    /// under this name, URL, path or hash; else a file of `folder`, which is taken in; else an image that the
+    /// note showed in an earlier version.
     pub(super) fn parse(
         &self,
         source: &str,
@@ -60,22 +62,25 @@ impl Vault {
         mut take_in: impl FnMut(&Destination) -> Result<Option<Stored>, VaultError>,
     ) -> Result<Body, VaultError> {
         let mut failed = None;
-        let mut taken = |found: Result<Option<Stored>, VaultError>| match found {
-            Ok(found) => found.map(|image| {
+        let mut taken = |found: Option<Stored>| {
+            found.map(|image| {
                 let target = Target { image: image.image, path: None, name: None };
                 stored.push(image);
                 target
-            }),
-            Err(error) => {
+            })
+        };
+        let mut tried = |found: Result<Option<Target>, VaultError>| {
+            found.unwrap_or_else(|error| {
                 failed = Some(error);
                 None
-            }
+            })
         };
         let body = match before {
-            None => Body::parse(source, |destination| taken(take_in(destination))),
+            None => Body::parse(source, |destination| tried(take_in(destination).map(&mut taken))),
             Some(before) => {
                 let spellings = Spellings::of(self, before)?;
                 let mut known = Known::of(&before.body, &spellings);
+                let mut former = Former::of(self, before);
                 Body::parse_edit(
                     &before.body,
                     source,
@@ -89,8 +94,10 @@ impl Vault {
                             known.as_ref().is_some_and(|known| known.image == picture.image)
                         };
                         match picture.filter(|picture| !is_known(picture)) {
-                            Some(picture) => taken(Ok(Some(picture))),
-                            None => known.or_else(|| taken(take_in(destination))),
+                            Some(picture) => taken(Some(picture)),
+                            None => known
+                                .or_else(|| tried(take_in(destination).map(&mut taken)))
+                                .or_else(|| tried(former.find(destination, written))),
                         }
                     },
                 )

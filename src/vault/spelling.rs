@@ -1,11 +1,11 @@
 //! What stands for an image in a text that people read: its URL, its local file, or its hash.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
 use super::{Vault, VaultError, notes::Reading};
 use crate::{
@@ -125,13 +125,16 @@ fn written_file(file: &Path, syntax: Syntax) -> Option<String> {
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     by_name: HashMap<String, Vec<&'a Embed>>,
+    /// By what their names come to when they are percent-decoded.
+    by_path: HashMap<String, Vec<&'a Embed>>,
     /// For each, how often the new text has yet to show it for all of them to be there.
     left: HashMap<&'a Embed, usize>,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn of(body: &'a Body, spellings: &Spellings) -> Self {
-        let mut known = Self { by_name: HashMap::new(), left: HashMap::new() };
+        let mut known =
+            Self { by_name: HashMap::new(), by_path: HashMap::new(), left: HashMap::new() };
         for embed in body.embeds() {
             let left = known.left.entry(embed).or_insert(0);
             *left += 1;
@@ -139,37 +142,48 @@ impl<'a> Known<'a> {
                 for name in spellings.all(embed) {
                     known.by_name.entry(name).or_default().push(embed);
                 }
+                for path in BTreeSet::from([embed.name.clone(), decoded(&embed.name)]) {
+                    known.by_path.entry(path).or_default().push(embed);
+                }
             }
         }
         known
     }
 
-    /// What `destination` names: the embed that stood there, else one called so, first those that the
-    /// new text has not shown as often as the old one did.
+    /// What `destination` names: the embed that stood there, else one called so, else one whose name is only
+    /// written otherwise; first those that the new text has not shown as often as the old one did.
     pub(super) fn find(
         &mut self,
         destination: &Destination,
         written: &str,
         stood: Option<&Embed>,
     ) -> Option<Target> {
-        let called = |name: &str| {
-            let embeds = self.by_name.get(name)?;
+        let called = |embeds: Option<&Vec<&'a Embed>>| {
+            let embeds = embeds?;
             let mut left = embeds.iter().filter(|embed| self.left.get(*embed) > Some(&0));
             left.next().or(embeds.first()).copied()
         };
-        let embed = match stood {
-            Some(embed) => embed,
-            None => called(written).or_else(|| called(&destination.target))?,
+        let target = destination.target.as_str();
+        let named = |name: &str| called(self.by_name.get(name));
+        let path = || match destination.syntax {
+            Syntax::Wiki => target.to_owned(),
+            _ => decoded(target),
         };
+        let same = stood.or_else(|| named(written)).or_else(|| named(target));
+        let embed = same.or_else(|| called(self.by_path.get(&path())))?;
         if let Some(left) = self.left.get_mut(embed) {
             *left = left.saturating_sub(1);
         }
         Some(Target {
             image: embed.image,
             path: embed.path.clone(),
-            name: Some(embed.name.clone()),
+            name: same.map(|embed| embed.name.clone()),
         })
     }
+}
+
+fn decoded(name: &str) -> String {
+    percent_decode_str(name).decode_utf8_lossy().into_owned()
 }
 
 impl Vault {

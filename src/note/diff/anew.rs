@@ -4,9 +4,19 @@ use super::{super::embed::FOREIGN, Hunk, Token, common};
 
 /// Whether no word ends between two tokens.
 pub(super) fn is_within_word(one: Token, next: Token) -> bool {
-    let is_mark = |token: Token| matches!(token.id, 0x300..=0x36f);
+    let is_accent = |token: Token| matches!(token.id, 0x300..=0x36f);
     let in_word = |token: Token| is_letter(token) && !stands_alone(token);
-    (in_word(one) || is_mark(one)) && (in_word(next) || is_mark(next))
+    (in_word(one) || is_accent(one)) && (in_word(next) || is_accent(next))
+}
+
+fn is_space(token: Token) -> bool {
+    char::from_u32(token.id).is_some_and(char::is_whitespace)
+}
+
+/// Whether it is neither a letter nor a space. What is of private use is none: each stands for something else.
+fn is_mark(token: Token) -> bool {
+    let is_private = matches!(token.id, 0xe000..=0xf8ff | 0xf_0000..=0x10_ffff);
+    !is_private && !token.is_embed() && !is_letter(token) && !is_space(token)
 }
 
 fn is_letter(token: Token) -> bool {
@@ -22,8 +32,46 @@ fn stands_alone(token: Token) -> bool {
     )
 }
 
-fn weight(tokens: &[Token]) -> usize {
-    tokens.iter().filter(|token| is_letter(**token)).count()
+/// How much there is of something.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weight {
+    letters: usize,
+    marks: usize,
+    /// All but spaces, so what is neither a letter nor a mark, too.
+    all: usize,
+}
+
+impl Weight {
+    fn of(tokens: &[Token]) -> Self {
+        let number = |is: fn(Token) -> bool| tokens.iter().filter(|token| is(**token)).count();
+        let all = number(|token| !is_space(token));
+        Self { letters: number(is_letter), marks: number(is_mark), all }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            letters: self.letters + other.letters,
+            marks: self.marks + other.marks,
+            all: self.all + other.all,
+        }
+    }
+
+    /// Whether it is half of `all` or more: half of its letters, or of its marks where there are none.
+    fn is_half(self, all: Self) -> bool {
+        if all.letters > 0 { 2 * self.letters >= all.letters } else { 2 * self.marks >= all.marks }
+    }
+
+    fn is_nothing(self) -> bool {
+        self.all == 0
+    }
+}
+
+/// Whether a blank line was filled. What somebody writes there takes its place: else it would be glued to a line that
+/// another puts before it, or to what another writes there.
+pub(super) fn is_filled(before: &[Token], after: &[Token]) -> bool {
+    let ends = |tokens: &[Token]| tokens.last().is_some_and(|token| token.is_end());
+    let is_blank = |tokens: &[Token]| Weight::of(tokens).is_nothing();
+    ends(before) && ends(after) && is_blank(before) && !is_blank(after)
 }
 
 /// How many tokens two lines begin and end with, in whole words; `None` where that is less than half of the
@@ -34,8 +82,8 @@ pub(super) fn same_ends(before: &[Token], after: &[Token]) -> Option<(usize, usi
         line.iter().position(|token| token.is_end()).is_none_or(|at| at + 1 == line.len())
     };
     let ends = before.get(..prefix).into_iter().chain(before.get(before.len() - suffix..));
-    let stays = ends.map(weight).sum::<usize>();
-    if !is_one(before) || !is_one(after) || 2 * stays < weight(before) {
+    let stays = ends.map(Weight::of).fold(Weight::default(), Weight::and);
+    if !is_one(before) || !is_one(after) || !stays.is_half(Weight::of(before)) {
         return None;
     }
     let is_torn = |tokens: &[Token], at: usize| {
@@ -55,7 +103,7 @@ pub(super) fn same_ends(before: &[Token], after: &[Token]) -> Option<(usize, usi
 /// stays: what stands there now was written anew. A line that keeps an embed, or what surrounds one, is still
 /// that line.
 pub(super) fn whole_lines(before: &[&[Token]], after: &[&[Token]], hunks: &[Hunk]) -> Vec<Hunk> {
-    let mut lines = Lines::of(before);
+    let (mut lines, new) = (Lines::of(before), Lines::of(after));
     let mut kept = Vec::new();
     let (mut one, mut other) = (0, 0);
     for hunk in hunks.iter().map(Some).chain([None]) {
@@ -68,7 +116,10 @@ pub(super) fn whole_lines(before: &[&[Token]], after: &[&[Token]], hunks: &[Hunk
     for (one, _) in &kept {
         lines.stays(*one, before.get(*one).copied().unwrap_or_default());
     }
-    kept.retain(|(one, _)| lines.mostly_stays(*one));
+    kept.retain(|(one, other)| {
+        let is_filled = lines.is_blank(*one) && !new.is_blank(*other);
+        lines.mostly_stays(*one) && !is_filled
+    });
     let (mut changed, mut one, mut other) = (Vec::new(), 0, 0);
     for (next_one, next_other) in kept.into_iter().chain([(before.len(), after.len())]) {
         if one < next_one || other < next_other {
@@ -139,8 +190,8 @@ struct Lines {
 
 #[derive(Default)]
 struct Line {
-    letters: usize,
-    stay: usize,
+    all: Weight,
+    stays: Weight,
     /// Whether an embed stays, or what surrounds one.
     has_embed: bool,
 }
@@ -151,7 +202,7 @@ impl Lines {
         for word in words {
             lines.of.push(lines.lines.len() - 1);
             if let Some(line) = lines.lines.last_mut() {
-                line.letters += weight(word);
+                line.all = line.all.and(Weight::of(word));
             }
             if word.last().is_some_and(|token| token.is_end()) {
                 lines.lines.push(Line::default());
@@ -163,13 +214,20 @@ impl Lines {
     /// Notes that a word stays.
     fn stays(&mut self, at: usize, word: &[Token]) {
         if let Some(line) = self.of.get(at).and_then(|line| self.lines.get_mut(*line)) {
-            line.stay += weight(word);
+            line.stays = line.stays.and(Weight::of(word));
             line.has_embed |= word.iter().any(|token| holds(*token));
         }
     }
 
+    fn line(&self, word: usize) -> Option<&Line> {
+        self.of.get(word).and_then(|line| self.lines.get(*line))
+    }
+
     fn mostly_stays(&self, word: usize) -> bool {
-        let line = self.of.get(word).and_then(|line| self.lines.get(*line));
-        line.is_some_and(|line| line.has_embed || 2 * line.stay >= line.letters)
+        self.line(word).is_some_and(|line| line.has_embed || line.stays.is_half(line.all))
+    }
+
+    fn is_blank(&self, word: usize) -> bool {
+        self.line(word).is_some_and(|line| line.all.is_nothing())
     }
 }
