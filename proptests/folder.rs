@@ -1,6 +1,7 @@
 //! A folder of Markdown files: what was edited in it is merged, and nothing else is touched.
 
 mod carried;
+mod pictures;
 mod several;
 mod stamps;
 

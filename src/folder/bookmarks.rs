@@ -10,7 +10,7 @@
 //! `.everleaf-export` that was damaged.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{ErrorKind, Read as _},
     os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
@@ -41,6 +41,9 @@ pub(super) struct Bookmarks {
     pub(super) notes: BTreeMap<String, Seen>,
     /// Files that are images, by their paths: what they were when they were last read or written.
     pub(super) images: BTreeMap<String, ImageId>,
+    /// Those of them that an export wrote, and nobody replaced since.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    ours: BTreeSet<String>,
     /// Files that an export is about to write: it may be killed before it has.
     #[serde(default, skip_serializing_if = "Next::is_empty")]
     pub(super) next: Next,
@@ -197,6 +200,7 @@ impl Bookmarks {
             vault: own,
             notes: BTreeMap::new(),
             images: BTreeMap::new(),
+            ours: BTreeSet::new(),
             next: Next::default(),
             taken: BTreeMap::new(),
         });
@@ -229,7 +233,7 @@ impl Bookmarks {
             self.notes.insert(path, seen);
         }
         let is_there = |(place, image): &(String, ImageId)| there(place) == Some(*image);
-        self.hold(images.into_iter().filter(is_there).collect());
+        self.wrote(images.into_iter().filter(is_there).collect());
     }
 
     /// Finds out how far an import came that was killed. `made` finds the version that a note came to
@@ -256,12 +260,30 @@ impl Bookmarks {
     /// Takes what was about to be written for written.
     pub(super) fn written(&mut self) {
         let Next { notes, images } = std::mem::take(&mut self.next);
-        self.hold(images);
+        self.wrote(images);
         self.notes.extend(notes);
     }
 
-    /// Remembers which images were written, by their places. A file that was left alone shows another there
-    /// than it did, which is nobody's edit.
+    /// Remembers which images an export wrote, by their places.
+    fn wrote(&mut self, images: BTreeMap<String, ImageId>) {
+        self.ours.extend(images.keys().cloned());
+        self.hold(images);
+    }
+
+    /// Remembers an image that was found in the file at `place`.
+    pub(super) fn found(&mut self, place: &str, image: ImageId) {
+        if self.images.insert(place.to_owned(), image) != Some(image) {
+            self.ours.remove(place);
+        }
+    }
+
+    /// The image that an export wrote to `place`, if it is still what was last seen there.
+    pub(super) fn own_image(&self, place: &str) -> Option<ImageId> {
+        self.images.get(place).filter(|_| self.ours.contains(place)).copied()
+    }
+
+    /// Remembers which images are where. A file that was left alone shows another there than it did, which is
+    /// nobody's edit.
     fn hold(&mut self, images: BTreeMap<String, ImageId>) {
         if images.is_empty() {
             return;

@@ -135,7 +135,7 @@ impl Import<'_> {
             if let Some(place) = &shown.place
                 && self.files.get(place).is_some_and(|(image, _)| *image == shown.image)
             {
-                self.bookmarks.images.insert(place.clone(), shown.image);
+                self.bookmarks.found(place, shown.image);
             }
         }
         let Work { path, blake3, look, images, .. } = work;

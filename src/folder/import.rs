@@ -382,11 +382,6 @@ impl<'a> Import<'a> {
         Ok((Some(seen), Some(base)))
     }
 
-    /// The image that `place` held when the folder was last imported or exported.
-    pub(super) fn held(&self, place: &str) -> Option<ImageId> {
-        self.bookmarks.images.get(place).copied()
-    }
-
     /// What the file at `place` is; `expected` is what it was when it was last seen.
     pub(super) fn content(
         &mut self,

@@ -82,7 +82,7 @@ impl Reader<'_> {
         // What led nowhere does not lead to what an export put there for another note.
         if let (None, true, Content::Image { image, .. }, Some(place)) =
             (known, self.unchanged, content, place)
-            && import.held(place) == Some(image)
+            && import.bookmarks.own_image(place) == Some(image)
         {
             return None;
         }

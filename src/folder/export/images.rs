@@ -160,7 +160,7 @@ impl Export<'_> {
         let hash = |path: &Path| self.stamps.image(place, path).map(|is| (*is.as_bytes()).into());
         let (path, over) = match look(self.folder, place, hash)? {
             There::File(_, there) if there.as_bytes() == image.as_bytes() => {
-                self.bookmarks.images.insert(place.to_owned(), image);
+                self.bookmarks.found(place, image);
                 return Ok(Put::There);
             }
             There::File(path, there)

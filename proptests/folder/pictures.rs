@@ -1,0 +1,49 @@
+//! Pictures that an import finds late, or that it can't take in.
+
+use everleaf::folder::{ImportOptions, Imported, import};
+
+use super::{Desk, id, write};
+use crate::image::png;
+
+fn lenient(desk: &Desk) -> Imported {
+    let options = ImportOptions { lenient: true, ..ImportOptions::default() };
+    import(desk.device.vault(), &desk.folder, &options, &|_| ()).unwrap()
+}
+
+/// Another note shows the picture by its name, so the folder's bookmarks know it already.
+#[test]
+fn an_import_that_is_lenient_takes_what_the_one_before_said_it_would() {
+    let desk = Desk::new();
+    let picture = png(2, 2, b"picture");
+    desk.write("a.md", "# A\n![](Pic.PNG)\n");
+    desk.write("b.md", "# B\n![](pic.png)\n");
+    desk.write("pic.png", &picture);
+    let report = desk.import();
+    assert_eq!(report.missing.len(), 1);
+    assert_eq!(report.missing[0].hint.as_deref(), Some("pic.png"));
+    let report = lenient(&desk);
+    assert_eq!((report.changed, report.missing), (1, vec![]));
+    assert_eq!(desk.images("a.md"), [id(&picture)]);
+    desk.settled(&desk.folder);
+}
+
+/// The notes that show it are more than are made at once.
+#[test]
+fn a_picture_that_comes_after_its_notes_is_shown_by_all_of_them() {
+    for is_exported in [false, true] {
+        let desk = Desk::new();
+        let names: Vec<String> = (0..300).map(|number| format!("{number:03}.md")).collect();
+        for name in &names {
+            desk.write(name, format!("# {name}\n\n![](late.png)\n"));
+        }
+        assert_eq!(desk.import().missing.len(), names.len());
+        let folder = if is_exported { desk.export("export").0 } else { desk.folder.clone() };
+        let picture = png(2, 2, b"late");
+        write(&folder, "late.png", &picture);
+        assert_eq!(desk.try_import(&folder).changed, names.len() as u64);
+        for name in &names {
+            assert_eq!(desk.images(name), [id(&picture)], "{name}");
+        }
+        desk.settled(&folder);
+    }
+}
