@@ -17,6 +17,7 @@ mod export;
 mod files;
 mod group;
 mod import;
+mod kept;
 mod named;
 mod place;
 mod reader;

@@ -1,6 +1,6 @@
 //! One folder that something carries to several devices, each of which imports it.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, fs, sync::Arc};
 
 use everleaf::{
     clock::Timestamp,
@@ -9,8 +9,8 @@ use everleaf::{
 };
 use proptest::prelude::*;
 
-use super::{Desk, date, write};
-use crate::{golden::golden, image::png, note::body, world::Device};
+use super::{Desk, date, id, write};
+use crate::{golden::golden, image::png, note::body, world::{Device, copy_folder}};
 
 /// In seconds since 1970: some day in 2023.
 const WRITTEN: u64 = 1_700_000_001;
@@ -47,11 +47,15 @@ impl Carried {
         }
     }
 
-    async fn meet(&self) {
+    async fn sync(&self) {
         for desk in self.desks.iter().chain(&self.desks) {
             desk.device.sync(&self.remote).await;
             desk.device.check();
         }
+    }
+
+    async fn meet(&self) {
+        self.sync().await;
         assert_eq!(self.desks[0].device.sources(), self.desks[1].device.sources());
         for desk in &self.desks {
             desk.settled(&desk.folder);
@@ -118,6 +122,42 @@ async fn what_came_by_a_sync_is_not_made_again_of_a_file() {
     phone.import();
     carried.meet().await;
     assert_eq!(laptop.source("a.md"), "one\ndeux\nthree\nfour\n");
+}
+
+/// `.everleaf-export` is small, and comes before the files that it tells of.
+#[tokio::test]
+async fn what_a_folder_says_of_files_that_have_yet_to_come_undoes_nothing() {
+    let carried = Carried::new().await;
+    let [laptop, phone] = &carried.desks;
+    laptop.write("a.png", png(3, 4, b"old"));
+    laptop.write("picture.md", "# Picture\n![](a.png)\n");
+    laptop.write("edited.md", "# Edited\n");
+    laptop.write("moved.md", "# Moved\n");
+    laptop.import();
+    carried.sync().await;
+    let (ours, _) = laptop.export("export");
+    let theirs = phone.device.folder.path().join("export");
+    copy_folder(&ours, &theirs);
+    phone.settled(&theirs);
+    write(&ours, "a.png", png(3, 4, b"new"));
+    write(&ours, "edited.md", "# Edited\nmore\n");
+    fs::rename(ours.join("moved.md"), ours.join("elsewhere.md")).unwrap();
+    assert_eq!(laptop.try_import(&ours).changed, 3);
+    carried.sync().await;
+    let carry = |name: &str| fs::copy(ours.join(name), theirs.join(name)).unwrap();
+    let said = [".everleaf-export", "edited.md", "elsewhere.md", "a.png"];
+    for name in said {
+        carry(name);
+        phone.settled(&theirs);
+    }
+    fs::remove_file(theirs.join("moved.md")).unwrap();
+    phone.settled(&theirs);
+    carried.sync().await;
+    assert_eq!(laptop.device.sources(), phone.device.sources());
+    assert_eq!(phone.source("edited.md"), "# Edited\nmore\n");
+    assert_eq!(phone.source("elsewhere.md"), "# Moved\n");
+    assert_eq!(phone.images("picture.md"), [id(&png(3, 4, b"new"))]);
+    laptop.settled(&ours);
 }
 
 #[tokio::test]

@@ -13,10 +13,7 @@ use std::{
     path::Path,
 };
 
-use super::{
-    bookmarks::{LIMIT, Taken},
-    write,
-};
+use super::{bookmarks::Taken, kept::LIMIT, write};
 use crate::{
     crash,
     db::sync_folder,

@@ -11,26 +11,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{ErrorKind, Read as _},
-    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Skipped, announced, write};
+use super::{
+    Skipped, announced,
+    kept::{EXPORT_FILE, FORMAT, Useless, announcements, bytes, in_vault, make_folders, parse},
+    write,
+};
 use crate::{
     id::{ImageId, NoteId, VaultId},
     note::{Body, Heads},
     vault::{Vault, VaultError, io},
 };
-
-/// The name of the file that an export leaves.
-pub(super) const EXPORT_FILE: &str = ".everleaf-export";
-const FORMAT: u32 = 1;
-/// Room for some hundred thousand notes.
-pub(super) const LIMIT: u64 = 256 << 20;
 
 /// All bookmarks of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +132,11 @@ impl Shown {
 }
 
 impl Seen {
+    /// Whether it was the file of this hash.
+    fn is(&self, hash: blake3::Hash) -> bool {
+        hash.to_hex().as_str() == self.blake3
+    }
+
     /// What a destination stands for that was written like this `nth` times before.
     pub(super) fn shown(&self, written: &str, wiki: bool, nth: usize) -> Option<&Shown> {
         let mut all =
@@ -150,6 +150,8 @@ impl Seen {
 pub(super) struct Loaded {
     pub(super) bookmarks: Bookmarks,
     pub(super) found: Found,
+    /// Whether the vault remembers what the folder says of itself.
+    pub(super) is_kept: bool,
     /// What could not be used.
     pub(super) problem: Option<Skipped>,
 }
@@ -167,25 +169,26 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Why bookmarks are of no use.
-enum Useless {
-    Damaged(String),
-    Foreign(String),
-}
-
 impl Bookmarks {
     /// The bookmarks of `folder`: what the folder says, else what the vault remembers of it, else none.
     pub(super) fn load(vault: &Vault, folder: &Path) -> Result<Loaded, VaultError> {
         let own = vault.id()?;
-        let kept = || match read(&in_vault(vault, folder), own) {
+        let here = bytes(&in_vault(vault, folder));
+        let kept = || match parse(&here, own) {
             Ok(kept) => kept,
             Err(Useless::Damaged(reason) | Useless::Foreign(reason)) => {
                 tracing::warn!(folder = %folder.display(), reason, "what the vault remembers of it");
                 None
             }
         };
-        let (kept, found, problem) = match read(&folder.join(EXPORT_FILE), own) {
-            Ok(Some(bookmarks)) => (Some(bookmarks), Found::Exported, None),
+        let there = bytes(&folder.join(EXPORT_FILE));
+        let (kept, found, problem) = match parse(&there, own) {
+            Ok(Some(mut bookmarks)) => {
+                if let Some(kept) = (there != here).then(kept).flatten() {
+                    bookmarks.recall(kept, folder);
+                }
+                (Some(bookmarks), Found::Exported, None)
+            }
             Ok(None) => (kept(), Found::Nothing, None),
             Err(Useless::Foreign(reason)) => (kept(), Found::Foreign, Some(reason)),
             Err(Useless::Damaged(reason)) => {
@@ -194,6 +197,7 @@ impl Bookmarks {
                 (kept, found, Some(reason))
             }
         };
+        let is_kept = found != Found::Exported || there == here;
         let problem = problem.map(|reason| Skipped { path: EXPORT_FILE.to_owned(), reason });
         let mut bookmarks = kept.unwrap_or_else(|| Self {
             format: FORMAT,
@@ -206,21 +210,35 @@ impl Bookmarks {
         });
         bookmarks.taken.extend(announced::read(&announcements(vault, folder)));
         bookmarks.settle(folder);
-        Ok(Loaded { bookmarks, found, problem })
+        Ok(Loaded { bookmarks, found, is_kept, problem })
+    }
+
+    /// Something may carry what a folder says of itself before the files that it says it of. A file that is as
+    /// this vault last saw it shows what it showed then, and is nobody's edit.
+    fn recall(&mut self, kept: Self, folder: &Path) {
+        let is_there = |(place, image): &(String, ImageId)| {
+            self.images.get(place) != Some(image) && image_at(folder, place) == Some(*image)
+        };
+        let images = kept.images.into_iter().filter(is_there).collect();
+        for (path, seen) in kept.notes {
+            let is_said = self.notes.get(&path).is_some_and(|said| said.blake3 == seen.blake3);
+            let is_there = || write::hash(&folder.join(&path)).is_ok_and(|there| seen.is(there));
+            if !is_said && is_there() {
+                self.notes.insert(path, seen);
+            }
+        }
+        self.hold(images);
     }
 
     /// Finds out how far an export came that was killed: files that are what they were about to be are
     /// its own, and nobody's edit.
     fn settle(&mut self, folder: &Path) {
         let Next { notes, images } = std::mem::take(&mut self.next);
-        let there = |place: &str| {
-            let hash = write::hash(&folder.join(place)).ok();
-            hash.map(|hash| ImageId::from_bytes(*hash.as_bytes()))
-        };
+        let there = |place: &str| image_at(folder, place);
         for (path, mut seen) in notes {
             let Ok(hash) = write::hash(&folder.join(&path)) else { continue };
             // Where no file was known, this is the one that was written, whoever edited it since.
-            if hash.to_hex().as_str() != seen.blake3 && self.notes.contains_key(&path) {
+            if !seen.is(hash) && self.notes.contains_key(&path) {
                 continue;
             }
             for shown in &mut seen.images {
@@ -324,54 +342,8 @@ impl Bookmarks {
     }
 }
 
-/// Makes the place in the vault for what is remembered of folders.
-fn make_folders(vault: &Vault) -> Result<(), VaultError> {
-    let folders = vault.folder().join("folders");
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders);
-    made.map_err(io("create", &folders))
-}
-
-fn announcements(vault: &Vault, folder: &Path) -> PathBuf {
-    in_vault(vault, folder).with_extension("taken")
-}
-
-/// Where the vault remembers what it knows of a folder.
-pub(super) fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {
-    let hash = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
-    let name: String = hash.chars().take(32).collect();
-    vault.folder().join("folders").join(format!("{name}.json"))
-}
-
-/// What every format of bookmarks begins with.
-#[derive(Deserialize)]
-struct Envelope {
-    format: u32,
-    vault: VaultId,
-}
-
-/// Reads bookmarks of the vault `own`; `None` where there are none.
-fn read(path: &Path, own: VaultId) -> Result<Option<Bookmarks>, Useless> {
-    let foreign = |why: &str| Useless::Foreign(format!("{why}, so it was not used"));
-    let unreadable = |error: std::io::Error| foreign(&format!("it can't be read ({error})"));
-    let damaged = |_| Useless::Damaged("it is damaged, so it was not used".to_owned());
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    };
-    if !metadata.is_file() || metadata.len() > LIMIT {
-        return Err(foreign("it is no file that an export wrote"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(LIMIT).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    let envelope: Envelope = serde_json::from_slice(&bytes).map_err(damaged)?;
-    if envelope.format > FORMAT {
-        return Err(foreign("a newer everleaf wrote it"));
-    }
-    if envelope.vault != own {
-        return Err(foreign("it belongs to another vault"));
-    }
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+/// The hash of the file at `place`, if one is there: the image that it is, if it is one.
+fn image_at(folder: &Path, place: &str) -> Option<ImageId> {
+    let hash = write::hash(&folder.join(place)).ok()?;
+    Some(ImageId::from_bytes(*hash.as_bytes()))
 }

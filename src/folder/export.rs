@@ -43,7 +43,7 @@ pub(super) fn run(
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     vault.refuse_inside(folder)?;
     let _one_at_a_time = vault.folder_turn();
-    let Loaded { bookmarks, found, problem } = Bookmarks::load(vault, folder)?;
+    let Loaded { bookmarks, found, problem, .. } = Bookmarks::load(vault, folder)?;
     let ours = match found {
         Found::Exported | Found::Restored => true,
         Found::Foreign => false,

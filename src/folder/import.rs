@@ -55,7 +55,7 @@ pub(super) fn run(
         Ok::<_, VaultError>((Bookmarks::load(vault, folder)?, stamps, paths(vault)?))
     };
     let (known, there) = vault.beside(known, || walk(folder, vault.folder()));
-    let (Loaded { mut bookmarks, found, problem }, mut stamps, Paths { live, trashed }) = known?;
+    let (Loaded { mut bookmarks, found, is_kept, problem }, mut stamps, Paths { live, trashed }) = known?;
     let Files { notes, tree, skipped } = there?;
     // What is read ahead is compared with these, even where it was taken in by a run that was killed.
     let before = bookmarks.clone();
@@ -113,6 +113,9 @@ pub(super) fn run(
     }
     if import.bookmarks != before {
         import.save()?;
+    } else if !is_kept {
+        // What the folder says of itself may be another device's before the files are.
+        import.bookmarks.save(vault, folder, false)?;
     }
     let (tree, imported) = import.finish();
     let imported = Imported { read: stamps.read(), ..imported };

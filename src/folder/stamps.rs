@@ -24,7 +24,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bookmarks::{LIMIT, Seen, in_vault},
+    bookmarks::Seen,
+    kept::{LIMIT, in_vault},
     write,
 };
 use crate::{

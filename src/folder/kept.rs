@@ -1,0 +1,93 @@
+//! Where bookmarks are kept, and what is found there.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read as _},
+    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::bookmarks::Bookmarks;
+use crate::{
+    id::VaultId,
+    vault::{Vault, VaultError, io},
+};
+
+/// The name of the file that an export leaves.
+pub(super) const EXPORT_FILE: &str = ".everleaf-export";
+pub(super) const FORMAT: u32 = 1;
+/// Room for some hundred thousand notes.
+pub(super) const LIMIT: u64 = 256 << 20;
+
+/// Why bookmarks are of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Useless {
+    Damaged(String),
+    Foreign(String),
+}
+
+/// Makes the place in the vault for what is remembered of folders.
+pub(super) fn make_folders(vault: &Vault) -> Result<(), VaultError> {
+    let folders = vault.folder().join("folders");
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders);
+    made.map_err(io("create", &folders))
+}
+
+pub(super) fn announcements(vault: &Vault, folder: &Path) -> PathBuf {
+    in_vault(vault, folder).with_extension("taken")
+}
+
+/// Where the vault remembers what it knows of a folder.
+pub(super) fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {
+    let hash = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
+    let name: String = hash.chars().take(32).collect();
+    vault.folder().join("folders").join(format!("{name}.json"))
+}
+
+/// What every format of bookmarks begins with.
+#[derive(Deserialize)]
+struct Envelope {
+    format: u32,
+    vault: VaultId,
+}
+
+fn foreign(why: &str) -> Useless {
+    Useless::Foreign(format!("{why}, so it was not used"))
+}
+
+/// What the file at `path` holds; `None` where there is none.
+pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Useless> {
+    let unreadable = |error: std::io::Error| foreign(&format!("it can't be read ({error})"));
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    if !metadata.is_file() || metadata.len() > LIMIT {
+        return Err(foreign("it is no file that an export wrote"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(LIMIT).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    Ok(Some(bytes))
+}
+
+/// The bookmarks of the vault `own` that such a file holds; `None` where there are none.
+pub(super) fn parse(
+    bytes: &Result<Option<Vec<u8>>, Useless>,
+    own: VaultId,
+) -> Result<Option<Bookmarks>, Useless> {
+    let Some(bytes) = bytes.as_ref().map_err(Clone::clone)? else { return Ok(None) };
+    let damaged = |_| Useless::Damaged("it is damaged, so it was not used".to_owned());
+    let envelope: Envelope = serde_json::from_slice(bytes).map_err(damaged)?;
+    if envelope.format > FORMAT {
+        return Err(foreign("a newer everleaf wrote it"));
+    }
+    if envelope.vault != own {
+        return Err(foreign("it belongs to another vault"));
+    }
+    serde_json::from_slice(bytes).map(Some).map_err(damaged)
+}
