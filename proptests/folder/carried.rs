@@ -10,7 +10,12 @@ use everleaf::{
 use proptest::prelude::*;
 
 use super::{Desk, date, id, write};
-use crate::{golden::golden, image::png, note::body, world::{Device, copy_folder}};
+use crate::{
+    golden::golden,
+    image::png,
+    note::body,
+    world::{Device, copy_folder},
+};
 
 /// In seconds since 1970: some day in 2023.
 const WRITTEN: u64 = 1_700_000_001;

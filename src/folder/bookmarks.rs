@@ -52,6 +52,9 @@ pub(super) struct Bookmarks {
 pub(super) struct Taken {
     /// The note and the version that it is an edit of; none where it makes a note.
     pub(super) base: Option<(NoteId, Heads)>,
+    /// Where the file was, if it was elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<String>,
     /// What the note will show, hashed; see [`Taken::hash`].
     pub(super) source: String,
     /// The hash of the file's bytes.
@@ -255,7 +258,7 @@ impl Bookmarks {
     }
 
     /// Finds out how far an import came that was killed. `made` finds the version that a note came to
-    /// when it was made of, or edited to, what has this hash; the path is that of a new note.
+    /// when it was made of, or edited to, what has this hash, and moved to the path if it was to be.
     pub(super) fn settle_import(
         &mut self,
         made: impl Fn(&str, &Taken) -> Result<Option<(NoteId, Heads)>, VaultError>,
@@ -268,11 +271,21 @@ impl Bookmarks {
                 continue;
             }
             if let Some((note, heads)) = made(&path, &taken)? {
-                let Taken { blake3, images, .. } = taken;
+                let Taken { from, blake3, images, .. } = taken;
+                self.left(from, note);
                 self.notes.insert(path, Seen { note, heads, blake3, images, gone: false });
             }
         }
         Ok(())
+    }
+
+    /// Forgets where the file of a note was, which is elsewhere now.
+    pub(super) fn left(&mut self, from: Option<String>, note: NoteId) {
+        if let Some(from) =
+            from.filter(|from| self.notes.get(from).is_some_and(|seen| seen.note == note))
+        {
+            self.notes.remove(&from);
+        }
     }
 
     /// Takes what was about to be written for written.

@@ -44,9 +44,6 @@ impl Import<'_> {
     /// Makes the notes and the edits of a group, whose images are on disk.
     pub(super) fn take(&mut self, work: Vec<Work>) -> Result<(), VaultError> {
         let vault = self.vault;
-        for from in work.iter().filter_map(|work| work.base.as_ref()?.from.as_ref()) {
-            self.bookmarks.notes.remove(from);
-        }
         self.announce(&work)?;
         let stored = std::mem::take(&mut self.stored);
         let (mut edits, mut new) = (Vec::new(), Vec::new());
@@ -89,15 +86,10 @@ impl Import<'_> {
         for ((base, work), made) in edits.into_iter().zip(made) {
             let Some((edited, in_trash)) = self.unless_of_note(&work.path, made)? else {
                 // It is still to be moved.
-                if let Some(from) = base.from {
-                    let Base { note, heads, .. } = base;
-                    let Work { blake3, images, .. } = work;
-                    self.bookmarks
-                        .notes
-                        .insert(from, Seen { note, heads, blake3, images, gone: true });
-                }
+                self.unmoved.extend(base.from);
                 continue;
             };
+            self.bookmarks.left(base.from, base.note);
             self.report.changed += u64::from(edited.changed);
             if in_trash {
                 let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";
@@ -116,9 +108,10 @@ impl Import<'_> {
         }
         let taken = work.iter().map(|work| {
             let base = work.base.as_ref().map(|base| (base.note, base.heads.clone()));
+            let from = work.base.as_ref().and_then(|base| base.from.clone());
             let source = Taken::hash(&work.body);
             let (blake3, images) = (work.blake3.clone(), work.images.clone());
-            (work.path.clone(), Taken { base, source, blake3, images })
+            (work.path.clone(), Taken { base, from, source, blake3, images })
         });
         let taken: BTreeMap<String, Taken> = taken.collect();
         self.unsaved += taken.len();

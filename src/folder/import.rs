@@ -55,7 +55,8 @@ pub(super) fn run(
         Ok::<_, VaultError>((Bookmarks::load(vault, folder)?, stamps, paths(vault)?))
     };
     let (known, there) = vault.beside(known, || walk(folder, vault.folder()));
-    let (Loaded { mut bookmarks, found, is_kept, problem }, mut stamps, Paths { live, trashed }) = known?;
+    let (Loaded { mut bookmarks, found, is_kept, problem }, mut stamps, Paths { live, trashed }) =
+        known?;
     let Files { notes, tree, skipped } = there?;
     // What is read ahead is compared with these, even where it was taken in by a run that was killed.
     let before = bookmarks.clone();
@@ -63,7 +64,7 @@ pub(super) fn run(
         stamps.forget_notes();
     }
     bookmarks.settle_import(|path, taken| {
-        let Taken { base, source, .. } = taken;
+        let Taken { base, from, source, .. } = taken;
         let (note, base) = match base {
             Some((note, base)) => (*note, Some(base)),
             None => match live.get(path) {
@@ -72,6 +73,9 @@ pub(super) fn run(
             },
         };
         let shows = |body: &Body| Taken::hash(body) == *source;
+        if from.is_some() && live.get(path) != Some(&note) {
+            return Ok(None);
+        }
         let version = vault.version_made(note, base, path, shows)?;
         Ok(version.map(|heads| (note, heads)))
     })?;
@@ -81,6 +85,7 @@ pub(super) fn run(
         folder,
         lenient: options.lenient,
         moved: moved(&bookmarks, &tree),
+        unmoved: HashSet::new(),
         exported: found == Found::Exported,
         bookmarks,
         stamps: &stamps,
@@ -109,7 +114,7 @@ pub(super) fn run(
         Ok::<_, VaultError>(())
     })?;
     for (path, seen) in &mut import.bookmarks.notes {
-        seen.gone = !import.tree.contains(path);
+        seen.gone = !(import.tree.contains(path) || import.unmoved.contains(path));
     }
     if import.bookmarks != before {
         import.save()?;
@@ -182,6 +187,8 @@ pub(super) struct Import<'a> {
     /// Whether the folder has bookmarks of its own.
     pub(super) exported: bool,
     moved: HashMap<String, Option<String>>,
+    /// Where files were whose notes could not be moved with them.
+    pub(super) unmoved: HashSet<String>,
     live: HashMap<String, NoteId>,
     /// Whether notes are in the trash, of all that are listed.
     pub(super) trashed: HashMap<NoteId, bool>,
