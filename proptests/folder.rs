@@ -2,6 +2,7 @@
 
 mod carried;
 mod pictures;
+mod renamed;
 mod several;
 mod stamps;
 

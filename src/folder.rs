@@ -18,6 +18,7 @@ mod files;
 mod group;
 mod import;
 mod kept;
+mod known;
 mod named;
 mod place;
 mod reader;

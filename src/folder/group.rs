@@ -69,10 +69,10 @@ impl Import<'_> {
         let vault = self.vault;
         let edit = |(base, work): &(Base, Work)| {
             let mut edited = vault.edit_of_file(base.note, &base.heads, &work.body, work.at)?;
-            let in_trash = edited.changed && self.trashed.get(&base.note) == Some(&true);
             if base.from.is_some() {
                 edited.changed |= vault.set_path(base.note, Some(&work.path))?;
             }
+            let in_trash = edited.changed && self.trashed.get(&base.note) == Some(&true);
             Ok::<_, VaultError>((edited, in_trash))
         };
         let mut made = Vec::with_capacity(edits.len());

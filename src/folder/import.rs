@@ -7,9 +7,10 @@ use std::{
 
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
-    bookmarks::{Bookmarks, Found, Loaded, Seen, Taken},
+    bookmarks::{Bookmarks, Found, Loaded, Taken},
     files::{File, Read, read, unreadable},
-    group::{Base, Work},
+    group::Work,
+    known::{Moved, Paths, paths},
     reader::Reader,
     stamps::{Look, Stamps},
     walk::{Files, walk},
@@ -17,7 +18,6 @@ use super::{
 use crate::{
     id::{ImageId, NoteId},
     images::{Batch, ImageError, Stored},
-    mutant::{self, Mutant},
     note::{Body, Embed, markdown::Destination},
     resolve::Tree,
     vault::{Vault, VaultError, chain, io},
@@ -84,7 +84,7 @@ pub(super) fn run(
         vault,
         folder,
         lenient: options.lenient,
-        moved: moved(&bookmarks, &tree),
+        moved: Moved::new(&bookmarks, &notes),
         unmoved: HashSet::new(),
         exported: found == Found::Exported,
         bookmarks,
@@ -128,37 +128,6 @@ pub(super) fn run(
     Ok(imported)
 }
 
-/// What the notes of a vault say of where they belong.
-struct Paths {
-    /// Those that are not in the trash, by their paths.
-    live: HashMap<String, NoteId>,
-    /// Whether they are in the trash, of all that are listed.
-    trashed: HashMap<NoteId, bool>,
-}
-
-fn paths(vault: &Vault) -> Result<Paths, VaultError> {
-    let (mut live, mut trashed) = (HashMap::new(), HashMap::new());
-    for row in vault.list()? {
-        trashed.insert(row.note, row.trashed);
-        if let Some(path) = row.path.filter(|_| !row.trashed) {
-            live.entry(path).or_insert(row.note);
-        }
-    }
-    Ok(Paths { live, trashed })
-}
-
-/// Files that are gone, by the hash of what they were; those alone of which only one is gone.
-fn moved(bookmarks: &Bookmarks, tree: &Tree) -> HashMap<String, Option<String>> {
-    let mut moved = HashMap::new();
-    for (path, seen) in bookmarks.notes.iter().filter(|(path, _)| !tree.contains(path)) {
-        moved
-            .entry(seen.blake3.clone())
-            .and_modify(|several| *several = None)
-            .or_insert_with(|| Some(path.clone()));
-    }
-    moved
-}
-
 /// Whether an error is one of more than a single note.
 pub(super) fn is_for_all(error: &VaultError) -> bool {
     !matches!(error, VaultError::Note { .. })
@@ -186,10 +155,10 @@ pub(super) struct Import<'a> {
     pub(super) stamps: &'a Stamps,
     /// Whether the folder has bookmarks of its own.
     pub(super) exported: bool,
-    moved: HashMap<String, Option<String>>,
+    pub(super) moved: Moved,
     /// Where files were whose notes could not be moved with them.
     pub(super) unmoved: HashSet<String>,
-    live: HashMap<String, NoteId>,
+    pub(super) live: HashMap<String, NoteId>,
     /// Whether notes are in the trash, of all that are listed.
     pub(super) trashed: HashMap<NoteId, bool>,
     contents: HashMap<String, Content>,
@@ -347,49 +316,6 @@ impl<'a> Import<'a> {
             }
         };
         Ok(Some(Work { path: path.to_owned(), body, blake3, look, at, images, base, characters }))
-    }
-
-    /// What is known of a file: by its name, by what a file held that is gone, or by the path of a note.
-    fn known(
-        &mut self,
-        path: &str,
-        text: &str,
-        blake3: &str,
-    ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
-        if let Some(seen) = self.bookmarks.notes.get(path).cloned() {
-            if mutant::is(Mutant::ImportMakesCopies) && seen.blake3 != blake3 {
-                return Ok((None, None));
-            }
-            let is_it = !seen.gone
-                || seen.blake3 == blake3
-                || self.vault.is_version_of(seen.note, &seen.heads, text)?;
-            if is_it {
-                let base = Base { note: seen.note, heads: seen.heads.clone(), from: None };
-                return Ok((Some(seen), Some(base)));
-            }
-            self.bookmarks.notes.remove(path);
-        }
-        if let Some(note) = self.live.get(path) {
-            // An import that was killed may have made the note of this very file.
-            let heads = match self.vault.version_made_of(*note, path, text)? {
-                None => self.vault.version_nearest(*note, text)?,
-                made => made,
-            };
-            if let Some(heads) = heads {
-                return Ok((None, Some(Base { note: *note, heads, from: None })));
-            }
-            self.remark(path, "it is a note of its own, though another note has this path");
-        }
-        let Some(Some(old)) = self.moved.get(blake3) else { return Ok((None, None)) };
-        let Some(seen) = self.bookmarks.notes.get(old).cloned() else { return Ok((None, None)) };
-        if !self.vault.has_version(seen.note, &seen.heads)? {
-            return Ok((None, None));
-        }
-        let (heads, from) = (seen.heads.clone(), Some(old.clone()));
-        // A second file of the same content is a copy.
-        self.moved.remove(blake3);
-        let base = Base { note: seen.note, heads, from };
-        Ok((Some(seen), Some(base)))
     }
 
     /// What the file at `place` is; `expected` is what it was when it was last seen.

@@ -43,21 +43,43 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
-/// How many lines two texts have in common, and how many of the `one` are not in the other; `None` where those
-/// in common are not more than half of each: a stub that is one line of a long note is no version of it.
-fn lines_in_common(one: &str, other: &str) -> Option<(usize, usize)> {
-    let mut left: HashMap<&str, usize> = HashMap::new();
-    lines(one).for_each(|line| *left.entry(line).or_default() += 1);
-    let (mut both, mut all) = (0, 0);
-    for line in lines(other) {
-        all += 1;
-        if let Some(times) = left.get_mut(line).filter(|times| **times > 0) {
-            *times -= 1;
-            both += 1;
+/// The lines of two texts that say something, counted.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    /// Those in common.
+    both: usize,
+    /// Those of the one,
+    one: usize,
+    /// and of the other.
+    other: usize,
+}
+
+impl Lines {
+    fn of(one: &str, other: &str) -> Self {
+        let mut left: HashMap<&str, usize> = HashMap::new();
+        lines(one).for_each(|line| *left.entry(line).or_default() += 1);
+        let mut counted = Self { both: 0, one: lines(one).count(), other: 0 };
+        for line in lines(other) {
+            counted.other += 1;
+            if let Some(times) = left.get_mut(line).filter(|times| **times > 0) {
+                *times -= 1;
+                counted.both += 1;
+            }
         }
+        counted
     }
-    let count = lines(one).count();
-    (2 * both > all.max(count)).then_some((both, count - both))
+
+    /// Whether those in common are more than half of each: a stub that is one line of a long note is no
+    /// version of it.
+    const fn are_alike(self) -> bool {
+        2 * self.both > self.one && 2 * self.both > self.other
+    }
+
+    /// Whether they are not more than half of either: what was a template and is filled in, or was cut down,
+    /// is no other text. Of one that said nothing, any may have been made.
+    const fn are_unlike(self) -> bool {
+        self.one > 0 && 2 * self.both <= self.one && 2 * self.both <= self.other
+    }
 }
 
 impl Vault {
@@ -237,9 +259,11 @@ impl Vault {
             let last = changes.iter().rev().take(NEAR).map(|change| vec![change.hash].into());
             let mut nearest = None;
             for heads in std::iter::once(loaded.heads()).chain(last) {
-                let lines = lines_in_common(&loaded.body_at(&heads)?.source(), text);
-                let Some((both, lacking)) = lines else { continue };
-                let nearness = (both, Reverse(lacking));
+                let lines = Lines::of(&loaded.body_at(&heads)?.source(), text);
+                if !lines.are_alike() {
+                    continue;
+                }
+                let nearness = (lines.both, Reverse(lines.one - lines.both));
                 if nearest.as_ref().is_none_or(|(best, _)| nearness > *best) {
                     nearest = Some((nearness, heads));
                 }
@@ -256,11 +280,31 @@ impl Vault {
         heads: &Heads,
         text: &str,
     ) -> Result<bool, VaultError> {
+        Ok(self.lines_of(note, heads, text)?.is_none_or(Lines::are_alike))
+    }
+
+    /// Whether a text is quite another than this version of a note, which is here.
+    pub(crate) fn is_unlike(
+        &self,
+        note: NoteId,
+        heads: &Heads,
+        text: &str,
+    ) -> Result<bool, VaultError> {
+        Ok(self.lines_of(note, heads, text)?.is_some_and(Lines::are_unlike))
+    }
+
+    /// The lines of a version of a note, if it is here, and of a text.
+    fn lines_of(
+        &self,
+        note: NoteId,
+        heads: &Heads,
+        text: &str,
+    ) -> Result<Option<Lines>, VaultError> {
         if !self.has_version(note, heads)? {
-            return Ok(true);
+            return Ok(None);
         }
         let version = self.read(note, Some(heads))?.body;
-        Ok(lines_in_common(&version.written(), text).is_some())
+        Ok(Some(Lines::of(&version.written(), text)))
     }
 
     /// The same as [`has_version`](Self::has_version), for a version that this vault named: where its changes

@@ -1,0 +1,196 @@
+//! Which note a file is of.
+
+use std::{
+    cell::OnceCell,
+    collections::{HashMap, HashSet},
+};
+
+use super::{
+    bookmarks::{Bookmarks, Seen},
+    group::Base,
+    import::Import,
+    write,
+};
+use crate::{
+    id::NoteId,
+    mutant::{self, Mutant},
+    vault::{Vault, VaultError, read_file},
+};
+
+/// What the notes of a vault say of where they belong.
+pub(super) struct Paths {
+    /// Those that are not in the trash, by their paths.
+    pub(super) live: HashMap<String, NoteId>,
+    /// Whether they are in the trash, of all that are listed.
+    pub(super) trashed: HashMap<NoteId, bool>,
+}
+
+pub(super) fn paths(vault: &Vault) -> Result<Paths, VaultError> {
+    let (mut live, mut trashed) = (HashMap::new(), HashMap::new());
+    for row in vault.list()? {
+        trashed.insert(row.note, row.trashed);
+        if let Some(path) = row.path.filter(|_| !row.trashed) {
+            live.entry(path).or_insert(row.note);
+        }
+    }
+    Ok(Paths { live, trashed })
+}
+
+/// Where new files may have been before.
+#[derive(Default)]
+pub(super) struct Moved {
+    /// Files that were not there when the folder was last imported.
+    new: Vec<String>,
+    /// What is in those, hashed, once somebody asked.
+    hashes: OnceCell<HashSet<String>>,
+    /// Those that were, by the hash of what they were; left out where there is no new file.
+    old: HashMap<String, Vec<String>>,
+    /// Those of them whose note a new file has.
+    followed: HashSet<String>,
+    /// What was seen of files whose names are another's now.
+    reused: HashMap<String, Seen>,
+}
+
+impl Moved {
+    pub(super) fn new(bookmarks: &Bookmarks, notes: &[String]) -> Self {
+        let is_old = |path: &String| bookmarks.notes.get(path).is_some_and(|seen| !seen.gone);
+        let new: Vec<String> = notes.iter().filter(|path| !is_old(path)).cloned().collect();
+        let mut moved = Self { new, ..Self::default() };
+        if !moved.new.is_empty() {
+            for (path, seen) in bookmarks.notes.iter().filter(|(_, seen)| !seen.gone) {
+                moved.old.entry(seen.blake3.clone()).or_default().push(path.clone());
+            }
+        }
+        moved
+    }
+}
+
+/// Of several files that were the same, the one that went to `path`: it has the end of that in common, as
+/// where a folder was renamed. `None` where that can't be told.
+fn likeliest<'a>(several: &'a [String], path: &str) -> Option<&'a String> {
+    if let [one] = several {
+        return Some(one);
+    }
+    let common = |old: &str| {
+        old.rsplit('/').zip(path.rsplit('/')).take_while(|(one, other)| one == other).count()
+    };
+    let most = several.iter().map(|old| common(old)).max().filter(|most| *most > 0)?;
+    let mut likely = several.iter().filter(|old| common(old) == most);
+    likely.next().filter(|_| likely.next().is_none())
+}
+
+impl Import<'_> {
+    /// What is known of a file: by its name, by what a file held that is elsewhere now, or by the path of a
+    /// note.
+    pub(super) fn known(
+        &mut self,
+        path: &str,
+        text: &str,
+        blake3: &str,
+    ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
+        let mut elsewhere = None;
+        if let Some(seen) = self.bookmarks.notes.get(path).cloned() {
+            if mutant::is(Mutant::ImportMakesCopies) && seen.blake3 != blake3 {
+                return Ok((None, None));
+            }
+            if self.is_still(path, &seen, text, blake3)? {
+                let base = Base { note: seen.note, heads: seen.heads.clone(), from: None };
+                return Ok((Some(seen), Some(base)));
+            }
+            if seen.gone {
+                self.bookmarks.notes.remove(path);
+            } else {
+                elsewhere = Some(seen.note);
+                self.moved.reused.insert(path.to_owned(), seen);
+            }
+        }
+        if let Some(note) = self.live.get(path).filter(|note| Some(**note) != elsewhere) {
+            // An import that was killed may have made the note of this very file.
+            let heads = match self.vault.version_made_of(*note, path, text)? {
+                None => self.vault.version_nearest(*note, text)?,
+                made => made,
+            };
+            if let Some(heads) = heads {
+                return Ok((None, Some(Base { note: *note, heads, from: None })));
+            }
+            self.remark(path, "it is a note of its own, though another note has this path");
+        }
+        self.followed(path, blake3)
+    }
+
+    /// Whether a file is of the note that the file of its name was of.
+    fn is_still(
+        &self,
+        path: &str,
+        seen: &Seen,
+        text: &str,
+        blake3: &str,
+    ) -> Result<bool, VaultError> {
+        if seen.blake3 == blake3 {
+            return Ok(true);
+        }
+        if seen.gone {
+            return self.vault.is_version_of(seen.note, &seen.heads, text);
+        }
+        let moved = &self.moved;
+        if moved.followed.contains(path) {
+            return Ok(false);
+        }
+        let is_reused = !moved.new.is_empty()
+            && self.vault.is_unlike(seen.note, &seen.heads, text)?
+            && self.new_hashes().contains(&seen.blake3);
+        Ok(!is_reused)
+    }
+
+    /// The hashes of the files that were not there before.
+    fn new_hashes(&self) -> &HashSet<String> {
+        self.moved.hashes.get_or_init(|| {
+            let hash = |path: &String| write::hash(&self.folder.join(path)).ok();
+            self.moved.new.iter().filter_map(hash).map(|hash| hash.to_hex().to_string()).collect()
+        })
+    }
+
+    /// The note of the file that went to `path`, if one did: it was there when the folder was last imported,
+    /// and is elsewhere now, or another has its name.
+    fn followed(
+        &mut self,
+        path: &str,
+        blake3: &str,
+    ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
+        let Some(old) = self.whence(path, blake3) else { return Ok((None, None)) };
+        let seen = self.moved.reused.get(&old).or_else(|| self.bookmarks.notes.get(&old));
+        let Some(seen) = seen.cloned() else { return Ok((None, None)) };
+        if !self.vault.has_version(seen.note, &seen.heads)? {
+            return Ok((None, None));
+        }
+        let base = Base { note: seen.note, heads: seen.heads.clone(), from: Some(old) };
+        Ok((Some(seen), Some(base)))
+    }
+
+    /// Where the file was that is at `path` now.
+    fn whence(&mut self, path: &str, blake3: &str) -> Option<String> {
+        let mut left = self.moved.old.remove(blake3)?;
+        // Those that are there, and are no others, went nowhere.
+        left.retain(|old| !self.tree.contains(old) || self.is_reused(old));
+        let found = likeliest(&left, path).cloned();
+        if found.is_none() && !left.is_empty() {
+            self.remark(path, "it is a note of its own: several files that said the same are gone");
+        }
+        // A second file of the same content is a copy.
+        left.retain(|old| Some(old) != found.as_ref());
+        self.moved.old.insert(blake3.to_owned(), left);
+        self.moved.followed.extend(found.clone());
+        found
+    }
+
+    /// Whether the file at `path`, which was there before, is another now.
+    fn is_reused(&self, path: &str) -> bool {
+        let is_unlike = |seen: &Seen| {
+            let (text, _) = read_file(&self.folder.join(path))?;
+            self.vault.is_unlike(seen.note, &seen.heads, &text)
+        };
+        let seen = self.bookmarks.notes.get(path);
+        self.moved.reused.contains_key(path)
+            || seen.is_some_and(|seen| is_unlike(seen).unwrap_or(false))
+    }
+}
