@@ -20,6 +20,7 @@ mod import;
 mod kept;
 mod known;
 mod named;
+mod others;
 mod place;
 mod reader;
 mod stamps;
@@ -177,8 +178,9 @@ pub struct Absent {
 ///
 /// A file that was imported or exported before, and is as it was then, changes nothing. One that was
 /// edited is an edit of the version it was made of. Any other whose path a note has is an edit of the
-/// version of that note that it has most lines in common with, if those are more than half of each; else
-/// it is a new note, as there is a README in many a folder. Where an image file was replaced, the notes
+/// version of that note that it has most lines in common with, if those are more than half of each, and if
+/// it takes nothing out of a note that is a file of another folder; else it is a new note, as there is a
+/// README in many a folder. Where an image file was replaced, the notes
 /// that show it show the new one. No note is ever thrown away because its file is gone.
 ///
 /// Where something carries the folder to other devices, with the times of its files, each may import it: a

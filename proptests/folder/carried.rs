@@ -165,6 +165,31 @@ async fn what_a_folder_says_of_files_that_have_yet_to_come_undoes_nothing() {
     laptop.settled(&ours);
 }
 
+/// Two folders with another README each make two notes of one path, whoever imports them.
+#[tokio::test]
+async fn a_path_that_several_notes_have_makes_no_more_of_them() {
+    let carried = Carried::new().await;
+    let [laptop, phone] = &carried.desks;
+    for desk in &carried.desks {
+        for (name, text) in [("x", "# X\n\none\n"), ("y", "# Y\n\ntwo\n"), ("z", "# Z\n\nthree\n")]
+        {
+            let folder = desk.device.folder.path().join(name);
+            write(&folder, "README.md", text);
+            date(&folder.join("README.md"), WRITTEN);
+        }
+    }
+    for desk in [laptop, phone] {
+        for name in ["x", "y", "z"] {
+            let report = desk.try_import(&desk.device.folder.path().join(name));
+            let is_new = u64::from(desk.device.folder.path() == laptop.device.folder.path());
+            assert_eq!(report.changed, is_new, "{name}");
+        }
+        carried.sync().await;
+    }
+    assert_eq!(laptop.device.sources().len(), 3);
+    assert_eq!(laptop.device.sources(), phone.device.sources());
+}
+
 #[tokio::test]
 async fn files_that_differ_are_notes_of_their_own() {
     let carried = Carried::new().await;

@@ -30,6 +30,30 @@ fn another_folders_file_of_the_same_name_is_a_note_of_its_own() {
     assert_eq!(sources, ["# Home\n\nother, edited\n", "# Work\n\nimportant, edited\n"]);
 }
 
+/// Both were made of one template, which is most of what they say.
+#[test]
+fn a_file_like_one_of_another_folder_takes_nothing_out_of_its_note() {
+    let template: String = (0..10).map(|number| format!("## Question {number}\n\n")).collect();
+    let text =
+        |what: &str| template.clone() + what + " one\n" + what + " two\n" + what + " three\n";
+    let desk = Desk::new();
+    desk.write("Daily/2024-05-01.md", text("home"));
+    desk.import();
+    let work = desk.device.folder.path().join("work");
+    write(&work, "Daily/2024-05-01.md", text("work"));
+    let report = desk.try_import(&work);
+    assert_eq!((report.changed, report.remarks.len()), (1, 1));
+    assert!(report.remarks[0].what.contains("another folder"), "{}", report.remarks[0].what);
+    assert_eq!(texts(&desk), [text("home"), text("work")]);
+    desk.settled(&desk.folder);
+    desk.settled(&work);
+    // A copy that lacks nothing is the same note.
+    let copy = desk.device.folder.path().join("copy");
+    write(&copy, "Daily/2024-05-01.md", text("home") + "and more\n");
+    assert_eq!(desk.try_import(&copy).remarks, vec![]);
+    assert_eq!(texts(&desk), [text("home") + "and more\n", text("work")]);
+}
+
 #[test]
 fn a_stub_that_is_one_line_of_a_note_is_a_note_of_its_own() {
     let desk = Desk::new();
@@ -48,6 +72,7 @@ fn a_folder_that_was_moved_and_edited_undoes_no_edit_of_the_vault() {
     desk.import();
     desk.device.edit(desk.note("a.md"), |text| text.replace("one", "one, in the vault"));
     let moved = desk.device.folder.path().join("moved");
+    std::fs::rename(&desk.folder, &moved).unwrap();
     write(&moved, "a.md", "one\ntwo\nthree\nfour\nfive, in the file\n");
     assert_eq!(desk.try_import(&moved).changed, 1);
     let merged = "one, in the vault\ntwo\nthree\nfour\nfive, in the file\n";

@@ -3,6 +3,7 @@
 //! ```text
 //! FOLDER/.everleaf-export           written by export, kept up by import
 //! VAULT/folders/<32 hex>.json       the same for each folder, by the hash of its path
+//! VAULT/folders/<32 hex>.folder     that path
 //! ```
 //!
 //! An export writes both. The one in the folder goes where the folder goes, to another device for
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Skipped, announced,
-    kept::{EXPORT_FILE, FORMAT, Useless, announcements, bytes, in_vault, make_folders, parse},
+    kept::{EXPORT_FILE, FORMAT, Useless, announcements, bytes, in_vault, make_place, parse},
     write,
 };
 use crate::{
@@ -339,7 +340,7 @@ impl Bookmarks {
         if exported {
             write::replace(&folder.join(EXPORT_FILE), &bytes, write::SHARED)?;
         }
-        make_folders(vault)?;
+        make_place(vault, folder)?;
         write::replace(&in_vault(vault, folder), &bytes, write::PRIVATE)?;
         announced::clear(&announcements(vault, folder))
     }
@@ -350,7 +351,7 @@ impl Bookmarks {
         folder: &Path,
         taken: &BTreeMap<String, Taken>,
     ) -> Result<(), VaultError> {
-        make_folders(vault)?;
+        make_place(vault, folder)?;
         announced::add(&announcements(vault, folder), taken)
     }
 }

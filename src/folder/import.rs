@@ -1,6 +1,7 @@
 //! From files to notes.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, HashMap, HashSet},
     path::Path,
 };
@@ -11,6 +12,7 @@ use super::{
     files::{File, Read, read, unreadable},
     group::Work,
     known::{Moved, Paths, paths},
+    others::Others,
     reader::Reader,
     stamps::{Look, Stamps},
     walk::{Files, walk},
@@ -65,19 +67,19 @@ pub(super) fn run(
     }
     bookmarks.settle_import(|path, taken| {
         let Taken { base, from, source, .. } = taken;
-        let (note, base) = match base {
-            Some((note, base)) => (*note, Some(base)),
-            None => match live.get(path) {
-                Some(note) => (*note, None),
-                None => return Ok(None),
-            },
-        };
         let shows = |body: &Body| Taken::hash(body) == *source;
-        if from.is_some() && live.get(path) != Some(&note) {
-            return Ok(None);
+        let of_path = live.get(path).map_or(&[][..], Vec::as_slice);
+        let (notes, base) = match base {
+            Some((note, _)) if from.is_some() && !of_path.contains(note) => return Ok(None),
+            Some((note, base)) => (std::slice::from_ref(note), Some(base)),
+            None => (of_path, None),
+        };
+        for note in notes {
+            if let Some(heads) = vault.version_made(*note, base, path, shows)? {
+                return Ok(Some((*note, heads)));
+            }
         }
-        let version = vault.version_made(note, base, path, shows)?;
-        Ok(version.map(|heads| (note, heads)))
+        Ok(None)
     })?;
     let skipped = problem.into_iter().chain(skipped).collect();
     let mut import = Import {
@@ -91,6 +93,7 @@ pub(super) fn run(
         stamps: &stamps,
         tree,
         live,
+        others: OnceCell::new(),
         trashed,
         contents: HashMap::new(),
         stored: Vec::new(),
@@ -158,7 +161,9 @@ pub(super) struct Import<'a> {
     pub(super) moved: Moved,
     /// Where files were whose notes could not be moved with them.
     pub(super) unmoved: HashSet<String>,
-    pub(super) live: HashMap<String, NoteId>,
+    pub(super) live: HashMap<String, Vec<NoteId>>,
+    /// What is in other folders, once somebody asked.
+    pub(super) others: OnceCell<Others>,
     /// Whether notes are in the trash, of all that are listed.
     pub(super) trashed: HashMap<NoteId, bool>,
     contents: HashMap<String, Content>,

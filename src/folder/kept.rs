@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::bookmarks::Bookmarks;
+use super::{bookmarks::Bookmarks, write};
 use crate::{
     id::VaultId,
     vault::{Vault, VaultError, io},
@@ -17,6 +17,8 @@ use crate::{
 
 /// The name of the file that an export leaves.
 pub(super) const EXPORT_FILE: &str = ".everleaf-export";
+/// How the name of the file ends that says which folder the bookmarks beside it are of.
+pub(super) const FOLDER: &str = "folder";
 pub(super) const FORMAT: u32 = 1;
 /// Room for some hundred thousand notes.
 pub(super) const LIMIT: u64 = 256 << 20;
@@ -28,11 +30,22 @@ pub(super) enum Useless {
     Foreign(String),
 }
 
-/// Makes the place in the vault for what is remembered of folders.
-pub(super) fn make_folders(vault: &Vault) -> Result<(), VaultError> {
-    let folders = vault.folder().join("folders");
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders);
-    made.map_err(io("create", &folders))
+/// Where the vault remembers what it knows of all folders.
+pub(super) fn all(vault: &Vault) -> PathBuf {
+    vault.folder().join("folders")
+}
+
+/// Makes the place in the vault for what is remembered of a folder, and says there which that is.
+pub(super) fn make_place(vault: &Vault, folder: &Path) -> Result<(), VaultError> {
+    let all = all(vault);
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&all);
+    made.map_err(io("create", &all))?;
+    let (path, name) =
+        (in_vault(vault, folder).with_extension(FOLDER), folder.as_os_str().as_bytes());
+    if fs::read(&path).is_ok_and(|said| said == name) {
+        return Ok(());
+    }
+    write::replace(&path, name, write::PRIVATE)
 }
 
 pub(super) fn announcements(vault: &Vault, folder: &Path) -> PathBuf {
@@ -43,7 +56,7 @@ pub(super) fn announcements(vault: &Vault, folder: &Path) -> PathBuf {
 pub(super) fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {
     let hash = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
     let name: String = hash.chars().take(32).collect();
-    vault.folder().join("folders").join(format!("{name}.json"))
+    all(vault).join(format!("{name}.json"))
 }
 
 /// What every format of bookmarks begins with.

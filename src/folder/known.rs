@@ -9,28 +9,29 @@ use super::{
     bookmarks::{Bookmarks, Seen},
     group::Base,
     import::Import,
+    others::Others,
     write,
 };
 use crate::{
     id::NoteId,
     mutant::{self, Mutant},
-    vault::{Vault, VaultError, read_file},
+    vault::{Near, Vault, VaultError, read_file},
 };
 
 /// What the notes of a vault say of where they belong.
 pub(super) struct Paths {
-    /// Those that are not in the trash, by their paths.
-    pub(super) live: HashMap<String, NoteId>,
+    /// Those that are not in the trash, by their paths: several folders may have one each.
+    pub(super) live: HashMap<String, Vec<NoteId>>,
     /// Whether they are in the trash, of all that are listed.
     pub(super) trashed: HashMap<NoteId, bool>,
 }
 
 pub(super) fn paths(vault: &Vault) -> Result<Paths, VaultError> {
-    let (mut live, mut trashed) = (HashMap::new(), HashMap::new());
+    let (mut live, mut trashed) = (HashMap::<_, Vec<_>>::new(), HashMap::new());
     for row in vault.list()? {
         trashed.insert(row.note, row.trashed);
         if let Some(path) = row.path.filter(|_| !row.trashed) {
-            live.entry(path).or_insert(row.note);
+            live.entry(path).or_default().push(row.note);
         }
     }
     Ok(Paths { live, trashed })
@@ -104,18 +105,52 @@ impl Import<'_> {
                 self.moved.reused.insert(path.to_owned(), seen);
             }
         }
-        if let Some(note) = self.live.get(path).filter(|note| Some(**note) != elsewhere) {
-            // An import that was killed may have made the note of this very file.
-            let heads = match self.vault.version_made_of(*note, path, text)? {
-                None => self.vault.version_nearest(*note, text)?,
-                made => made,
-            };
-            if let Some(heads) = heads {
-                return Ok((None, Some(Base { note: *note, heads, from: None })));
-            }
-            self.remark(path, "it is a note of its own, though another note has this path");
+        if let Some(base) = self.of_path(path, text, elsewhere)? {
+            return Ok((None, Some(base)));
         }
         self.followed(path, blake3)
+    }
+
+    /// The note of this path that a file is of, if one is; not the one that is known to be `elsewhere`.
+    fn of_path(
+        &mut self,
+        path: &str,
+        text: &str,
+        elsewhere: Option<NoteId>,
+    ) -> Result<Option<Base>, VaultError> {
+        let notes = self.live.get(path).into_iter().flatten().copied();
+        let notes: Vec<NoteId> = notes.filter(|note| Some(*note) != elsewhere).collect();
+        for note in &notes {
+            // An import that was killed, or another device, may have made the note of this very file.
+            if let Some(heads) = self.vault.version_made_of(*note, path, text)? {
+                return Ok(Some(Base { note: *note, heads, from: None }));
+            }
+        }
+        let (mut nearest, mut is_of_others) = (None::<Near>, false);
+        for note in &notes {
+            let Some(near) = self.vault.version_nearest(*note, text)? else { continue };
+            if near.lacking > 0 && self.is_of_others(*note, path) {
+                is_of_others = true;
+            } else if nearest.as_ref().is_none_or(|best| near.is_nearer(best)) {
+                nearest = Some(near);
+            }
+        }
+        if nearest.is_none() && !notes.is_empty() {
+            let what = if is_of_others {
+                "it is a note of its own: the one of this path is in another folder, and has lines that this \
+                 file lacks"
+            } else {
+                "it is a note of its own, though another note has this path"
+            };
+            self.remark(path, what);
+        }
+        Ok(nearest.map(|Near { note, heads, .. }| Base { note, heads, from: None }))
+    }
+
+    /// Whether a file of another folder is known to be this note.
+    fn is_of_others(&self, note: NoteId, path: &str) -> bool {
+        let others = self.others.get_or_init(|| Others::load(self.vault, self.folder));
+        others.have(note, &self.folder.join(path))
     }
 
     /// Whether a file is of the note that the file of its name was of.

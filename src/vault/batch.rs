@@ -82,6 +82,23 @@ impl Lines {
     }
 }
 
+/// A version of a note that a text may have been made of.
+pub(crate) struct Near {
+    pub(crate) note: NoteId,
+    pub(crate) heads: Heads,
+    /// How many lines they have in common,
+    both: usize,
+    /// and how many of the version are not in the text.
+    pub(crate) lacking: usize,
+}
+
+impl Near {
+    /// Whether a text is more likely one of this version than of the `other`.
+    pub(crate) fn is_nearer(&self, other: &Self) -> bool {
+        (self.both, Reverse(self.lacking)) > (other.both, Reverse(other.lacking))
+    }
+}
+
 impl Vault {
     /// Says that images are here, also those of edits that are to follow, and makes notes of files that show
     /// them, in one append. Where another device made, or makes, a note of the same file, it is the same note.
@@ -253,22 +270,19 @@ impl Vault {
         &self,
         note: NoteId,
         text: &str,
-    ) -> Result<Option<Heads>, VaultError> {
+    ) -> Result<Option<Near>, VaultError> {
         self.with_note(note, |loaded| {
             let changes = loaded.history();
             let last = changes.iter().rev().take(NEAR).map(|change| vec![change.hash].into());
-            let mut nearest = None;
+            let mut nearest: Option<Near> = None;
             for heads in std::iter::once(loaded.heads()).chain(last) {
                 let lines = Lines::of(&loaded.body_at(&heads)?.source(), text);
-                if !lines.are_alike() {
-                    continue;
-                }
-                let nearness = (lines.both, Reverse(lines.one - lines.both));
-                if nearest.as_ref().is_none_or(|(best, _)| nearness > *best) {
-                    nearest = Some((nearness, heads));
+                let near = Near { note, heads, both: lines.both, lacking: lines.one - lines.both };
+                if lines.are_alike() && nearest.as_ref().is_none_or(|best| near.is_nearer(best)) {
+                    nearest = Some(near);
                 }
             }
-            Ok(nearest.map(|(_, heads)| heads))
+            Ok(nearest)
         })
     }
 

@@ -54,7 +54,11 @@ use std::{
     thread,
 };
 
-pub(crate) use self::{batch::NewFile, notes::read_file, open::io};
+pub(crate) use self::{
+    batch::{Near, NewFile},
+    notes::read_file,
+    open::io,
+};
 pub use self::{
     error::{VaultError, chain},
     exchange::{Pass, Progress, SyncImages, SyncOptions, SyncReport, Totals},
