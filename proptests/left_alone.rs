@@ -172,6 +172,88 @@ fn an_exported_folder_is_not_passed_over_in_silence_by_who_lacks_its_notes() {
     assert!(report.skipped[0].reason.contains("sync"), "{}", report.skipped[0].reason);
 }
 
+#[test]
+fn what_was_moved_or_deleted_in_a_folder_is_not_written_again_before_an_import_saw_it() {
+    let desk = Desk::new();
+    let (mine, other) = (png(2, 2, b"mine"), png(3, 3, b"other"));
+    desk.write("sub/moved.md", "# Moved\n![](a.png)\n");
+    desk.write("sub/a.png", &mine);
+    for name in ["deleted.md", "moved in the vault.md", "stays.md"] {
+        desk.write(name, format!("# {name}\n"));
+    }
+    desk.import();
+    let (folder, _) = desk.export("export");
+    let moved = desk.note("sub/moved.md");
+    fs::rename(folder.join("sub/moved.md"), folder.join("sub/renamed.md")).unwrap();
+    fs::remove_file(folder.join("deleted.md")).unwrap();
+    fs::remove_file(folder.join("moved in the vault.md")).unwrap();
+    let vault = desk.device.vault();
+    vault.set_path(desk.note("moved in the vault.md"), Some("elsewhere.md")).unwrap();
+    // Another note's picture does not come to the place of one that the moved file shows.
+    desk.write("sub/new.md", "# New\n![](a.png)\n");
+    desk.write("sub/a.png", &other);
+    desk.import();
+    let (_, report) = desk.export("export");
+    let mut names: Vec<&str> = report.skipped.iter().map(|one| one.path.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["deleted.md", "moved in the vault.md", "sub/moved.md"]);
+    assert!(report.skipped.iter().all(|one| one.reason.contains("moved or deleted")));
+    assert_eq!(report.notes, 2);
+    let files: Vec<String> = hashes(&folder).into_keys().collect();
+    let beside = format!("sub/a-{}.png", &id(&other).to_string()[..8]);
+    assert_eq!(files, ["stays.md", &beside, "sub/a.png", "sub/new.md", "sub/renamed.md"]);
+    assert_eq!(fs::read(folder.join("sub/a.png")).unwrap(), mine);
+    // An import sees what was moved, and tells of what is gone, once.
+    let report = desk.try_import(&folder);
+    let told: Vec<&str> = report.remarks.iter().map(|remark| remark.path.as_str()).collect();
+    assert_eq!((report.changed, told), (1, vec!["deleted.md", "moved in the vault.md"]));
+    assert!(report.remarks[0].what.contains("everleaf trash"), "{}", report.remarks[0].what);
+    assert_eq!(desk.note("sub/renamed.md"), moved);
+    assert_eq!(desk.try_import(&folder).remarks, vec![]);
+    assert_eq!(desk.device.vault().list().unwrap().len(), 5);
+    // What was deleted by accident comes back.
+    assert_eq!(desk.export("export").1.skipped, vec![]);
+    assert_eq!(read(&folder, "deleted.md"), "# deleted.md\n");
+    assert_eq!(read(&folder, "elsewhere.md"), "# moved in the vault.md\n");
+    assert_eq!(fs::read(folder.join("sub/a.png")).unwrap(), other);
+    desk.settled(&folder);
+}
+
+/// A file that was left since its note has another is nobody's any more.
+#[test]
+fn whoever_clears_away_what_an_export_left_is_told_nothing() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n");
+    desk.write("b.md", "# B\n");
+    desk.import();
+    let (folder, _) = desk.export("export");
+    desk.device.vault().set_path(desk.note("a.md"), Some("c.md")).unwrap();
+    desk.device.vault().set_trashed(desk.note("b.md"), true).unwrap();
+    assert_eq!(desk.export("export").1.left.len(), 2);
+    for name in ["a.md", "b.md"] {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    assert_eq!(desk.export("export").1.skipped, vec![]);
+    assert_eq!(desk.try_import(&folder).remarks, vec![]);
+}
+
+/// What is emptied is filled again, also where what an export hides there stays.
+#[test]
+fn a_folder_that_was_emptied_is_written_anew() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n");
+    desk.write("b/b.md", "# B\n");
+    desk.import();
+    let (folder, _) = desk.export("export");
+    fs::remove_file(folder.join("a.md")).unwrap();
+    fs::remove_dir_all(folder.join("b")).unwrap();
+    let (_, report) = desk.export("export");
+    assert_eq!((report.written, report.skipped), (2, vec![]));
+    fs::remove_dir_all(&folder).unwrap();
+    let (_, report) = desk.export("export");
+    assert_eq!((report.written, report.skipped), (2, vec![]));
+}
+
 /// `![[A.png]]` is looked for everywhere, and the shortest path wins: for Obsidian, and for an import into
 /// another vault.
 #[test]

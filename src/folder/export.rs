@@ -1,6 +1,7 @@
 //! From notes to files.
 
 mod images;
+mod missed;
 mod wiki;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use self::{images::Put, wiki::WikiNames};
+use self::{images::Put, missed::Missed, wiki::WikiNames};
 use super::{
     Absent, ExportOptions, Exported, Progress, Remark, Renamed, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
@@ -42,12 +43,13 @@ pub(super) fn run(
     fs::create_dir_all(folder).map_err(io("create", folder))?;
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     vault.refuse_inside(folder)?;
+    let is_empty = is_empty(folder)?;
     let _one_at_a_time = vault.folder_turn();
     let Loaded { bookmarks, found, problem, .. } = Bookmarks::load(vault, folder)?;
     let ours = match found {
         Found::Exported | Found::Restored => true,
         Found::Foreign => false,
-        Found::Nothing => is_empty(folder)?,
+        Found::Nothing => is_empty,
     };
     if !ours {
         return Err(VaultError::NotExported(folder.clone()));
@@ -58,6 +60,9 @@ pub(super) fn run(
     bookmarks.save(vault, folder, true)?;
     let notes: Vec<Listed> = vault.list()?.into_iter().filter(|note| !note.trashed).collect();
     progress(Progress::Notes(notes.len() as u64));
+    // One that was emptied is filled again: nothing in it could be what was moved.
+    let missed =
+        if is_empty { Missed::default() } else { Missed::of_notes(&bookmarks, folder, &notes) };
     let mut export = Export {
         vault,
         folder,
@@ -67,6 +72,7 @@ pub(super) fn run(
         images: BTreeMap::new(),
         shown: OnceCell::new(),
         files: HashMap::new(),
+        missed,
         bookmarks,
         stamps: &stamps,
         cleared: HashSet::new(),
@@ -113,6 +119,7 @@ struct Export<'a> {
     /// The files that were written or found to be as they should, and their places: where the disk does
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
+    missed: Missed,
     bookmarks: Bookmarks,
     stamps: &'a Stamps,
     /// Folders that nothing half written is left in, by what the disk takes for one.
@@ -215,9 +222,12 @@ impl Export<'_> {
     /// Files of notes that were moved or thrown away stay as they are, and so do the images that they
     /// show: one that became another would be an edit of those notes when the folder is imported.
     fn keep_for_others(&mut self, placed: &[(Listed, String)]) {
-        let written: HashSet<&String> = placed.iter().map(|(_, place)| place).collect();
+        let is_written = |(listed, _): &&(Listed, String)| self.missed.of(listed.note).is_none();
+        let written: HashSet<&String> =
+            placed.iter().filter(is_written).map(|(_, place)| place).collect();
         for (place, seen) in &self.bookmarks.notes {
-            if written.contains(place) || !self.folder.join(place).is_file() {
+            let is_missed = self.missed.of(seen.note) == Some(place);
+            if written.contains(place) || !(is_missed || self.folder.join(place).is_file()) {
                 continue;
             }
             for shown in &seen.images {
@@ -229,6 +239,12 @@ impl Export<'_> {
     }
 
     fn note(&mut self, listed: &Listed, place: &str) -> Result<(), VaultError> {
+        if let Some(missed) = self.missed.at(&self.bookmarks, listed.note, place).cloned() {
+            let reason = "it was moved or deleted since it was exported; import the folder, and the next \
+                          export brings back what is gone";
+            self.skip(&missed, reason);
+            return Ok(());
+        }
         let mut place = place;
         let other;
         self.make_room(place)?;

@@ -116,9 +116,7 @@ pub(super) fn run(
         }
         Ok::<_, VaultError>(())
     })?;
-    for (path, seen) in &mut import.bookmarks.notes {
-        seen.gone = !(import.tree.contains(path) || import.unmoved.contains(path));
-    }
+    import.miss();
     if import.bookmarks != before {
         import.save()?;
     } else if !is_kept {

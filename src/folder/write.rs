@@ -165,6 +165,20 @@ pub(super) fn look(
     Ok(There::Blocked("it has no name"))
 }
 
+/// Whether there is nothing at `place` in `folder`, and no symbolic link on the way there.
+pub(super) fn is_nothing(folder: &Path, place: &str) -> bool {
+    let mut path = folder.to_path_buf();
+    for part in place.split('/') {
+        path.push(part);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::NotFound,
+        }
+    }
+    false
+}
+
 /// Which file of its disk is at a path, if one is: two names of one file are one place.
 pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
     let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
