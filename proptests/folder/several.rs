@@ -54,6 +54,31 @@ fn a_file_like_one_of_another_folder_takes_nothing_out_of_its_note() {
     assert_eq!(texts(&desk), [text("home") + "and more\n", text("work")]);
 }
 
+/// Else it would be all there twice, and twice as much each time.
+#[test]
+fn an_export_inside_of_an_imported_folder_is_left_out_and_named() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n");
+    desk.write("sub/b.md", "# B\n");
+    desk.import();
+    let (exported, _) = desk.export("notes/Backup");
+    for _ in 0..2 {
+        let report = desk.try_import(&desk.folder);
+        assert_eq!((report.notes, report.changed), (2, 0));
+        assert_eq!(report.skipped.len(), 1);
+        assert_eq!(report.skipped[0].path, "Backup");
+        assert!(report.skipped[0].reason.contains("export of this vault"), "{report:?}");
+        desk.export("notes/Backup");
+    }
+    assert_eq!(desk.device.sources().len(), 2);
+    // By itself it is imported, and so is one of another vault wherever it is.
+    write(&exported, "a.md", "# A\nmore\n");
+    assert_eq!(desk.try_import(&exported).changed, 1);
+    let other = Desk::of(crate::world::Device::new("other", 9));
+    crate::world::copy_folder(&desk.folder, &other.folder);
+    assert_eq!(other.import().changed, 4);
+}
+
 #[test]
 fn a_stub_that_is_one_line_of_a_note_is_a_note_of_its_own() {
     let desk = Desk::new();

@@ -56,7 +56,7 @@ pub(super) fn run(
         let stamps = Stamps::load(vault, folder, options.reread)?;
         Ok::<_, VaultError>((Bookmarks::load(vault, folder)?, stamps, paths(vault)?))
     };
-    let (known, there) = vault.beside(known, || walk(folder, vault.folder()));
+    let (known, there) = vault.beside(known, || walk(folder, vault));
     let (Loaded { mut bookmarks, found, is_kept, problem }, mut stamps, Paths { live, trashed }) =
         known?;
     let Files { notes, tree, skipped } = there?;

@@ -104,3 +104,9 @@ pub(super) fn parse(
     }
     serde_json::from_slice(bytes).map(Some).map_err(damaged)
 }
+
+/// Whether the vault `own` was exported to a folder.
+pub(super) fn is_export(folder: &Path, own: VaultId) -> bool {
+    let Ok(Some(bytes)) = bytes(&folder.join(EXPORT_FILE)) else { return false };
+    serde_json::from_slice(&bytes).is_ok_and(|Envelope { vault, .. }| vault == own)
+}

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::Skipped;
+use super::{Skipped, kept::is_export};
 use crate::{
     resolve::Tree,
-    vault::{VaultError, io},
+    vault::{Vault, VaultError, io},
 };
 
 /// What is in a folder.
@@ -20,15 +20,17 @@ pub(super) struct Files {
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// Lists `folder` without `vault`, should that be in it.
-pub(super) fn walk(folder: &Path, vault: &Path) -> Result<Files, VaultError> {
-    let vault = vault.canonicalize().map_err(io("read", vault))?;
+/// Lists `folder` without the vault, should that be in it, and without folders that it was exported to.
+pub(super) fn walk(folder: &Path, vault: &Vault) -> Result<Files, VaultError> {
+    let own = vault.id()?;
+    let vault = vault.folder().canonicalize().map_err(io("read", vault.folder()))?;
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     let visible = |entry: &DirEntry| {
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         entry.depth() == 0 || !(hidden || entry.path() == vault)
     };
-    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(visible) {
+    let mut walk = WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(visible);
+    while let Some(entry) = walk.next() {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.depth() == 0 => return Err(io("read", folder)(error.into())),
@@ -44,10 +46,15 @@ pub(super) fn walk(folder: &Path, vault: &Path) -> Result<Files, VaultError> {
             if !entry.file_type().is_dir() {
                 return Err(io("read", folder)(std::io::ErrorKind::NotADirectory.into()));
             }
-            continue;
+            if entry.depth() == 0 || !is_export(entry.path(), own) {
+                continue;
+            }
+            walk.skip_current_dir();
         }
         let path = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-        let reason = if entry.path_is_symlink() {
+        let reason = if entry.file_type().is_dir() {
+            "it is an export of this vault; import it by itself, if anything was changed in it"
+        } else if entry.path_is_symlink() {
             "it is a symbolic link, and these are not followed"
         } else if !entry.file_type().is_file() {
             "it is not a file"
