@@ -159,8 +159,8 @@ fn what_cannot_be_taken_in_is_listed_and_the_rest_comes_in() {
     let report = desk.try_import(&desk.folder);
     assert_eq!((report.notes, report.changed), (1, 1));
     let expected = [
-        ("latin.md", "it is not UTF-8 text"),
-        ("long.md", "a note of 4194305 bytes is larger than the limit of 4194304"),
+        ("latin.md", "it is not UTF-8 text; save it as UTF-8"),
+        ("long.md", "a note of 4194305 bytes is larger than the limit of 4194304; split the note"),
     ];
     assert_eq!(reasons(&report.skipped), expected);
     let missing: Vec<_> =
@@ -194,6 +194,7 @@ fn an_image_over_the_limit_stays_text() {
     assert_eq!(report.skipped.len(), 1);
     assert_eq!(report.skipped[0].path, "large.png");
     assert!(report.skipped[0].reason.contains("limit of 100 bytes"));
+    assert!(report.skipped[0].reason.contains("EVERLEAF_IMAGE_LIMIT"));
 }
 
 #[test]

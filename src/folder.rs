@@ -121,6 +121,9 @@ pub struct Missing {
     /// A file that [`ImportOptions::lenient`] would take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Why the file that it names was not taken, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A file that was passed over.

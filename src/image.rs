@@ -140,6 +140,10 @@ pub fn recognise(start: &[u8]) -> Option<MediaType> {
     signature(start).or_else(|| brand(start)).or_else(|| svg::root(start).map(|_| MediaType::Svg))
 }
 
+/// Kinds of image that browsers don't show.
+const NOT_TAKEN: [&str; 4] =
+    ["image/jxl", "image/vnd.adobe.photoshop", "image/vnd.ms-photo", "image/x-canon-cr2"];
+
 /// What `start` looks like, in words for people: a MIME type where one is known.
 #[must_use]
 pub fn looks_like(start: &[u8]) -> &'static str {
@@ -154,6 +158,7 @@ pub fn looks_like(start: &[u8]) -> &'static str {
         // Its signatures for images are those that proved too short.
         Some(kind) if kind.matcher_type() != infer::MatcherType::Image => kind.mime_type(),
         _ if text() => "text",
+        Some(kind) if NOT_TAKEN.contains(&kind.mime_type()) => kind.mime_type(),
         // Its kind is one of those that are taken, so there is not enough of it.
         Some(_) => "a part of one",
         None => "data of an unknown kind",

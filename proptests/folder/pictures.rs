@@ -1,6 +1,6 @@
 //! Pictures that an import finds late, or that it can't take in.
 
-use everleaf::folder::{ImportOptions, Imported, import};
+use everleaf::folder::{ImportOptions, Imported, Missing, import};
 
 use super::{Desk, id, write};
 use crate::image::png;
@@ -8,6 +8,33 @@ use crate::image::png;
 fn lenient(desk: &Desk) -> Imported {
     let options = ImportOptions { lenient: true, ..ImportOptions::default() };
     import(desk.device.vault(), &desk.folder, &options, &|_| ()).unwrap()
+}
+
+/// However they are shown; what is no picture is not missed in `![[…]]`, which shows notes and sounds as well.
+#[test]
+fn a_picture_that_is_not_taken_is_named_with_the_reason() {
+    let desk = Desk::new();
+    let jxl = b"\xff\x0a and so on";
+    desk.write("empty.png", "");
+    desk.write("new.png", jxl);
+    desk.write("new.jxl", jxl);
+    desk.write("art.psd", b"8BPS\0\x01 and so on");
+    desk.write("sound.mp3", b"ID3\x03\0 and so on");
+    desk.write("b.png.md", "# A note\n");
+    let names = ["empty.png", "new.png", "new.jxl", "art.psd", "sound.mp3", "b.png", "b.png.md"];
+    desk.write("a.md", names.map(|name| format!("![[{name}]]\n")).concat());
+    let missing = |report: Imported| -> Vec<(String, String)> {
+        let told = |one: Missing| (one.destination, one.reason.unwrap_or_default());
+        report.missing.into_iter().map(told).collect()
+    };
+    let wiki = missing(desk.import());
+    let told: Vec<&str> = wiki.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(told, ["empty.png", "new.png", "new.jxl", "art.psd"]);
+    for ((_, reason), why) in wiki.iter().zip(["it is empty", "jxl", "jxl", "photoshop"]) {
+        assert!(reason.contains(why), "{wiki:?}");
+    }
+    desk.write("a.md", names.map(|name| format!("![]({name})\n")).concat());
+    assert_eq!(missing(desk.import())[..4], wiki);
 }
 
 /// Another note shows the picture by its name, so the folder's bookmarks know it already.

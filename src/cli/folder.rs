@@ -58,7 +58,9 @@ impl Import {
                 let (note, name) = (clean(&missing.note), clean(&missing.destination));
                 let near = missing.hint.as_ref();
                 let near = near.map(|file| format!("; --lenient takes {}", clean(file)));
-                context.tell(format!("{note}: no image {name}{}", near.unwrap_or_default()));
+                let why = missing.reason.as_ref().map(|reason| format!(": {reason}"));
+                let more = near.or(why).unwrap_or_default();
+                context.tell(format!("{note}: no image {name}{more}"));
             }
             tell_skipped(context, &imported.skipped);
             tell_remarks(context, &imported.remarks);

@@ -9,7 +9,7 @@ use std::{
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Taken},
-    files::{File, Read, read, unreadable},
+    files::{File, Read, read, unreadable, with_hint},
     group::Work,
     known::{Moved, Paths, paths},
     others::Others,
@@ -142,7 +142,10 @@ pub(super) enum Content {
         /// Whether its bytes were taken in, rather than only hashed.
         held: bool,
     },
-    Other,
+    /// There is no file.
+    Nothing,
+    /// It is empty, or what it looks like instead.
+    NoImage(Option<&'static str>),
     /// It was reported already.
     Unusable,
 }
@@ -212,7 +215,7 @@ impl<'a> Import<'a> {
     ) -> Result<Option<T>, VaultError> {
         match result {
             Err(error) if !is_for_all(&error) => {
-                self.skip(path, chain(&error));
+                self.skip(path, with_hint(chain(&error), &error));
                 Ok(None)
             }
             result => result.map(Some),
@@ -363,8 +366,14 @@ impl<'a> Import<'a> {
                 self.stored.push(stored);
                 return Ok(Content::Image { image: stored.image, held: true });
             }
-            Err(ImageError::NotAnImage { .. } | ImageError::Empty) => return Ok(Content::Other),
-            Err(error @ ImageError::TooLarge { .. }) => error.to_string(),
+            Err(ImageError::NotAnImage { looks_like }) => {
+                return Ok(Content::NoImage(Some(looks_like)));
+            }
+            Err(ImageError::Empty) => return Ok(Content::NoImage(None)),
+            Err(source @ ImageError::TooLarge { .. }) => {
+                let reason = source.to_string();
+                with_hint(reason, &VaultError::ImageFile { path: path.to_owned(), source })
+            }
             Err(ImageError::Io { action, path: at, source }) if at == path => {
                 format!("could not {action} it: {source}")
             }

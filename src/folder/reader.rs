@@ -11,7 +11,7 @@ use super::{
 use crate::{
     id::ImageId,
     image::MediaType,
-    images::Batch,
+    images::{Batch, ImageError},
     note::{
         Target,
         markdown::{Destination, Syntax},
@@ -70,7 +70,7 @@ impl Reader<'_> {
         let expected = known.map(Shown::expected);
         let content = match place {
             Some(place) => import.content(place, expected, batch),
-            None => Ok(Content::Other),
+            None => Ok(Content::Nothing),
         };
         let content = match content {
             Ok(content) => content,
@@ -113,7 +113,7 @@ impl Reader<'_> {
                 }
             }
             (content, Some(Shown { image, path, name, .. })) => {
-                if let (Content::Other, Some(place)) = (content, place) {
+                if let (Content::NoImage(_), Some(place)) = (content, place) {
                     import.no_image_any_more(place);
                 }
                 Target { image: *image, path: path.clone(), name: name.clone() }
@@ -123,7 +123,7 @@ impl Reader<'_> {
                     .named(written, None)
                     .or_else(|| self.named(destination.target.as_str(), None));
                 if named.is_none() && !matches!(content, Content::Unusable) {
-                    self.report_missing(import, destination, &meant);
+                    self.report_missing(import, destination, &meant, content);
                 }
                 named?
             }
@@ -153,23 +153,30 @@ impl Reader<'_> {
         import: &mut Import<'_>,
         destination: &Destination,
         meant: &Resolution,
+        content: Content,
     ) {
+        let (reason, looks_like) = match content {
+            Content::NoImage(Some(looks_like)) => {
+                (Some(ImageError::NotAnImage { looks_like }), looks_like)
+            }
+            Content::NoImage(None) => (Some(ImageError::Empty), ""),
+            _ => (None, ""),
+        };
+        let is_wiki = destination.syntax == Syntax::Wiki;
+        let is_picture = names_image(&destination.target) || looks_like.starts_with("image/");
         let hint = match meant {
             Resolution::NotLocal(NotLocal::Remote | NotLocal::DataUri | NotLocal::Empty) => return,
             // `![[…]]` may as well show a note, or part of one.
-            Resolution::Found { .. } if destination.syntax == Syntax::Wiki => return,
-            Resolution::Missing { .. } | Resolution::NotLocal(_)
-                if destination.syntax == Syntax::Wiki && !names_image(&destination.target) =>
-            {
-                return;
-            }
+            Resolution::Found { path, .. } if is_wiki && is_note(path) => return,
+            _ if is_wiki && !is_picture => return,
             Resolution::Missing { hint } => {
                 hint.as_ref().map(|(_, path)| path.clone()).filter(|path| !is_note(path))
             }
             Resolution::Found { .. } | Resolution::NotLocal(_) => None,
         };
         let (note, destination) = (self.path.to_owned(), destination.target.clone());
-        import.report.missing.push(Missing { note, destination, hint });
+        let reason = reason.map(|reason| reason.to_string());
+        import.report.missing.push(Missing { note, destination, hint, reason });
     }
 }
 
