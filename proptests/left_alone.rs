@@ -285,6 +285,38 @@ fn a_wiki_name_leads_nobody_to_another_picture_of_its_name() {
     }
 }
 
+/// Of two pictures of one name, `![[x.png]]` means the one beside the note; what is moved away, or comes there
+/// from elsewhere, changes nothing of that.
+#[test]
+fn a_wiki_name_means_the_same_picture_in_an_export() {
+    let [near, far, other] = [png(2, 2, b"near"), png(3, 3, b"far"), png(4, 4, b"other")];
+    let desk = Desk::new();
+    desk.write("a/x.png", &far);
+    desk.write("trips/rome/x.png", &near);
+    desk.write("trips/rome/Day.md", "# Day\n![[x.png]] ![[../../a/x.png]] ![[./x.png]]\n");
+    desk.write("trips/oslo/Night.md", "# Night\n![[x.png]]\n");
+    desk.import();
+    let shown = |desk: &Desk, note: &str| {
+        let body = desk.device.vault().read(desk.note(note), None).unwrap().body;
+        body.embeds().map(|embed| embed.image).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&desk, "Day"), [&near, &far, &near].map(|bytes| id(bytes)));
+    assert_eq!(shown(&desk, "Night"), [id(&far)]);
+    // A picture that came from another folder would stand beside the second note.
+    let elsewhere = desk.device.folder.path().join("elsewhere");
+    write(&elsewhere, "trips/oslo/x.png", &other);
+    write(&elsewhere, "trips/oslo/Noon.md", "# Noon\n![](x.png)\n");
+    desk.try_import(&elsewhere);
+    desk.device.vault().set_path(desk.note("Day"), Some("Day.md")).unwrap();
+    let (folder, _) = desk.export("export");
+    desk.settled(&folder);
+    let stranger = Desk::of(Device::new("other", 9));
+    assert_eq!(stranger.try_import(&folder).missing, vec![]);
+    for note in ["Day", "Night", "Noon"] {
+        assert_eq!(shown(&stranger, note), shown(&desk, note), "{note}");
+    }
+}
+
 /// What somebody wrote in the folder and did not import yet shows their own picture.
 #[test]
 fn a_note_of_another_device_takes_no_picture_from_its_place() {

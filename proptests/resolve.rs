@@ -187,6 +187,36 @@ fn wiki_names_are_looked_for_everywhere() {
     assert_eq!(wiki("r/three.png"), Resolution::Missing { hint: None });
 }
 
+/// As Obsidian does: the path itself, then what lies beside the note, then the shortest.
+#[test]
+fn a_wiki_name_means_what_lies_beside_the_note_before_others() {
+    let all =
+        ["a/x.png", "trips/rome/x.png", "trips/rome/img/x.png", "top.png", "trips/rome/Top.png"];
+    let tree = Tree::new(all.map(String::from));
+    let wiki = |target: &str| {
+        let target = target.to_owned();
+        let one = Destination { range: 0..0, target, syntax: Syntax::Wiki, uses: Vec::new() };
+        resolve(&tree, "trips/rome/Day.md", &one, false)
+    };
+    for (name, path, derived) in [
+        ("x.png", "trips/rome/x.png", true),
+        ("X.PNG#right", "trips/rome/x.png", false),
+        ("img/x.png", "trips/rome/img/x.png", true),
+        ("rome/x.png", "trips/rome/x.png", false),
+        ("a/x.png", "a/x.png", false),
+        ("top.png", "top.png", false),
+        ("/top.png", "top.png", true),
+        ("./x.png", "trips/rome/x.png", true),
+        ("../../a/x.png", "a/x.png", true),
+        ("../ROME/img/x.png", "trips/rome/img/x.png", false),
+    ] {
+        assert_eq!(wiki(name), found(path, derived), "{name}");
+    }
+    for name in ["../x.png", "./top/x.png", "../../../a/x.png"] {
+        assert_eq!(wiki(name), Resolution::Missing { hint: None }, "{name}");
+    }
+}
+
 #[test]
 fn what_is_not_a_file_is_told_apart() {
     for (target, kind) in [

@@ -2,7 +2,8 @@
 //!
 //! Markdown and HTML destinations are relative to the note, percent-decoded, in exact case; `/x` is
 //! relative to the folder, and nothing above the folder is ever meant. Wiki names are looked for by
-//! file name everywhere, in any case; given with folders, the path must end so; the shortest path wins.
+//! file name everywhere, in any case; given with folders, the path must end so; the path itself comes first,
+//! then the note's own folder, then the shortest path. `./x` and `../x` are relative to the note.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -104,13 +105,23 @@ impl Tree {
         }
     }
 
-    /// The file that a wiki name means: the shortest path that ends in it, or in it and `.md`; equal
-    /// after `same`.
-    fn named(&self, name: &str, same: fn(&str) -> String) -> Option<&String> {
-        let name = name.trim_start_matches('/');
-        self.ending(name, same).or_else(|| self.ending(&format!("{name}.md"), same))
+    /// The file that a wiki name means, or it and `.md`, in the note at `note_path`; equal after `same`.
+    fn named(&self, note_path: &str, name: &str, same: fn(&str) -> String) -> Option<&String> {
+        let meant = |name: &str| {
+            let (paths, is_anywhere) = wiki_paths(note_path, name);
+            let first = paths.iter().find_map(|path| self.like(path, same));
+            first
+                .or_else(|| self.ending(name.trim_start_matches('/'), same).filter(|_| is_anywhere))
+        };
+        meant(name).or_else(|| meant(&format!("{name}.md")))
     }
 
+    /// The file of a path; equal after `same`.
+    fn like(&self, path: &str, same: fn(&str) -> String) -> Option<&String> {
+        self.folded.get(&fold(path))?.iter().find(|other| same(other) == same(path))
+    }
+
+    /// The shortest path that ends in a name; equal after `same`.
     fn ending(&self, name: &str, same: fn(&str) -> String) -> Option<&String> {
         let wanted = same(name);
         self.names.get(file_name(&fold(name)))?.iter().find(|path| {
@@ -136,7 +147,7 @@ pub fn resolve(
     }
     let name = without_fragment(target);
     let strict = if wiki {
-        tree.named(name, str::to_lowercase).cloned()
+        tree.named(note_path, name, str::to_lowercase).cloned()
     } else {
         relative(note_path, target).filter(|path| tree.contains(path))
     };
@@ -145,7 +156,7 @@ pub fn resolve(
         return Resolution::Found { path, derived };
     }
     let hint = if wiki {
-        tree.named(name, fold).map(|path| (Rule::UnicodeNormalisation, path.clone()))
+        tree.named(note_path, name, fold).map(|path| (Rule::UnicodeNormalisation, path.clone()))
     } else {
         forgiving(tree, note_path, target)
     };
@@ -249,6 +260,24 @@ fn normal(folder: &str, path: &str, clamp: bool) -> Option<String> {
 
 fn without_suffix(target: &str) -> &str {
     target.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Where `![[name]]` is looked for in the note at `note_path`: at these paths, one after the other, and then at
+/// all that end so, unless the name says where it is.
+pub(crate) fn wiki_paths(note_path: &str, name: &str) -> (Vec<String>, bool) {
+    if is_relative(name) {
+        return (join(note_path, name, false).into_iter().collect(), false);
+    }
+    if let Some(name) = name.strip_prefix('/') {
+        return (vec![name.trim_start_matches('/').to_owned()], true);
+    }
+    let beside = note_path.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
+    (std::iter::once(name.to_owned()).chain(beside).collect(), true)
+}
+
+/// Whether a wiki name says where it is, from the note on.
+pub(crate) fn is_relative(name: &str) -> bool {
+    name.starts_with("./") || name.starts_with("../")
 }
 
 /// The order in which `![[name]]` looks at paths that end so: the shortest first.

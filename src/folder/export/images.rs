@@ -13,7 +13,7 @@ use crate::{
     },
     id::ImageId,
     images::ImageError,
-    resolve,
+    resolve::{self, is_relative},
     vault::VaultError,
 };
 
@@ -86,10 +86,13 @@ impl Export<'_> {
             return false;
         }
         if at.is_wiki() {
-            let found = self.names.find(name);
-            let leads = found.is_none_or(|found| found == place || self.shows(found, image));
+            let leads = match self.names.find(at.place, name) {
+                Some(found) => found == place || self.shows(found, image),
+                // One that says where it is leads there, or was taken for near.
+                None => at.embed.path.is_some() || !is_relative(name),
+            };
             if leads {
-                self.names.leave(name, place);
+                self.names.leave(at.place, name, place);
             }
             return leads;
         }
