@@ -24,6 +24,7 @@ mod others;
 mod place;
 mod reader;
 mod stamps;
+mod stood;
 mod walk;
 mod write;
 

@@ -2,7 +2,7 @@
 
 use everleaf::folder::{ImportOptions, Imported, Missing, import};
 
-use super::{Desk, id, write};
+use super::{Desk, id, read, write};
 use crate::image::png;
 
 fn lenient(desk: &Desk) -> Imported {
@@ -73,4 +73,23 @@ fn a_picture_that_comes_after_its_notes_is_shown_by_all_of_them() {
         }
         desk.settled(&folder);
     }
+}
+
+/// Each destination was once looked for among all of them: this took minutes.
+#[test]
+fn a_file_that_shows_pictures_very_often_is_edited_and_exported_like_any_other() {
+    const TIMES: usize = 20_000;
+    let desk = Desk::new();
+    desk.write("a.png", png(2, 2, b"a"));
+    let text: String =
+        (0..TIMES).map(|number| format!("![](a.png?{number}) ![](a.png)\n")).collect();
+    desk.write("a.md", &text);
+    desk.import();
+    desk.write("a.md", format!("{text}more\n"));
+    assert_eq!(desk.import().changed, 1);
+    let body = desk.device.vault().read(desk.note("a.md"), None).unwrap().body;
+    assert_eq!(body.embeds().count(), 2 * TIMES);
+    let (folder, _) = desk.export("export");
+    assert_eq!(read(&folder, "a.md"), format!("{text}more\n"));
+    desk.settled(&folder);
 }

@@ -140,14 +140,6 @@ impl Seen {
     fn is(&self, hash: blake3::Hash) -> bool {
         hash.to_hex().as_str() == self.blake3
     }
-
-    /// What a destination stands for that was written like this `nth` times before.
-    pub(super) fn shown(&self, written: &str, wiki: bool, nth: usize) -> Option<&Shown> {
-        let mut all =
-            self.images.iter().filter(|shown| shown.written == written && shown.wiki == wiki);
-        let last = all.clone().next_back();
-        all.nth(nth).or(last)
-    }
 }
 
 /// Bookmarks, and where they were found.

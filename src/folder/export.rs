@@ -6,7 +6,7 @@ mod wiki;
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     io::Read,
     path::Path,
@@ -22,7 +22,7 @@ use super::{
     write::{self, Draft, Over, There, file_at, folder_at, look},
 };
 use crate::{
-    id::NoteId,
+    id::{ImageId, NoteId},
     mutant::{self, Mutant},
     note::{Embed, markdown::Syntax},
     vault::{Listed, Reading, Vault, VaultError, io},
@@ -131,6 +131,9 @@ struct Export<'a> {
 
 /// What stands in a file for an embed.
 type Told = HashMap<(Embed, bool), Shown>;
+
+/// The images that destinations of a file stand for, by how they are written and whether in `![[…]]`.
+type Written = HashMap<(String, bool), BTreeSet<ImageId>>;
 
 impl Export<'_> {
     /// Gives each note its place.
@@ -331,8 +334,9 @@ impl Export<'_> {
         reading: &Reading,
         place: &str,
     ) -> Result<(String, Vec<Shown>), VaultError> {
-        let urls = self.vault.image_urls(reading.note)?;
+        let urls: HashMap<_, _> = self.vault.image_urls(reading.note)?.into_iter().collect();
         let (mut told, mut shown, mut failed) = (Told::new(), Vec::new(), None);
+        let mut others = Written::new();
         let text = reading.body.render(|embed, syntax| {
             let syntax = syntax?;
             let key = (embed.clone(), syntax == Syntax::Wiki);
@@ -341,11 +345,11 @@ impl Export<'_> {
                 shown.extend(told.place.is_none().then(|| told.clone()));
                 return Some(told.written.clone());
             }
-            let url = urls.iter().find(|(image, _)| *image == embed.image);
-            let url = url.and_then(|(_, url)| url.as_deref()).filter(|_| self.urls);
+            let url = urls.get(&embed.image).and_then(Option::as_deref).filter(|_| self.urls);
             let at = At { listed, place, embed, syntax };
-            match self.destination(&at, url, &shown) {
+            match self.destination(&at, url, &others) {
                 Ok(one) => {
+                    others.entry((one.written.clone(), one.wiki)).or_default().insert(one.image);
                     shown.push(one.clone());
                     told.insert(key, one.clone());
                     Some(one.written)

@@ -15,6 +15,7 @@ use super::{
     others::Others,
     reader::Reader,
     stamps::{Look, Stamps},
+    stood::Stood,
     walk::{Files, walk},
 };
 use crate::{
@@ -265,8 +266,7 @@ impl<'a> Import<'a> {
         let mut reader = Reader {
             path,
             text: &text,
-            seen: seen.as_ref(),
-            names: &names,
+            stood: Stood::of(seen.as_ref(), &names),
             unchanged: same_text,
             same: same_text,
             shown: Vec::new(),

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::{
     Missing,
-    bookmarks::{Seen, Shown},
+    bookmarks::Shown,
     import::{Content, Import},
+    stood::Stood,
     walk::is_note,
 };
 use crate::{
@@ -24,9 +25,8 @@ use crate::{
 pub(super) struct Reader<'a> {
     pub(super) path: &'a str,
     pub(super) text: &'a str,
-    pub(super) seen: Option<&'a Seen>,
-    /// What the images of the version that was edited may be called.
-    pub(super) names: &'a [(String, Target)],
+    /// What the destinations stood for before.
+    pub(super) stood: Stood<'a>,
     /// Whether the file has the text that it had.
     pub(super) unchanged: bool,
     /// Whether the file shows what it showed.
@@ -52,7 +52,7 @@ impl Reader<'_> {
         let written = self.text.get(destination.range.clone())?;
         let wiki = destination.syntax == Syntax::Wiki;
         let before = self.written.entry((written.to_owned(), wiki)).or_default();
-        let known = self.seen.and_then(|seen| seen.shown(written, wiki, *before));
+        let known = self.stood.shown(written, wiki, *before);
         *before += 1;
         let meant = resolve(&import.tree, self.path, destination, import.lenient);
         let is_elsewhere = matches!(
@@ -105,11 +105,13 @@ impl Reader<'_> {
                         let name = kept(name.as_ref(), image);
                         Target { image, path: path.clone(), name }
                     }
-                    None => self.named(written, Some(image)).unwrap_or_else(|| Target {
-                        image,
-                        path: place.filter(|_| !derived).map(str::to_owned),
-                        name: None,
-                    }),
+                    None => {
+                        self.stood.named(written, Some(image)).cloned().unwrap_or_else(|| Target {
+                            image,
+                            path: place.filter(|_| !derived).map(str::to_owned),
+                            name: None,
+                        })
+                    }
                 }
             }
             (content, Some(Shown { image, path, name, .. })) => {
@@ -119,9 +121,8 @@ impl Reader<'_> {
                 Target { image: *image, path: path.clone(), name: name.clone() }
             }
             (content, None) => {
-                let named = self
-                    .named(written, None)
-                    .or_else(|| self.named(destination.target.as_str(), None));
+                let named = self.stood.named(written, None);
+                let named = named.or_else(|| self.stood.named(&destination.target, None)).cloned();
                 if named.is_none() && !matches!(content, Content::Unusable) {
                     self.report_missing(import, destination, &meant, content);
                 }
@@ -139,13 +140,6 @@ impl Reader<'_> {
             path: target.path.clone(),
         });
         Some(target)
-    }
-
-    /// The image that the edited version calls so, if it is `image`.
-    fn named(&self, name: &str, image: Option<ImageId>) -> Option<Target> {
-        let fits = |target: &Target| image.is_none_or(|image| target.image == image);
-        let found = self.names.iter().find(|(known, target)| known == name && fits(target));
-        found.map(|(_, target)| target.clone())
     }
 
     fn report_missing(

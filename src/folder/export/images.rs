@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use super::Export;
+use super::{Export, Written};
 use crate::{
     folder::{
         Renamed,
@@ -34,7 +34,7 @@ impl Export<'_> {
         &mut self,
         at: &At<'_>,
         url: Option<&str>,
-        others: &[Shown],
+        others: &Written,
     ) -> Result<Shown, VaultError> {
         let embed = at.embed;
         let shown = |written: String, place: Option<String>| Shown {
@@ -77,12 +77,10 @@ impl Export<'_> {
     }
 
     /// Whether a reader of the file finds the image at `place` by the embed's name.
-    fn leads(&mut self, at: &At<'_>, place: &str, others: &[Shown]) -> bool {
+    fn leads(&mut self, at: &At<'_>, place: &str, others: &Written) -> bool {
         let (name, image) = (&at.embed.name, at.embed.image);
-        let taken = |other: &Shown| {
-            other.written == *name && other.wiki == at.is_wiki() && other.image != image
-        };
-        if others.iter().any(taken) {
+        let other = others.get(&(name.clone(), at.is_wiki()));
+        if other.is_some_and(|images| images.iter().any(|other| *other != image)) {
             return false;
         }
         if at.is_wiki() {
