@@ -185,7 +185,9 @@ pub struct Absent {
 /// version of that note that it has most lines in common with, if those are more than half of each, and if
 /// it takes nothing out of a note that is a file of another folder; else it is a new note, as there is a
 /// README in many a folder. Where an image file was replaced, the notes
-/// that show it show the new one. No note is ever thrown away because its file is gone.
+/// that show it show the new one. A file that was moved since the last import takes its note along. No note is
+/// ever thrown away because its file is gone; that it is, is told. Folders in it that this vault was exported to
+/// are left out.
 ///
 /// Where something carries the folder to other devices, with the times of its files, each may import it: a
 /// file that is the same, its path and time included, is one note, and what was made of one version is one
@@ -210,7 +212,8 @@ pub fn import(
 /// leads out of the folder, the text says another, and import knows what is meant. Files that were
 /// edited since they were exported are left alone: import them first. So is a file that stands where an
 /// image should go and that no note shows; the image goes beside it. Files of notes that were moved or
-/// thrown away meanwhile are left, too. Nothing is written outside of the folder.
+/// thrown away meanwhile are left, too. What somebody moved or deleted in the folder since is not written again
+/// before an import saw that, unless the folder was emptied. Nothing is written outside of the folder.
 ///
 /// # Errors
 ///

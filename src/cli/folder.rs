@@ -18,7 +18,8 @@ use super::{
 /// Take in a folder of Markdown files with their images
 ///
 /// Importing a folder again takes over what was edited in it since, merged with what happened to the
-/// notes. Files that can't be taken in are passed over and listed.
+/// notes. Files that can't be taken in are passed over and listed; those that are gone are listed, and their
+/// notes stay.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -73,7 +74,8 @@ impl Import {
 ///
 /// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
 /// empty, new, or one that this vault was exported to before. Files of notes that were moved or thrown
-/// away since stay there, and are listed.
+/// away since stay there, and are listed. What was renamed or deleted in the folder since is for an import
+/// to see first; the export after that brings back what was deleted.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
