@@ -105,6 +105,12 @@ impl Tree {
         }
     }
 
+    /// The file whose path differs from `path` at most in composition.
+    pub(crate) fn spelled(&self, path: &str) -> Option<&String> {
+        let (rule, spelled) = self.similar(path)?;
+        (rule == Rule::UnicodeNormalisation).then_some(spelled)
+    }
+
     /// The file that a wiki name means, or it and `.md`, in the note at `note_path`; equal after `same`.
     fn named(&self, note_path: &str, name: &str, same: fn(&str) -> String) -> Option<&String> {
         let meant = |name: &str| {
@@ -293,7 +299,8 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-fn nfc(text: &str) -> String {
+/// A text with letters and accents in one: which of the two spellings a file's name has, systems change.
+pub(crate) fn nfc(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 

@@ -165,6 +165,33 @@ async fn what_a_folder_says_of_files_that_have_yet_to_come_undoes_nothing() {
     laptop.settled(&ours);
 }
 
+/// A Mac may spell a name with its accents apart, and whatever carries a file with them in the letters.
+#[tokio::test]
+async fn a_file_is_the_same_however_its_accents_are_spelled() {
+    let carried = Carried::new().await;
+    let [laptop, phone] = &carried.desks;
+    let [apart, in_one] = ["cafe\u{301}/Resume\u{301}.md", "caf\u{e9}/Resum\u{e9}.md"];
+    laptop.write(apart, "# Resume\n\none\n");
+    laptop.import();
+    carried.sync().await;
+    phone.write(in_one, "# Resume\n\none\n");
+    phone.settled(&phone.folder);
+    phone.write(in_one, "# Resume\n\none\ntwo\n");
+    assert_eq!(phone.import().changed, 1);
+    carried.sync().await;
+    // So it is where the bookmarks come with the folder.
+    let (folder, _) = laptop.export("export");
+    fs::rename(folder.join("cafe\u{301}"), folder.join("caf\u{e9}")).unwrap();
+    fs::rename(folder.join("caf\u{e9}/Resume\u{301}.md"), folder.join(in_one)).unwrap();
+    write(&folder, in_one, "# Resume\n\none\ntwo\nthree\n");
+    let report = laptop.try_import(&folder);
+    assert_eq!((report.changed, report.remarks), (1, vec![]));
+    let (_, report) = laptop.export("export");
+    assert_eq!((report.written, report.skipped, report.renamed), (0, vec![], vec![]));
+    assert_eq!(laptop.source(apart), "# Resume\n\none\ntwo\nthree\n");
+    assert_eq!(laptop.device.sources().len(), 1);
+}
+
 /// Two folders with another README each make two notes of one path, whoever imports them.
 #[tokio::test]
 async fn a_path_that_several_notes_have_makes_no_more_of_them() {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     id::{ImageId, NoteId, VaultId},
     note::{Body, Heads},
+    resolve::Tree,
     vault::{Vault, VaultError, io},
 };
 
@@ -270,6 +271,20 @@ impl Bookmarks {
             }
         }
         Ok(())
+    }
+
+    /// Calls the files as the folder does now: whatever carried it may have spelled accents otherwise.
+    pub(super) fn respell(&mut self, tree: &Tree) {
+        let is_lost = |path: &&String| !path.is_ascii() && !tree.contains(path);
+        let lost: Vec<String> = self.notes.keys().filter(is_lost).cloned().collect();
+        for path in lost {
+            if let Some(now) = tree.spelled(&path)
+                && !self.notes.contains_key(now)
+                && let Some(seen) = self.notes.remove(&path)
+            {
+                self.notes.insert(now.clone(), seen);
+            }
+        }
     }
 
     /// Forgets where the file of a note was, which is elsewhere now.

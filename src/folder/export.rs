@@ -19,12 +19,13 @@ use super::{
     named::At,
     place::{Places, safe_note, titled},
     stamps::Stamps,
-    write::{self, Draft, Over, There, file_at, folder_at, look},
+    write::{self, Draft, Over, There, file_at, folder_at, is_empty, look},
 };
 use crate::{
     id::{ImageId, NoteId},
     mutant::{self, Mutant},
     note::{Embed, markdown::Syntax},
+    resolve::nfc,
     vault::{Listed, Reading, Vault, VaultError, io},
 };
 
@@ -94,17 +95,6 @@ pub(super) fn run(
     Ok(report)
 }
 
-/// Whether nothing is in a folder but what programs hide there.
-fn is_empty(folder: &Path) -> Result<bool, VaultError> {
-    for entry in fs::read_dir(folder).map_err(io("read", folder))? {
-        let name = entry.map_err(io("read", folder))?.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 struct Export<'a> {
     vault: &'a Vault,
     folder: &'a Path,
@@ -145,8 +135,11 @@ impl Export<'_> {
             .map(|note| {
                 let before = before.get(&note.note).copied();
                 let wanted = match &note.path {
-                    Some(path) => safe_note(path),
-                    None => before.cloned().and_then(|place| safe_note(&place)),
+                    // The folder may spell it otherwise.
+                    Some(path) if before.is_none_or(|place| nfc(place) != nfc(path)) => {
+                        safe_note(path)
+                    }
+                    _ => before.and_then(|place| safe_note(place)),
                 };
                 let wanted = wanted
                     .or_else(|| titled(&note.title))
@@ -161,7 +154,7 @@ impl Export<'_> {
         let mut placed = Vec::with_capacity(wanted.len());
         for (_, note, wanted) in wanted {
             let place = self.places.note(&wanted, &tag(note.note));
-            if let Some(path) = note.path.as_ref().filter(|path| **path != place) {
+            if let Some(path) = note.path.as_ref().filter(|path| nfc(path) != nfc(&place)) {
                 self.report.renamed.push(Renamed { from: path.clone(), to: place.clone() });
             }
             placed.push((note, place));

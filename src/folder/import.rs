@@ -8,10 +8,10 @@ use std::{
 
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
-    bookmarks::{Bookmarks, Found, Loaded, Taken},
+    bookmarks::{Bookmarks, Found, Loaded},
     files::{File, Read, read, unreadable, with_hint},
     group::Work,
-    known::{Moved, Paths, paths},
+    known::{Live, Moved, Paths, made, paths},
     others::Others,
     reader::Reader,
     stamps::{Look, Stamps},
@@ -66,22 +66,8 @@ pub(super) fn run(
     if !before.taken.is_empty() {
         stamps.forget_notes();
     }
-    bookmarks.settle_import(|path, taken| {
-        let Taken { base, from, source, .. } = taken;
-        let shows = |body: &Body| Taken::hash(body) == *source;
-        let of_path = live.get(path).map_or(&[][..], Vec::as_slice);
-        let (notes, base) = match base {
-            Some((note, _)) if from.is_some() && !of_path.contains(note) => return Ok(None),
-            Some((note, base)) => (std::slice::from_ref(note), Some(base)),
-            None => (of_path, None),
-        };
-        for note in notes {
-            if let Some(heads) = vault.version_made(*note, base, path, shows)? {
-                return Ok(Some((*note, heads)));
-            }
-        }
-        Ok(None)
-    })?;
+    bookmarks.settle_import(|path, taken| made(vault, &live, path, taken))?;
+    bookmarks.respell(&tree);
     let skipped = problem.into_iter().chain(skipped).collect();
     let mut import = Import {
         vault,
@@ -163,7 +149,7 @@ pub(super) struct Import<'a> {
     pub(super) moved: Moved,
     /// Where files were whose notes could not be moved with them.
     pub(super) unmoved: HashSet<String>,
-    pub(super) live: HashMap<String, Vec<NoteId>>,
+    pub(super) live: Live,
     /// What is in other folders, once somebody asked.
     pub(super) others: OnceCell<Others>,
     /// Whether notes are in the trash, of all that are listed.

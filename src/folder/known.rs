@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    bookmarks::{Bookmarks, Seen},
+    bookmarks::{Bookmarks, Seen, Taken},
     group::Base,
     import::Import,
     others::Others,
@@ -15,26 +15,60 @@ use super::{
 use crate::{
     id::NoteId,
     mutant::{self, Mutant},
+    note::{Body, Heads},
+    resolve::nfc,
     vault::{Near, Vault, VaultError, read_file},
 };
 
 /// What the notes of a vault say of where they belong.
 pub(super) struct Paths {
-    /// Those that are not in the trash, by their paths: several folders may have one each.
-    pub(super) live: HashMap<String, Vec<NoteId>>,
+    /// Those that are not in the trash.
+    pub(super) live: Live,
     /// Whether they are in the trash, of all that are listed.
     pub(super) trashed: HashMap<NoteId, bool>,
 }
 
+/// Notes by their paths, of which each folder may have another, however their accents are spelled.
+#[derive(Default)]
+pub(super) struct Live(HashMap<String, Vec<NoteId>>);
+
+impl Live {
+    fn at(&self, path: &str) -> &[NoteId] {
+        self.0.get(&nfc(path)).map_or(&[], Vec::as_slice)
+    }
+}
+
 pub(super) fn paths(vault: &Vault) -> Result<Paths, VaultError> {
-    let (mut live, mut trashed) = (HashMap::<_, Vec<_>>::new(), HashMap::new());
+    let (mut live, mut trashed) = (Live::default(), HashMap::new());
     for row in vault.list()? {
         trashed.insert(row.note, row.trashed);
         if let Some(path) = row.path.filter(|_| !row.trashed) {
-            live.entry(path).or_default().push(row.note);
+            live.0.entry(nfc(&path)).or_default().push(row.note);
         }
     }
     Ok(Paths { live, trashed })
+}
+
+/// The version that a note came to when a run that was killed took a file in, if it did.
+pub(super) fn made(
+    vault: &Vault,
+    live: &Live,
+    path: &str,
+    taken: &Taken,
+) -> Result<Option<(NoteId, Heads)>, VaultError> {
+    let Taken { base, from, source, .. } = taken;
+    let shows = |body: &Body| Taken::hash(body) == *source;
+    let (notes, base) = match base {
+        Some((note, _)) if from.is_some() && !live.at(path).contains(note) => return Ok(None),
+        Some((note, base)) => (std::slice::from_ref(note), Some(base)),
+        None => (live.at(path), None),
+    };
+    for note in notes {
+        if let Some(heads) = vault.version_made(*note, base, path, shows)? {
+            return Ok(Some((*note, heads)));
+        }
+    }
+    Ok(None)
 }
 
 /// Where new files may have been before.
@@ -118,7 +152,7 @@ impl Import<'_> {
         text: &str,
         elsewhere: Option<NoteId>,
     ) -> Result<Option<Base>, VaultError> {
-        let notes = self.live.get(path).into_iter().flatten().copied();
+        let notes = self.live.at(path).iter().copied();
         let notes: Vec<NoteId> = notes.filter(|note| Some(*note) != elsewhere).collect();
         for note in &notes {
             // An import that was killed, or another device, may have made the note of this very file.

@@ -165,6 +165,17 @@ pub(super) fn look(
     Ok(There::Blocked("it has no name"))
 }
 
+/// Whether nothing is in a folder but what programs hide there.
+pub(super) fn is_empty(folder: &Path) -> Result<bool, VaultError> {
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
+        let name = entry.map_err(failed("read", folder))?.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Whether there is nothing at `place` in `folder`, and no symbolic link on the way there.
 pub(super) fn is_nothing(folder: &Path, place: &str) -> bool {
     let mut path = folder.to_path_buf();
