@@ -1,6 +1,7 @@
 //! One device, and two that meet.
 
 mod abreast;
+mod amiss;
 mod remotes;
 mod sizes;
 mod texts;

@@ -93,7 +93,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// Where the remote can't be asked.
+    /// Where the remote can't be asked, is not known or belongs to another vault.
     pub async fn verify_remote_images(
         &self,
         name: &RemoteName,
@@ -103,7 +103,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let _one_at_a_time = self.exchange().await;
         let error = |source| VaultError::Remote { remote: name.clone(), source };
-        let mut events = Vec::new();
+        self.check_owner(name, remote, found).await?;
         for (image, upload) in outbox::list(self.db(), name)? {
             let Some(record) = catalog::image_record(self.db(), image)? else { continue };
             if !upload.is_done() {
@@ -119,14 +119,29 @@ impl Vault {
             let images = self.images().clone();
             let here = move |_: &Vault| Ok(images.verified(image, media_type).is_ok());
             if repair && record.local && self.blocking(here).await? {
+                // Before it goes there: whatever ends this, nothing says then that the remote holds it.
+                let doubted = Event::UploadRetried { image, remote: name.clone() };
+                self.blocking(move |vault| vault.record([doubted])).await?;
                 remote.delete(&key).await.map_err(error)?;
-                events.push(Event::UploadRetried { image, remote: name.clone() });
             }
         }
-        if events.is_empty() {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Checks that a remote is one of this device's, and this vault's; says where it is nobody's.
+    pub(super) async fn check_owner(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        found: &mut Verification,
+    ) -> Result<(), VaultError> {
+        self.remote(Some(name))?;
+        let (what, problem) = (format!("remote {name}"), "it holds no vault; run `everleaf sync`");
+        let is_said = found.findings.iter().any(|finding| finding.what == what);
+        if !self.is_ours(name, remote).await? && !is_said {
+            found.find(what, problem);
         }
-        self.blocking(move |vault| vault.record(events)).await
+        Ok(())
     }
 }
 

@@ -287,10 +287,7 @@ impl Vault {
         // A sync would put, beside this, what is being looked for, and take for proved what is given up.
         let _one_at_a_time = self.exchange().await;
         let error = |source| VaultError::Remote { remote: name.clone(), source };
-        self.remote(Some(name))?;
-        if !self.is_ours(name, remote).await? {
-            found.find(format!("remote {name}"), "it holds no vault; run `everleaf sync`");
-        }
+        self.check_owner(name, remote, found).await?;
         let before = found.findings.len();
         let mut keys: BTreeSet<String> = BTreeSet::new();
         let mut bad = HashSet::new();
