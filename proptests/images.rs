@@ -173,13 +173,43 @@ fn a_damaged_image_is_not_given_out() {
     // Received again, it is whole again.
     let mut incoming = images.receive(stored.image).unwrap();
     incoming.write(&bytes).unwrap();
-    assert_eq!(incoming.finish().unwrap(), Stored { already: true, ..stored });
+    assert_eq!(incoming.finish().unwrap(), stored);
     assert_eq!(read(&images, &stored), bytes);
 
     // A torn one is not taken for the image that it was.
     overwrite(&path, &bytes[..30]);
     assert_eq!(ingest(&images, &bytes).unwrap(), stored);
     assert_eq!(read(&images, &stored), bytes);
+}
+
+/// A disk that forgets changes neither a file's length nor what else there is to see of it.
+#[test]
+fn a_damaged_image_is_mended_by_adding_it_again() {
+    let (vault, images) = open();
+    let bytes = png(3, 2, b"pixels");
+    let stored = ingest(&images, &bytes).unwrap();
+    let path = images.path(stored.image, stored.media_type);
+    let file = vault.path().join("again.png");
+    fs::write(&file, &bytes).unwrap();
+    let batch = || {
+        let mut batch = images.batch();
+        let stored = batch.ingest_file(&file)?;
+        batch.finish().map(|()| stored)
+    };
+    let doors: [&dyn Fn() -> Result<Stored, ImageError>; 3] =
+        [&|| ingest(&images, &bytes), &|| images.ingest_file(&file), &batch];
+    for add in doors {
+        overwrite(&path, &[&bytes[..bytes.len() - 1], b"?"].concat());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        let error = images.verified(stored.image, stored.media_type).unwrap_err();
+        assert!(error.to_string().contains("adding the image again mends it"), "{error}");
+        assert_eq!(add().unwrap(), stored);
+        assert_eq!(read(&images, &stored), bytes);
+        assert_eq!(add().unwrap(), Stored { already: true, ..stored });
+    }
+    // Whole, it is known, though somebody may write to it.
+    overwrite(&path, &bytes);
+    assert_eq!(ingest(&images, &bytes).unwrap(), Stored { already: true, ..stored });
 }
 
 #[test]

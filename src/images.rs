@@ -9,7 +9,8 @@
 //! temporary file (hashed on the way, bounded, never whole in memory), the file is synced, renamed,
 //! and the folder synced. From then on the file is read-only and never changes; a name that exists
 //! thus stands for its bytes, and a crash at any moment leaves at most a temporary file, which the
-//! next opening removes. What is read out is hashed again, since disks forget.
+//! next opening removes. What is read out is hashed again, since disks forget; one that turns out
+//! damaged is read-only no more, and so is replaced by the same image when that comes again.
 
 mod batch;
 mod draft;
@@ -18,9 +19,9 @@ mod shards;
 
 use std::{
     fmt,
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, BufReader, Read, Seek as _},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -193,6 +194,7 @@ impl Images {
         let mut hashed = Hashed::new(u64::MAX);
         copy(&mut file, |chunk| hashed.update(chunk)).map_err(at("read", &path))?;
         if hashed.image() != image {
+            doubt(&file);
             return Err(ImageError::Damaged { image, path, found: hashed.image() });
         }
         file.rewind().map_err(ImageError::io("read", &path))?;
@@ -321,10 +323,17 @@ impl Images {
         Ok(Looked { known, again: Again::File(file) })
     }
 
-    /// Whether an image is here with as many bytes as it should have: a torn one is replaced.
+    /// Whether an image is here with as many bytes as it should have: a torn one is replaced. To hash each
+    /// that comes again would take as long as taking it in, so one is believed that is read-only, as it was
+    /// left; one that was found damaged is not, nor is one that somebody may have written to.
     fn holds(&self, stored: &Stored) -> bool {
-        fs::metadata(self.path(stored.image, stored.media_type))
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == stored.bytes)
+        let Stored { image, media_type, bytes, .. } = *stored;
+        let found = fs::metadata(self.path(image, media_type));
+        found.is_ok_and(|found| {
+            found.is_file()
+                && found.len() == bytes
+                && (found.permissions().readonly() || self.verified(image, media_type).is_ok())
+        })
     }
 
     /// Gives a synced draft its name, which is not synced yet.
@@ -347,6 +356,14 @@ impl Images {
     fn settled(&self, stored: Stored) -> Result<Stored, ImageError> {
         self.shards.settle(&self.folder, [shard(stored.image)])?;
         Ok(stored)
+    }
+}
+
+/// Marks a damaged image as one that is not to be believed before it was hashed, by the permission to write
+/// to it, which no whole one has.
+fn doubt(damaged: &File) {
+    if let Err(error) = damaged.set_permissions(Permissions::from_mode(0o600)) {
+        tracing::warn!(%error, "a damaged image could not be marked: adding it again does not mend it");
     }
 }
 
