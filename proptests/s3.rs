@@ -1,5 +1,7 @@
 //! The S3 store inside this process, which can be made to fail.
 
+mod answers;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;

@@ -7,6 +7,7 @@ use aws_sdk_s3::{
     Client,
     config::{
         Builder, Credentials, RequestChecksumCalculation, ResponseChecksumValidation,
+        StalledStreamProtectionConfig,
         interceptors::InterceptorContext,
         retry::{ClassifyRetry, RetryAction, RetryConfig},
         timeout::TimeoutConfig,
@@ -37,7 +38,7 @@ pub struct S3Options {
     pub backoff: Duration,
     /// How long to wait for a connection. Default = 10 s.
     pub connect_timeout: Duration,
-    /// How long to wait for an answer; uploads get more by their size. Default = 30 s.
+    /// How long to wait for an answer, and for more of one; uploads get more by their size. Default = 30 s.
     pub read_timeout: Duration,
     /// How many keys to ask for at a time, up to 1000. Default = what the store gives.
     pub page: Option<u16>,
@@ -156,6 +157,14 @@ pub(super) async fn client(options: &S3Options) -> Result<Client, RemoteError> {
             TimeoutConfig::builder()
                 .connect_timeout(options.connect_timeout)
                 .read_timeout(options.read_timeout)
+                .build(),
+        )
+        // By default the SDK gives up a line that pauses for 5 s, however long one is ready to wait. How long an
+        // upload may take is told by its size.
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled()
+                .upload_enabled(false)
+                .grace_period(options.read_timeout)
                 .build(),
         )
         .retry_config(

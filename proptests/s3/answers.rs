@@ -1,0 +1,80 @@
+//! Answers that are not the store's own, that pass, or that say less than they could.
+
+use std::{io::BufRead as _, sync::Arc, time::Duration};
+
+use everleaf::{
+    id::Seq,
+    image::MediaType,
+    loopback::{Loopback, Trouble},
+    remote::{
+        Call, Fault, Key, Prefix, Remote, RemoteError, RemoteExt as _, S3Credentials, S3Options,
+        Upload,
+    },
+    upload::State,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use super::{answer, chain, connect, every_error, put, store};
+use crate::{image::png, machine::Machine, remote::image, world::Device};
+
+/// What a proxy says, or whoever else stands where the store was.
+fn not_found() -> Trouble {
+    answer(404, "Not Found")
+}
+
+async fn bucket() -> (Loopback, Arc<dyn Remote>) {
+    let store = store().await;
+    let remote = Arc::new(connect(store.s3_options("")).await);
+    (store, remote)
+}
+
+/// More than is on its way at once.
+const LARGE: usize = 12 << 20;
+
+/// Answers one request, and takes its time over the body: of the request that has one, else of the answer.
+async fn answer_slowly(mut stream: TcpStream) -> std::io::Result<()> {
+    const PAUSE: Duration = Duration::from_secs(10);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    if head.starts_with(b"PUT ") {
+        stream.read_exact(&mut vec![0; 1 << 16]).await?;
+        tokio::time::sleep(PAUSE).await;
+        stream.read_exact(&mut vec![0; LARGE - (1 << 16)]).await?;
+        return stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .await;
+    }
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nabc")
+        .await?;
+    tokio::time::sleep(PAUSE).await;
+    stream.write_all(b"def").await
+}
+
+#[tokio::test]
+#[ignore = "pauses for ten seconds, twice"]
+async fn a_line_that_pauses_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = S3Options::new("bucket", "");
+    options.endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
+    options.credentials =
+        S3Credentials::Key { id: "id".to_owned(), secret: "secret".to_owned().into() };
+    options.attempts = 1;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_slowly(stream));
+        }
+    });
+    let remote = connect(options).await;
+    let key = image(1, MediaType::Png);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large");
+    std::fs::write(&path, vec![7; LARGE]).unwrap();
+    remote.put(&key, Upload::File { path, size: LARGE as u64 }).await.unwrap();
+    assert_eq!(remote.get_bytes(&key, 9).await.unwrap(), "abcdef");
+}
