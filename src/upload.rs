@@ -218,6 +218,8 @@ pub enum Outcome {
     },
     /// The remote could not be reached.
     Unreachable(String),
+    /// What was put broke off, though the remote can be reached.
+    BrokeOff(String),
     /// It failed, and may go well another time.
     Failed {
         /// Why.
@@ -247,6 +249,10 @@ pub fn record(
         Outcome::Unreachable(reason) => {
             let retry_at = now.plus(UNREACHABLE_PAUSE);
             Event::UploadFailed { image, remote, attempt: 0, reason, retry_at }
+        }
+        Outcome::BrokeOff(reason) => {
+            let outcome = Outcome::Failed { reason, wait: None };
+            record(remote, start, outcome, now, fraction)
         }
         Outcome::Failed { reason, wait } => {
             let delay = backoff(attempt, rounds, fraction);

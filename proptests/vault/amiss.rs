@@ -135,3 +135,60 @@ async fn a_repair_takes_nothing_from_a_remote_of_another_vault() {
     let repaired = vault.verify_remote_images(&unknown, &*scene.remote, true, &mut found).await;
     assert!(matches!(repaired, Err(VaultError::UnknownRemote(_))), "{repaired:?}");
 }
+
+/// A proxy that takes no bodies of its size, for one.
+#[tokio::test]
+async fn an_upload_that_always_breaks_off_has_failed_and_holds_nobody_up() {
+    let scene = Scene::new();
+    let (laptop, [small, large]) = scene.laptop().await;
+    scene.withhold(Call::Put, small, Failure::Offline);
+    let options = SyncOptions { parallel: Some(1), ..SyncOptions::default() };
+    let sync = async || {
+        let remote = Arc::clone(&scene.remote);
+        laptop.vault().sync(&origin(), remote, &options, &|_| ()).await.unwrap()
+    };
+    let report = sync().await;
+    assert_eq!((report.uploaded.images, report.uploaded.failed), (1, 3));
+    let states = laptop.vault().image_list().unwrap();
+    let state = |image| states.iter().find(|status| status.image == image).unwrap().state;
+    assert_eq!([small, large].map(state), [State::Failed, State::Uploaded].map(Some));
+    let stuck = laptop.vault().stuck_images().unwrap().remove(0);
+    assert!(stuck.error.unwrap().contains("cannot be reached"));
+
+    // Nobody is told of what nobody put, and nothing is asked before it is tried again.
+    let pulse = scene.memory.snapshot()["pulse"].clone();
+    sync().await;
+    laptop.clock.advance(Duration::from_hours(1));
+    assert_eq!(sync().await.uploaded.failed, 3);
+    assert_eq!(sync().await.requests, idle());
+    assert_eq!(scene.memory.snapshot()["pulse"], pulse);
+    scene.faulty.heal();
+    laptop.clock.advance(Duration::from_hours(1));
+    assert_eq!(sync().await.uploaded.images, 1);
+    assert_ne!(scene.memory.snapshot()["pulse"], pulse);
+}
+
+/// While nothing goes up, a watch asks once a minute, though each try is something that it did.
+#[tokio::test]
+async fn a_watch_whose_uploads_fail_takes_its_time() {
+    let scene = Scene::new();
+    let (laptop, _) = scene.laptop().await;
+    scene.faulty.fail(Fault { prefix: "images/".into(), ..Fault::always(Failure::Busy) });
+    let stop = Notify::new();
+    let syncs = Mutex::new(Vec::new());
+    let each = |report: Result<&SyncReport, &VaultError>| {
+        let mut syncs = syncs.lock().unwrap();
+        syncs.push((laptop.clock.now(), report.unwrap().uploaded.failed));
+        if syncs.len() == 30 {
+            stop.notify_one();
+        }
+    };
+    let (vault, options) = (laptop.vault(), SyncOptions::default());
+    let remote = Arc::clone(&scene.remote);
+    vault.watch(&origin(), remote, &options, &|_| (), &each, stop.notified()).await;
+    let later = syncs.into_inner().unwrap().split_off(8);
+    assert!(later.iter().any(|(_, failed)| *failed > 0));
+    for pair in later.windows(2) {
+        assert!(pair[1].0.since(pair[0].0) >= Duration::from_mins(1), "{later:?}");
+    }
+}

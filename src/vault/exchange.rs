@@ -256,7 +256,7 @@ impl Vault {
             let result = self.sync(name, Arc::clone(remote), options, progress).await;
             each(result.as_ref());
             // What fails or can't be read is not worth asking for more often.
-            let well = result.as_ref().is_ok_and(|report| report.problems.is_empty());
+            let well = result.as_ref().is_ok_and(SyncReport::is_well);
             let idle = !well || result.is_ok_and(|report| report.is_quiet());
             poll = if idle { (poll * 2).min(LONGEST_POLL) } else { SHORTEST_POLL };
             let wait = if well && heard.borrow().listening { LONGEST_POLL } else { poll };
@@ -352,6 +352,11 @@ fn memory_key(name: &RemoteName) -> Vec<u8> {
 }
 
 impl SyncReport {
+    /// Whether nothing failed, and all could be read.
+    fn is_well(&self) -> bool {
+        self.problems.is_empty() && self.uploaded.failed == 0 && self.fetched.failed == 0
+    }
+
     /// Whether nothing went either way.
     #[must_use]
     pub fn is_quiet(&self) -> bool {

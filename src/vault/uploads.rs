@@ -39,6 +39,7 @@ impl Session<'_> {
     /// confirmed.
     pub(super) async fn upload(&mut self) -> Result<bool, VaultError> {
         let before = self.report.uploaded.images + self.report.uploaded.already_there;
+        let (pulse, was_owed) = (self.memory.pulse.clone(), self.memory.pulse_owed);
         let unreachable = AtomicBool::new(false);
         loop {
             let name = self.name.clone();
@@ -58,7 +59,13 @@ impl Session<'_> {
                 break;
             }
         }
-        Ok(self.report.uploaded.images + self.report.uploaded.already_there > before)
+        let confirmed = self.report.uploaded.images + self.report.uploaded.already_there > before;
+        if !confirmed && !unreachable.load(Ordering::Relaxed) {
+            // There is nothing to tell the others of, nor to miss. A remote that is away is met again by telling.
+            (self.memory.pulse, self.memory.pulse_owed) = (pulse, was_owed);
+            self.remember()?;
+        }
+        Ok(confirmed)
     }
 
     /// Makes one attempt for each of `due`, of so many bytes, several at once.
@@ -73,14 +80,17 @@ impl Session<'_> {
         let narrow = self.memory.narrow.then_some(PARALLEL);
         let width = Width::new(self.options.parallel.or(narrow));
         let verify_public = self.options.verify_public;
+        let broke_off = &AtomicBool::new(false);
         let attempt = |start: Start| async move {
             if unreachable.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let _flight = InFlight::begin(vault, name, start.image);
             let outcome = vault.attempt(name, remote, start, verify_public).await?;
-            if matches!(outcome, Outcome::Unreachable(_)) {
-                unreachable.store(true, Ordering::Relaxed);
+            match outcome {
+                Outcome::Unreachable(_) => unreachable.store(true, Ordering::Relaxed),
+                Outcome::BrokeOff(_) => broke_off.store(true, Ordering::Relaxed),
+                _ => {}
             }
             let jitter = fraction(&*vault.0.clock);
             let now = vault.0.clock.now();
@@ -108,7 +118,8 @@ impl Session<'_> {
                 Err(error) => failed = Some(error),
             }
         }
-        self.memory.narrow = unreachable.load(Ordering::Relaxed);
+        let broken = [unreachable, broke_off];
+        self.memory.narrow = broken.iter().any(|broken| broken.load(Ordering::Relaxed));
         failed.map_or(Ok(()), Err)
     }
 
@@ -217,7 +228,13 @@ impl Vault {
             let begun = Event::UploadStarted { image, remote: name.clone(), attempt };
             self.blocking(move |vault| vault.record([begun])).await?;
             if let Err(error) = remote.put(&key, body).await {
-                return Ok(outcome(&error));
+                // What answers at once is not away: something on the way does not let this image through.
+                let is_there = error.is_away() && remote.head(&key).await.is_ok();
+                return Ok(if is_there {
+                    Outcome::BrokeOff(chain(&error))
+                } else {
+                    outcome(&error)
+                });
             }
             match remote.head(&key).await {
                 Ok(Some(meta)) if meta.size == record.bytes => {}
