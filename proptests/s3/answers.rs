@@ -57,6 +57,31 @@ async fn answer_slowly(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 #[tokio::test]
+async fn an_upload_that_was_refused_in_passing_is_tried_again_by_itself() {
+    for trouble in [
+        not_found(),
+        answer(400, "IncompleteBody"),
+        answer(400, "BadDigest"),
+        answer(400, "RequestTimeout"),
+        answer(400, "ExpiredToken"),
+    ] {
+        let (store, remote) = bucket().await;
+        let laptop = Device::new("laptop", 1);
+        laptop.add(&remote).await;
+        laptop.file("a.png", &png(4, 3, b"a"));
+        laptop.note("![](a.png)\n");
+        let fault = Fault { prefix: "images/".into(), ..Fault::next(Call::Put, u64::MAX, trouble) };
+        store.fail(fault);
+        assert_eq!(laptop.sync(&remote).await.uploaded.blocked, 0, "{trouble:?}");
+        let stuck = laptop.vault().stuck_images().unwrap();
+        assert_eq!(stuck[0].state, Some(State::Failed), "{trouble:?}");
+        store.heal();
+        laptop.clock.advance(Duration::from_hours(1));
+        assert_eq!(laptop.sync(&remote).await.uploaded.images, 1, "{trouble:?}");
+    }
+}
+
+#[tokio::test]
 #[ignore = "pauses for ten seconds, twice"]
 async fn a_line_that_pauses_is_waited_for() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

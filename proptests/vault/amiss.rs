@@ -192,3 +192,22 @@ async fn a_watch_whose_uploads_fail_takes_its_time() {
         assert!(pair[1].0.since(pair[0].0) >= Duration::from_mins(1), "{later:?}");
     }
 }
+
+/// As where the system has no more files to open.
+#[tokio::test]
+async fn an_image_that_can_not_be_read_for_now_is_tried_again() {
+    let scene = Scene::new();
+    let (laptop, [small, _]) = scene.laptop().await;
+    let path = laptop.vault().local_file(small).unwrap().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    laptop.sync(&scene.remote).await;
+    let stuck = laptop.vault().stuck_images().unwrap().remove(0);
+    assert_eq!(stuck.state, Some(State::Failed));
+    assert!(stuck.error.as_deref().unwrap().contains("Is a directory"), "{:?}", stuck.error);
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    laptop.clock.advance(Duration::from_hours(1));
+    assert_eq!(laptop.sync(&scene.remote).await.uploaded.images, 1);
+}

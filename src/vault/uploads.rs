@@ -223,7 +223,7 @@ impl Vault {
             let body = self.blocking(move |vault| Ok(vault.body(image, record.media_type))).await?;
             let body = match body {
                 Ok(body) => body,
-                Err(error) => return Ok(Outcome::Blocked(error.to_string())),
+                Err(error) => return Ok(unreadable(&error)),
             };
             let begun = Event::UploadStarted { image, remote: name.clone(), attempt };
             self.blocking(move |vault| vault.record([begun])).await?;
@@ -418,6 +418,16 @@ struct Linked {
     through: Seq,
 }
 
+/// What it means for an upload that the local file of an image can't be sent. A system that is short of
+/// something, or a disk that is away, may be well another time.
+fn unreadable(error: &ImageError) -> Outcome {
+    let reason = chain(error);
+    match error {
+        ImageError::Io { .. } | ImageError::Read(_) => Outcome::Failed { reason, wait: None },
+        _ => Outcome::Blocked(reason),
+    }
+}
+
 /// What an error means for an upload.
 fn outcome(error: &RemoteError) -> Outcome {
     let reason = chain(error);
@@ -428,9 +438,10 @@ fn outcome(error: &RemoteError) -> Outcome {
         RemoteError::Busy { retry_after, .. } => Outcome::Failed { reason, wait: *retry_after },
         RemoteError::Denied { .. }
         | RemoteError::TooLarge { .. }
-        | RemoteError::NoBucket { .. }
-        | RemoteError::Misconfigured { .. } => Outcome::Blocked(reason),
-        RemoteError::NotFound { .. }
+        | RemoteError::NoBucket { .. } => Outcome::Blocked(reason),
+        // The remote took what came before: something else may have answered in its place.
+        RemoteError::Misconfigured { .. }
+        | RemoteError::NotFound { .. }
         | RemoteError::Oversized { .. }
         | RemoteError::Damaged { .. }
         | RemoteError::Io { .. } => Outcome::Failed { reason, wait: None },

@@ -61,8 +61,13 @@ fn answered(answer: Answer, retry_after: Option<Duration>, bucket: &str) -> Remo
     match (status, code.as_str()) {
         (_, "NoSuchBucket") => RemoteError::NoBucket { bucket: bucket.to_owned() },
         (_, "EntityTooLarge") | (413, _) => RemoteError::TooLarge { source },
-        // What was answered well, but was cut short or made no sense, may come whole another time.
-        (_, "SlowDown" | "TooManyRequests" | "RequestTimeout" | "NoSuchUpload")
+        // What was answered well, or was sent, but was cut short or made no sense, may come whole another time;
+        // and a token that has expired may have been renewed.
+        (
+            _,
+            "SlowDown" | "TooManyRequests" | "RequestTimeout" | "NoSuchUpload" | "IncompleteBody"
+            | "BadDigest" | "ExpiredToken",
+        )
         | (200..=299 | 408 | 409 | 425 | 429 | 500 | 502..=599, _) => {
             RemoteError::Busy { retry_after, source }
         }
