@@ -72,6 +72,19 @@ impl State {
             Self::Uploaded => "uploaded",
         }
     }
+
+    /// Its place among how an image stands with several remotes, of which the first is told: what needs
+    /// somebody, then what has yet to be done, the least advanced first.
+    pub(crate) const fn urgency(self) -> u8 {
+        match self {
+            Self::Blocked => 0,
+            Self::Failed => 1,
+            Self::Waiting => 2,
+            Self::Pending => 3,
+            Self::Uploading => 4,
+            Self::Uploaded => 5,
+        }
+    }
 }
 
 impl std::fmt::Display for State {

@@ -193,6 +193,28 @@ async fn a_watch_whose_uploads_fail_takes_its_time() {
     }
 }
 
+#[tokio::test]
+async fn what_fails_at_one_of_two_remotes_shows_while_the_other_is_away() {
+    for (failure, state) in [(Failure::Denied, State::Blocked), (Failure::Busy, State::Failed)] {
+        let scene = Scene::new();
+        let (laptop, [small, large]) = scene.laptop().await;
+        let (stick, options) = (super::memory(), RemoteOptions::default());
+        laptop.vault().add_remote("stick".parse().unwrap(), options, stick).await.unwrap();
+        scene.withhold(Call::Put, large, failure);
+        laptop.sync(&scene.remote).await;
+        let stuck = laptop.vault().stuck_images().unwrap();
+        let told: Vec<_> = stuck.iter().map(|status| (status.image, status.state)).collect();
+        assert_eq!(told, [(large, Some(state))]);
+        assert!(stuck[0].error.as_deref().unwrap().contains("told to fail"));
+        let counts = laptop.vault().status().unwrap().images;
+        assert_eq!(counts.blocked + counts.failed, 1);
+        // The other waits for the stick.
+        let other = laptop.vault().image_list().unwrap();
+        let other = other.iter().find(|status| status.image == small).unwrap();
+        assert_eq!(other.state, Some(State::Waiting));
+    }
+}
+
 /// As where the system has no more files to open.
 #[tokio::test]
 async fn an_image_that_can_not_be_read_for_now_is_tried_again() {

@@ -145,7 +145,8 @@ pub struct ImageStatus {
     pub width: Option<u32>,
     /// In pixels, where that could be told.
     pub height: Option<u32>,
-    /// How its upload stands, with the remote that is furthest behind; `None` where it is not here.
+    /// How its upload stands, with the remote with which it stands worst: one that is blocked or failed, else
+    /// the one that is furthest behind. `None` where it is not here.
     pub state: Option<State>,
     /// Attempts to upload it so far.
     pub attempts: u32,
@@ -250,7 +251,7 @@ impl Vault {
         let mut list = Vec::new();
         for (image, record) in catalog::image_records(self.db())? {
             let candidates = uploads.remove(&image).unwrap_or_default();
-            let worst = candidates.iter().min_by_key(|candidate| candidate.state());
+            let worst = candidates.iter().min_by_key(|candidate| candidate.state().urgency());
             let state = record.local.then(|| worst.map_or(State::Waiting, Candidate::state));
             let upload = worst.map(|candidate| &candidate.upload);
             let mut url = None;
@@ -341,7 +342,7 @@ impl Vault {
         }
     }
 
-    /// How each image that is here stands with the remote that is furthest behind.
+    /// How each image that is here stands with the remote with which it stands worst.
     pub(super) fn image_states(&self) -> Result<BTreeMap<ImageId, State>, VaultError> {
         let records = catalog::image_records(self.db())?;
         let local = records.into_iter().filter(|(_, record)| record.local);
@@ -394,7 +395,8 @@ impl Vault {
         for (remote, _) in &remotes {
             for candidate in self.candidates(remote, active(remote)?)? {
                 if let Some(state) = states.get_mut(&candidate.image) {
-                    *state = candidate.state().min(*state);
+                    let other = candidate.state();
+                    *state = if other.urgency() < state.urgency() { other } else { *state };
                 }
             }
         }
