@@ -57,6 +57,39 @@ async fn answer_slowly(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 #[tokio::test]
+async fn only_the_store_says_that_an_object_is_missing() {
+    let (store, remote) = bucket().await;
+    assert!(matches!(remote.get(&Key::Vault).await, Err(RemoteError::NotFound { .. })));
+    put(&*remote, &Key::Vault, "here").await;
+    store.fail(Fault::always(not_found()));
+    for error in [
+        remote.get(&Key::Vault).await.unwrap_err(),
+        remote.list(&Prefix::Heads, None).await.unwrap_err(),
+        remote.delete(&Key::Vault).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, RemoteError::Misconfigured { .. }), "{}", chain(&error));
+    }
+    store.heal();
+    assert_eq!(remote.get_bytes(&Key::Vault, 9).await.unwrap(), "here");
+}
+
+#[tokio::test]
+async fn a_proxy_that_finds_nothing_is_not_taken_for_an_emptied_bucket() {
+    let (store, remote) = bucket().await;
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    laptop.note("# One\n");
+    laptop.sync(&remote).await;
+    laptop.sync(&remote).await;
+    let events = laptop.vault().events(Seq(1)).count();
+    store.fail(Fault::always(not_found()));
+    laptop.try_sync(&remote).await.unwrap_err();
+    store.heal();
+    assert!(laptop.sync(&remote).await.is_quiet());
+    assert_eq!(laptop.vault().events(Seq(1)).count(), events);
+}
+
+#[tokio::test]
 async fn an_upload_that_was_refused_in_passing_is_tried_again_by_itself() {
     for trouble in [
         not_found(),
@@ -78,6 +111,24 @@ async fn an_upload_that_was_refused_in_passing_is_tried_again_by_itself() {
         store.heal();
         laptop.clock.advance(Duration::from_hours(1));
         assert_eq!(laptop.sync(&remote).await.uploaded.images, 1, "{trouble:?}");
+    }
+}
+
+/// A refusal of a `head` has no body, so that nobody learns from it by how much the clock here is off.
+#[tokio::test]
+async fn what_is_refused_without_a_reason_is_asked_for_by_what_gets_one() {
+    let (store, remote) = bucket().await;
+    let key = image(1, MediaType::Png);
+    put(&*remote, &key, "picture").await;
+    let expected = remote.head(&key).await.unwrap();
+    let fault = Fault::next(Call::Head, u64::MAX, answer(403, "RequestTimeTooSkewed"));
+    store.fail(fault);
+    assert_eq!(remote.head(&key).await.unwrap(), expected);
+    assert_eq!(remote.head(&Key::Pulse).await.unwrap(), None);
+    store.fail(Fault::always(answer(403, "AccessDenied")));
+    for error in every_error(&*remote).await {
+        assert!(matches!(error, RemoteError::Denied { .. }), "{}", chain(&error));
+        assert!(chain(&error).contains("AccessDenied"), "{}", chain(&error));
     }
 }
 

@@ -29,11 +29,16 @@ pub(super) trait Problem {
     fn translate(self, bucket: &str) -> RemoteError;
 }
 
-/// Whether an object, and not its bucket, is missing. Answers to `head` do not tell which.
+/// Whether an object, and not its bucket, is missing. What answers 404 and does not say so as a store does
+/// is something else, such as a proxy.
 pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    let status = error.raw_response().map(|response| response.status().as_u16());
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-    status == Some(404) && code != Some("NoSuchBucket")
+    has_status(error, 404) && code == Some("NoSuchKey")
+}
+
+/// Whether a store answered with this status.
+pub(super) fn has_status<E>(error: &SdkError<E, HttpResponse>, status: u16) -> bool {
+    error.raw_response().is_some_and(|response| response.status().as_u16() == status)
 }
 
 impl<E> Problem for SdkError<E, HttpResponse>

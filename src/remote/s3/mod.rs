@@ -15,7 +15,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
-use self::answer::{Problem, is_missing};
+use self::answer::{Problem, has_status, is_missing};
 pub use self::connect::{S3Credentials, S3Options, Secret};
 use super::{
     After, Download, Key, ListedKey, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, resized,
@@ -82,6 +82,18 @@ impl S3 {
         error.translate(&self.bucket)
     }
 
+    /// Asks after an object as `head` does, by a request whose refusal says why: the SDK learns from it how far
+    /// the clock here is off, and people learn what is wrong with their key.
+    async fn head_by_get(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(self.name(key));
+        match request.send().await {
+            // The body is not read.
+            Ok(found) => meta(found.content_length, found.e_tag, found.content_type).map(Some),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(self.translate(error)),
+        }
+    }
+
     /// Time enough for `size` bytes to go up a slow line before the answer is waited for.
     fn patient(&self, size: u64) -> Builder {
         let patience = self.read_timeout + Duration::from_secs(size / SLOWEST);
@@ -122,16 +134,11 @@ impl Remote for S3 {
     async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
         let request = self.client.head_object().bucket(&self.bucket).key(self.name(key));
         match request.send().await {
-            Ok(found) => {
-                let size = found.content_length().and_then(|size| u64::try_from(size).ok());
-                let lacks_size = || RemoteError::Damaged { what: "an object has no size".into() };
-                Ok(Some(ObjectMeta {
-                    size: size.ok_or_else(lacks_size)?,
-                    tag: found.e_tag,
-                    media_type: found.content_type,
-                }))
-            }
-            Err(error) if is_missing(&error) => Ok(None),
+            Ok(found) => meta(found.content_length, found.e_tag, found.content_type).map(Some),
+            // Answers to `head` have no body: they do not tell a missing object from a missing bucket, or why
+            // they refuse.
+            Err(error) if has_status(&error, 404) => Ok(None),
+            Err(error) if has_status(&error, 403) => self.head_by_get(key).await,
             Err(error) => Err(self.translate(error)),
         }
     }
@@ -194,6 +201,16 @@ impl Remote for S3 {
             Err(error) => Err(self.translate(error)),
         }
     }
+}
+
+fn meta(
+    size: Option<i64>,
+    tag: Option<String>,
+    media_type: Option<String>,
+) -> Result<ObjectMeta, RemoteError> {
+    let size = size.and_then(|size| u64::try_from(size).ok());
+    let lacks_size = || RemoteError::Damaged { what: "an object has no size".into() };
+    Ok(ObjectMeta { size: size.ok_or_else(lacks_size)?, tag, media_type })
 }
 
 fn pieces(body: ByteStream) -> impl stream::Stream<Item = Result<Bytes, RemoteError>> + Send {
