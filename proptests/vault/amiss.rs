@@ -215,6 +215,23 @@ async fn what_fails_at_one_of_two_remotes_shows_while_the_other_is_away() {
     }
 }
 
+/// A remote that does not take what says whose it is may hold everything all the same.
+#[tokio::test]
+async fn a_remote_that_takes_nothing_is_not_taken_for_emptied() {
+    let scene = Scene::new();
+    let (laptop, _) = scene.laptop().await;
+    laptop.sync(&scene.remote).await;
+    let (device, objects) = (laptop.vault().device().unwrap(), scene.memory.snapshot());
+    scene.memory.restore(BTreeMap::new());
+    scene.faulty.fail(Fault::next(Call::Put, u64::MAX, Failure::Denied));
+    laptop.try_sync(&scene.remote).await.unwrap_err();
+    scene.memory.restore(objects);
+    scene.faulty.heal();
+    laptop.sync(&scene.remote).await;
+    assert!(!is_reset(&laptop));
+    assert_eq!(laptop.vault().device().unwrap(), device);
+}
+
 /// As where the system has no more files to open.
 #[tokio::test]
 async fn an_image_that_can_not_be_read_for_now_is_tried_again() {

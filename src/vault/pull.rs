@@ -77,11 +77,14 @@ impl Session<'_> {
         if self.vault.is_ours(&self.name, &*self.remote).await? {
             return Ok(());
         }
+        let file = VaultFile::new(self.vault.id()?).to_bytes();
+        self.remote.put(&Key::Vault, Bytes::from(file).into()).await.map_err(self.error())?;
+        // Only now, when it is certain that it can be filled again: what does not take this may still hold it all.
+        // Where this is cut off here, the next sync misses the last segment of whom it knows.
         if self.was_used()? {
             self.reset(ResetReason::Emptied).await?;
         }
-        let file = VaultFile::new(self.vault.id()?).to_bytes();
-        self.remote.put(&Key::Vault, Bytes::from(file).into()).await.map_err(self.error())
+        Ok(())
     }
 
     fn was_used(&self) -> Result<bool, VaultError> {
