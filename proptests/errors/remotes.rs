@@ -152,6 +152,24 @@ fn a_folder_that_is_not_there() {
     assert_eq!(asked["offline"], true);
 }
 
+/// A place of a disk that is not connected looks like a folder that was emptied.
+#[test]
+fn a_folder_that_is_empty_where_the_vault_was() {
+    let machine = with_remote();
+    fs::rename(machine.path("meeting"), machine.path("away")).unwrap();
+    fs::create_dir(machine.path("meeting")).unwrap();
+    let ran = machine.run(&["sync"]);
+    assert!(ran.stdout.contains("uploaded  1 image of 34 B"), "{}", ran.stdout);
+    assert_snapshot!(machine.said(&Ran { stdout: String::new(), ..ran }), @r"
+        exit 1
+         WARN the remote has lost what it had confirmed remote=origin reason=Emptied
+        uploading 1 image
+        problem: the folder `<dir>/meeting` of remote `origin` held the vault before: it was emptied, or its disk is not connected; all was put there again
+        hint: sync again later; if this stays, run `everleaf verify --remote NAME --repair` on the device that wrote it; without that, add an empty remote on a device that has what is missing, and let all use that
+        ");
+    assert_eq!(machine.run(&["sync"]).ok(), "In step with origin: nothing was new.\n");
+}
+
 #[test]
 fn remotes_that_have_no_name() {
     let machine = with_note();

@@ -1,6 +1,9 @@
 //! Reading what other devices put on a remote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -14,7 +17,7 @@ use crate::{
         devices,
         receipts::{self, Chain},
     },
-    remote::{Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
+    remote::{Key, Location, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{HEAD_LIMIT, Head, VaultFile},
     sync,
 };
@@ -23,6 +26,19 @@ use crate::{
 pub(super) const AHEAD: usize = 4;
 /// How often a segment that is not there is looked for before the pulse changes.
 const LOOKS: u8 = 8;
+
+/// A folder that held the vault, and holds it no more. That it is filled again is right where it was emptied, and
+/// may not be what was meant where it is the place of a disk.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the folder `{}` of remote `{name}` held the vault before: it was emptied, or its disk is not connected; all \
+     was put there again",
+    path.display()
+)]
+struct EmptyFolder {
+    name: RemoteName,
+    path: PathBuf,
+}
 
 /// What came of reading the segments of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +99,10 @@ impl Session<'_> {
         // Where this is cut off here, the next sync misses the last segment of whom it knows.
         if self.was_used()? {
             self.reset(ResetReason::Emptied).await?;
+            let (name, options) = self.vault.remote(Some(&self.name))?;
+            if let Ok(Location::Dir(path)) = options.url.parse() {
+                self.problem(&EmptyFolder { name, path });
+            }
         }
         Ok(())
     }
