@@ -232,6 +232,66 @@ async fn a_remote_that_takes_nothing_is_not_taken_for_emptied() {
     assert_eq!(laptop.vault().device().unwrap(), device);
 }
 
+#[tokio::test]
+async fn an_image_that_the_remote_does_not_give_is_named_and_ends_no_sync() {
+    for failure in [Failure::Denied, Failure::Offline, Failure::Cut(5)] {
+        let scene = Scene::new();
+        let (laptop, [small, _]) = scene.laptop().await;
+        laptop.sync(&scene.remote).await;
+        let phone = scene.phone(&laptop).await;
+        scene.withhold(Call::Get, small, failure);
+        for fetched in [1, 0] {
+            let report = phone.try_sync(&scene.remote).await.unwrap();
+            assert_eq!((report.fetched.images, report.fetched.failed), (fetched, 1));
+            let expected = format!("image {} could not be fetched: ", small.short());
+            assert!(report.problems[0].starts_with(&expected), "{:?}", report.problems);
+        }
+        assert!(phone.vault().remotes().unwrap()[0].last_sync.is_some());
+        scene.faulty.heal();
+        assert_eq!(phone.sync(&scene.remote).await.fetched.images, 1);
+        phone.sync(&scene.remote).await;
+        assert_eq!(phone.sync(&scene.remote).await.requests, idle());
+    }
+}
+
+#[tokio::test]
+async fn a_remote_that_goes_away_while_images_come_ends_the_sync() {
+    let scene = Scene::new();
+    let (laptop, images) = scene.laptop().await;
+    laptop.sync(&scene.remote).await;
+    let phone = scene.phone(&laptop).await;
+    for image in images {
+        scene.withhold(Call::Get, image, Failure::Offline);
+    }
+    let gone = Fault::next(Call::Head, u64::MAX, Failure::Offline);
+    scene.faulty.fail(Fault { prefix: "pulse".into(), skip: 1, ..gone });
+    let failed = phone.try_sync(&scene.remote).await.unwrap_err();
+    assert!(matches!(failed, VaultError::Remote { source: RemoteError::Offline { .. }, .. }));
+    scene.faulty.heal();
+    assert_eq!(phone.sync(&scene.remote).await.fetched.images, 2);
+}
+
+/// Something carried one half of a picture into a folder so far.
+#[tokio::test]
+async fn an_image_that_was_not_whole_is_asked_for_until_it_is() {
+    let scene = Scene::new();
+    let (laptop, [_, large]) = scene.laptop().await;
+    laptop.sync(&scene.remote).await;
+    let whole = scene.memory.snapshot();
+    scene.alter(&format!("images/{large}"), |bytes| bytes[..bytes.len() / 2].to_vec());
+    let phone = scene.phone(&laptop).await;
+    for fetched in [1, 0, 0] {
+        let report = phone.try_sync(&scene.remote).await.unwrap();
+        assert_eq!((report.fetched.images, report.fetched.failed), (fetched, 1));
+        assert_eq!(report.problems.len(), 1);
+    }
+    let mut objects = scene.memory.snapshot();
+    objects.extend(whole.into_iter().filter(|(name, _)| name.starts_with("images/")));
+    scene.memory.restore(objects);
+    assert_eq!(phone.sync(&scene.remote).await.fetched.images, 1);
+    assert_eq!(phone.sync(&scene.remote).await.requests, idle());
+}
+
 /// As where the system has no more files to open.
 #[tokio::test]
 async fn an_image_that_can_not_be_read_for_now_is_tried_again() {

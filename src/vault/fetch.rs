@@ -22,11 +22,23 @@ use crate::{
 enum Fetched {
     Here(Stored),
     NotThere,
+    /// What was sent is not the image.
     Refused(ImageError),
+    /// The remote did not give it.
+    Withheld(ImageId, RemoteError),
+}
+
+/// An image that the remote holds, or may hold, and did not give.
+#[derive(Debug, thiserror::Error)]
+#[error("image {} could not be fetched", image.short())]
+struct Unfetched {
+    image: ImageId,
+    source: RemoteError,
 }
 
 impl Session<'_> {
-    /// Brings here what notes show and this device lacks, as far as the remote holds it.
+    /// Brings here what notes show and this device lacks, as far as the remote holds it. One that can't be had is
+    /// a problem, and is asked for again by the next sync.
     pub(super) async fn fetch(&mut self) -> Result<(), VaultError> {
         let mut wanted = catalog::wanted(self.vault.db())?;
         if !self.memory.fetch_owed {
@@ -49,7 +61,7 @@ impl Session<'_> {
         let fetches = wanted.into_iter().map(|(bytes, image)| (bytes, fetch(image)));
         let mut fetches = Box::pin(abreast(Width::new(self.options.parallel), fetches));
         let mut failed = None;
-        let mut refused = Vec::new();
+        let (mut refused, mut withheld) = (Vec::new(), Vec::new());
         while let Some((image, fetched)) = fetches.next().await {
             (self.progress)(Progress::Fetched(image));
             match fetched {
@@ -59,18 +71,24 @@ impl Session<'_> {
                 }
                 Ok(Fetched::NotThere) => {}
                 Ok(Fetched::Refused(error)) => refused.push(error),
+                Ok(Fetched::Withheld(image, source)) => withheld.push(Unfetched { image, source }),
                 Err(error) => failed = Some(error),
             }
         }
         drop(fetches);
-        for error in refused {
-            self.report.fetched.failed += 1;
-            self.problem(&error);
-        }
         if let Some(error) = failed {
             return Err(error);
         }
-        self.memory.fetch_owed = false;
+        // What answers at once is not away: only these images could not be had.
+        if withheld.iter().any(|image| image.source.is_away()) {
+            self.remote.head(&Key::Pulse).await.map_err(self.error())?;
+        }
+        let missed = refused.len() + withheld.len();
+        refused.iter().for_each(|error| self.problem(error));
+        withheld.iter().for_each(|error| self.problem(error));
+        self.report.fetched.failed += missed as u64;
+        // What was not whole may become so with nothing that tells of it.
+        self.memory.fetch_owed = missed > 0;
         self.remember()
     }
 }
@@ -85,25 +103,28 @@ impl Vault {
         if let Some(stored) = self.blocking(move |vault| vault.adopt(image)).await? {
             return Ok(Fetched::Here(stored));
         }
-        let error = |source| VaultError::Remote { remote: name.clone(), source };
         let media_type = match self.media_type(image)? {
             Some(media_type) => media_type,
-            None => match find(remote, image).await.map_err(error)? {
-                Some(media_type) => media_type,
-                None => return Ok(Fetched::NotThere),
+            None => match find(remote, image).await {
+                Ok(Some(media_type)) => media_type,
+                Ok(None) => return Ok(Fetched::NotThere),
+                Err(error) => return Ok(Fetched::Withheld(image, error)),
             },
         };
         let mut body = match remote.get(&Key::Image { image, media_type }).await {
             Ok(download) => download.body,
             Err(RemoteError::NotFound { .. }) => return Ok(Fetched::NotThere),
-            Err(source) => return Err(error(source)),
+            Err(error) => return Ok(Fetched::Withheld(image, error)),
         };
         let mut incoming = match self.0.images.receive(image) {
             Ok(incoming) => incoming,
             Err(error) => return refuse(error),
         };
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(error)?;
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => return Ok(Fetched::Withheld(image, error)),
+            };
             let written = self.blocking(move |_| {
                 let result = incoming.write(&chunk);
                 Ok((incoming, result))
