@@ -1,9 +1,10 @@
 //! Listing notes in parts, and finding them by what they are called, however many there are.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use everleaf::{
     id::NoteId,
+    remote::{Memory, Remote},
     vault::{Listed, NewNote, VaultError},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index, sample::select};
@@ -210,4 +211,21 @@ async fn a_note_says_when_somebody_edited_it() {
     assert!(updated(&laptop, plain) > second);
     laptop.check();
     phone.check();
+}
+
+/// It was uploaded from here, whoever has its bytes now.
+#[tokio::test]
+async fn an_image_that_was_let_go_of_is_not_said_to_have_yet_to_be_uploaded() {
+    let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&remote).await;
+    laptop.file("a.png", &png(4, 3, b"a"));
+    let note = laptop.note(&source("A"));
+    laptop.sync(&remote).await;
+    let vault = laptop.vault();
+    vault.evict(vault.image_list().unwrap()[0].image).unwrap();
+    assert_eq!(vault.list().unwrap()[0].pending_images, 0);
+    assert_eq!(vault.listed(note).unwrap().unwrap().pending_images, 0);
+    let status = vault.note_status(note).unwrap();
+    assert_eq!((status.pending_image_count, status.elsewhere.len()), (0, 1));
 }

@@ -132,6 +132,23 @@ async fn what_is_refused_without_a_reason_is_asked_for_by_what_gets_one() {
     }
 }
 
+/// AWS has no region `auto`.
+#[test]
+fn a_bucket_of_aws_is_asked_for_in_a_region_of_aws() {
+    let aws = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut machine = Machine::with_vault();
+    machine.set("AWS_ENDPOINT_URL", &format!("http://{}", aws.local_addr().unwrap()));
+    machine.set("AWS_ACCESS_KEY_ID", "id");
+    machine.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let asked = std::thread::spawn(move || {
+        let lines = std::io::BufReader::new(aws.accept().unwrap().0).lines().map(Result::unwrap);
+        lines.take_while(|line| !line.is_empty()).collect::<String>()
+    });
+    assert_eq!(machine.run(&["remote", "add", "aws", "s3://bucket"]).code, 1);
+    let asked = asked.join().unwrap();
+    assert!(asked.contains("/us-east-1/s3/aws4_request"), "{asked}");
+}
+
 #[tokio::test]
 #[ignore = "pauses for ten seconds, twice"]
 async fn a_line_that_pauses_is_waited_for() {

@@ -60,7 +60,7 @@ pub(super) struct Hub {
     /// s3: address of the server [default: AWS]
     #[arg(long, value_name = "URL", value_parser = web_address)]
     endpoint: Option<String>,
-    /// s3: region [default: auto]
+    /// s3: region [default: auto; at AWS, what its tools use, or us-east-1]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
     /// s3: profile of ~/.aws to take credentials from

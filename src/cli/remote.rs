@@ -46,7 +46,7 @@ pub(super) struct RemoteArgs {
     /// s3: address of the server, as in https://ACCOUNT.r2.cloudflarestorage.com [default: AWS]
     #[arg(long, value_name = "URL", value_parser = web_address)]
     endpoint: Option<String>,
-    /// s3: region [default: auto]
+    /// s3: region [default: auto; at AWS, what its tools use, or us-east-1]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
     /// Where anybody can read the images; they get their URLs from this [default: for a hub, the hub]

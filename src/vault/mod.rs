@@ -63,10 +63,11 @@ pub use self::{
     error::{VaultError, chain},
     exchange::{Pass, Progress, SyncImages, SyncOptions, SyncReport, Totals},
     history::Version,
+    list::Listed,
     notes::{AttachedImage, Edited, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,
-    status::{ImageCounts, ImageStatus, Listed, NoteStatus, Place, VaultStatus},
+    status::{ImageCounts, ImageStatus, NoteStatus, Place, VaultStatus},
     verify::{Finding, Verification},
 };
 use crate::{

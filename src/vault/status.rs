@@ -13,64 +13,13 @@ use crate::{
     image::MediaType,
     mutant::{self, Mutant},
     projection::{
-        catalog::{self, Entry, ImageRecord},
+        catalog::{self, ImageRecord},
         devices,
         outbox::{self, Queued, Stage},
         receipts,
     },
     upload::{Candidate, KEPT_IN_VIEW, State},
 };
-
-/// A line of `list`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Listed {
-    /// The note.
-    pub note: NoteId,
-    /// Its title; its path where it has none.
-    pub title: String,
-    /// Where export puts it.
-    pub path: Option<String>,
-    /// When somebody last changed it, by the clock of who did, but not later than that got here by this
-    /// device's; RFC 3339. An upload changes no note.
-    #[serde(with = "clock::as_text")]
-    pub updated: Timestamp,
-    /// The length of its source in code points.
-    pub characters: u64,
-    /// How many distinct images it shows.
-    pub images: usize,
-    /// How many of them no remote is known to hold.
-    pub pending_images: usize,
-    /// Whether it is in the trash.
-    pub trashed: bool,
-}
-
-impl Listed {
-    pub(super) fn new(note: NoteId, entry: Entry, states: &BTreeMap<ImageId, State>) -> Self {
-        let Entry { digest, updated } = entry;
-        let pending =
-            digest.images.iter().filter(|(image, url)| is_pending(states, *image, url.as_deref()));
-        Self {
-            note,
-            pending_images: pending.count(),
-            images: digest.images.len(),
-            title: if digest.title.is_empty() {
-                digest.path.clone().unwrap_or_default()
-            } else {
-                digest.title
-            },
-            path: digest.path,
-            updated,
-            characters: digest.characters,
-            trashed: digest.trashed,
-        }
-    }
-}
-
-/// An image that is here is pending until every remote confirmed it; one that is not, is somebody
-/// else's to upload, and a URL in the note says that it was.
-fn is_pending(states: &BTreeMap<ImageId, State>, image: ImageId, url: Option<&str>) -> bool {
-    states.get(&image).map_or(url.is_none(), |state| *state != State::Uploaded)
-}
 
 /// How many images are in which state; an image that is elsewhere alone counts in none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -205,10 +154,7 @@ impl Vault {
     pub fn note_status(&self, note: NoteId) -> Result<NoteStatus, VaultError> {
         let images = self.image_urls(note)?;
         let states = self.states_of(images.iter().map(|(image, _)| *image).collect())?;
-        let pending = images
-            .iter()
-            .filter(|(image, url)| is_pending(&states, *image, url.as_deref()))
-            .count();
+        let pending = self.pending(&states, &images)?;
         let (mut local_only, mut elsewhere) = (Vec::new(), Vec::new());
         for (image, url) in &images {
             match self.local_file(*image)? {

@@ -28,7 +28,7 @@ pub struct S3Options {
     pub prefix: String,
     /// The server's URL. Default = AWS, or what its environment variables say.
     pub endpoint: Option<String>,
-    /// Default = `auto`; at AWS, what its environment variables say.
+    /// Default = `auto`; at AWS, what its environment variables say, or `us-east-1`.
     pub region: Option<String>,
     /// Default = what the AWS tools use.
     pub credentials: S3Credentials,
@@ -124,10 +124,12 @@ pub(super) async fn client(options: &S3Options) -> Result<Client, RemoteError> {
     let endpoint = options.endpoint.as_deref().map(endpoint).transpose()?;
     let region = options.region.clone().or_else(|| endpoint.as_ref().map(|_| "auto".to_owned()));
     let region = region.map(Region::new);
+    // AWS has no region `auto`; of a bucket in another it says so.
+    let fallback = Region::new("us-east-1");
     let builder = match &options.credentials {
         S3Credentials::Key { id, secret } => Builder::new()
             .behavior_version(BehaviorVersion::latest())
-            .region(region.unwrap_or_else(|| Region::new("auto")))
+            .region(region.unwrap_or(fallback))
             .credentials_provider(Credentials::new(id, secret.0.as_str(), None, None, "everleaf")),
         S3Credentials::Chain { profile } => {
             let mut chain =
@@ -139,7 +141,7 @@ pub(super) async fn client(options: &S3Options) -> Result<Client, RemoteError> {
                 chain = chain.region(region);
             }
             let found = chain.load().await;
-            let region = found.region().cloned().unwrap_or_else(|| Region::new("auto"));
+            let region = found.region().cloned().unwrap_or(fallback);
             Builder::from(&found).region(region)
         }
     };
