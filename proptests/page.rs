@@ -16,10 +16,10 @@ use everleaf::{
     loopback::Loopback,
     remote::{Dir, Remote, S3},
     vault::{Options, SyncOptions, Vault, VaultError},
-    web::{self, Connect, Server},
+    web::{self, Connect, Limits, Server},
 };
 use futures_util::FutureExt as _;
-use tokio::{runtime::Runtime, sync::oneshot};
+use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 /// What a server answered.
 #[derive(Debug)]
@@ -121,7 +121,8 @@ pub(crate) struct Page {
     pub(crate) url: String,
     session: Session,
     pub(crate) store: Arc<Loopback>,
-    stop: Option<oneshot::Sender<()>>,
+    limits: Limits,
+    serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     runtime: Option<Runtime>,
     _home: tempfile::TempDir,
 }
@@ -129,6 +130,11 @@ pub(crate) struct Page {
 impl Page {
     /// A page over a new vault that has a public store for its remote.
     pub(crate) fn new() -> Self {
+        Self::limited(Limits::default())
+    }
+
+    /// The same, with other limits than people have.
+    pub(crate) fn limited(limits: Limits) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
         let home = tempfile::tempdir().unwrap();
@@ -138,19 +144,21 @@ impl Page {
             let store = Arc::new(Loopback::start(Arc::new(SystemClock)).await.unwrap());
             store.set_public(true);
             add_remote(&vault, &store).await;
-            let options =
-                web::Options { port: 0, sync: SyncOptions::default(), connect: connect(&store) };
-            (Server::bind(vault.clone(), options).await.unwrap(), store)
+            (bind(&vault, &store, 0, limits).await, store)
         });
-        let (stop, stopped) = oneshot::channel::<()>();
         let (url, address) = (server.url(), server.address());
-        runtime.spawn(server.run(async move {
-            let _ = stopped.await;
-        }));
+        let serving = Some(serve(&runtime, server));
         let session = Session::open(&url);
         assert_eq!(session.address, address);
-        let (stop, runtime) = (Some(stop), Some(runtime));
-        Self { vault, url, session, store, stop, runtime, _home: home }
+        let runtime = Some(runtime);
+        Self { vault, url, session, store, limits, serving, runtime, _home: home }
+    }
+
+    /// Has it end as Ctrl-C does, and waits for that.
+    pub(crate) fn stop(&mut self) {
+        let (stop, serving) = self.serving.take().unwrap();
+        stop.send(()).unwrap();
+        self.run(serving).unwrap();
     }
 
     /// Another device of the vault, which is no page.
@@ -187,6 +195,20 @@ impl std::ops::Deref for Page {
     fn deref(&self) -> &Session {
         &self.session
     }
+}
+
+async fn bind(vault: &Vault, store: &Arc<Loopback>, port: u16, limits: Limits) -> Server {
+    let (sync, connect) = (SyncOptions::default(), connect(store));
+    Server::bind(vault.clone(), web::Options { port, sync, connect, limits }).await.unwrap()
+}
+
+/// Serves until it is told to stop, or the page is dropped.
+fn serve(runtime: &Runtime, server: Server) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = runtime.spawn(server.run(async move {
+        let _ = stopped.await;
+    }));
+    (stop, serving)
 }
 
 impl Session {
@@ -234,6 +256,15 @@ impl Session {
         send(self.address, "POST", &path, &headers, body)
     }
 
+    /// Connects, and says half of what it wants.
+    pub(crate) fn half_say(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        // As in `open`.
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+        stream
+    }
+
     /// Where the page that is drawn now listens.
     pub(crate) fn stream(&self) -> String {
         let drawn = self.get("").text();
@@ -261,7 +292,7 @@ impl Session {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        let _ = self.stop.take().map(|stop| stop.send(()));
+        let _ = self.serving.take().map(|(stop, _)| stop.send(()));
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

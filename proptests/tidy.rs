@@ -24,7 +24,7 @@ const ROWS: [&[&str]; 9] = [
     &["resolve", "seal", "segment", "remote"],
     &["sync", "upload"],
     &["vault", "folder", "socket"],
-    &["loopback", "hub", "web", "config", "demo", "sim"],
+    &["loopback", "serving", "hub", "web", "config", "demo", "sim"],
     &["cli"],
     &["main"],
 ];

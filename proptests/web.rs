@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod commands;
+mod patience;
 mod writing;
 
 const JSON: &str = "application/json";

@@ -181,6 +181,8 @@ pub mod remote;
 pub mod resolve;
 pub mod seal;
 pub mod segment;
+#[cfg(any(feature = "hub", feature = "web"))]
+mod serving;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "socket")]

@@ -51,7 +51,7 @@ impl Demo {
                 )?;
                 urls.iter().try_for_each(|(name, url)| writeln!(out, "  {name:6} {url}"))
             })?;
-            stay.run(stopped()).await.map_err(CliError::Serve)?;
+            stay.run(stopped()).await;
             return Ok(exit(&story));
         }
         let story = demo::run(self.dir.as_deref(), &mut *out).await.map_err(failed)?;

@@ -41,9 +41,6 @@ pub(super) enum CliError {
     /// The page could not be served.
     #[error(transparent)]
     Web(#[from] WebError),
-    /// The page could not be served any longer.
-    #[error("the page could not be served")]
-    Serve(#[source] io::Error),
     /// The browser could not be started.
     #[error("could not start the browser with `{command}`")]
     Browser {

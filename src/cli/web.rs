@@ -13,7 +13,7 @@ use clap::Args;
 use everleaf::{
     socket::{self, Door},
     vault::chain,
-    web::{self, Connect, Server},
+    web::{self, Connect, Limits, Server},
 };
 use futures_util::FutureExt as _;
 use serde_json::json;
@@ -52,7 +52,12 @@ impl Web {
             let key = key.clone();
             async move { connect(&name, &options, &key).await }.boxed()
         });
-        let options = web::Options { port: self.port, sync: context.sync_options(), connect };
+        let options = web::Options {
+            port: self.port,
+            sync: context.sync_options(),
+            connect,
+            limits: Limits::default(),
+        };
         let server = Server::bind(vault.clone(), options).await?;
         let url = server.url();
         context.show(&json!({ "url": url, "port": server.address().port() }), |out| {
@@ -66,13 +71,11 @@ impl Web {
             }
         };
         let showing = async {
-            let ended = server.run(interrupted).await;
+            server.run(interrupted).await;
             end.cancel();
-            ended
         };
-        let ((), ended) = tokio::join!(answering, showing);
+        tokio::join!(answering, showing);
         drop(opener);
-        ended.map_err(CliError::Serve)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,6 @@
 //! The devices after the story, for people to look at and to write on.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use futures_util::FutureExt as _;
 
@@ -42,14 +42,10 @@ impl Stay {
     }
 
     /// Serves both pages until `stop` ends.
-    ///
-    /// # Errors
-    ///
-    /// What the system said.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
         let stop = stop.boxed().shared();
         let [(_, laptop), (_, phone)] = self.pages;
-        tokio::try_join!(laptop.run(stop.clone()), phone.run(stop)).map(drop)
+        tokio::join!(laptop.run(stop.clone()), phone.run(stop));
     }
 }
 
@@ -66,6 +62,11 @@ async fn serve(device: super::Device, store: &Arc<Loopback>) -> Result<Server, D
         }
         .boxed()
     });
-    let options = web::Options { port: 0, sync: SyncOptions::default(), connect };
+    let options = web::Options {
+        port: 0,
+        sync: SyncOptions::default(),
+        connect,
+        limits: web::Limits::default(),
+    };
     Server::bind(vault, options).await.map_err(DemoError::Web)
 }

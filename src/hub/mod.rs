@@ -26,7 +26,6 @@
 mod access;
 mod body;
 mod data;
-mod io;
 mod metrics;
 mod objects;
 mod problem;
@@ -55,10 +54,11 @@ pub use self::{
     quota::Quotas,
     routes::{Operation, operations},
 };
-use self::{metrics::Metrics, room::Rooms, token::Tokens};
+use self::{metrics::Metrics, room::Rooms, routes::router, token::Tokens};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     id::VaultId,
+    serving::{self, Limits},
 };
 
 /// How a hub serves.
@@ -151,7 +151,16 @@ impl Server {
             ready: tokio::sync::Mutex::new(None),
             options,
         });
-        let task = tokio::spawn(io::serve(listener, Arc::clone(&hub)));
+        let Options { connections, patience, grace, .. } = hub.options;
+        let limits = Limits { connections, patience, grace };
+        let (mut stopping, counting) = (hub.stopping.subscribe(), Arc::clone(&hub));
+        let stop = async move {
+            // Where nobody can say so any more, it is over as well.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        let connected = move |by| counting.metrics.connected(by);
+        let serving = serving::serve(listener, router(Arc::clone(&hub)), limits, stop, connected);
+        let task = tokio::spawn(serving);
         Ok(Self { address, hub, task })
     }
 

@@ -44,11 +44,13 @@ use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use self::{guard::Guard, live::Live, problem::Problem, standing::Standing, tally::Tally};
+pub use crate::serving::Limits;
 use crate::{
     event::{RemoteName, RemoteOptions},
     id::NoteId,
     images::Stored,
     remote::Remote,
+    serving,
     vault::{NOTE_LIMIT, SyncOptions, Vault, VaultError},
 };
 
@@ -71,6 +73,8 @@ pub struct Options {
     pub sync: SyncOptions,
     /// How remotes are reached.
     pub connect: Connect,
+    /// How much it puts up with: any user of this machine can connect to it.
+    pub limits: Limits,
 }
 
 impl fmt::Debug for Options {
@@ -101,6 +105,7 @@ pub struct Server {
     app: Arc<App>,
     address: SocketAddr,
     listener: TcpListener,
+    limits: Limits,
 }
 
 impl fmt::Debug for Server {
@@ -153,7 +158,7 @@ impl Server {
     ///
     /// [`WebError::Port`], or what the vault said.
     pub async fn bind(vault: Vault, options: Options) -> Result<Self, WebError> {
-        let Options { port, sync, connect } = options;
+        let Options { port, sync, connect, limits } = options;
         let error = |source| WebError::Port { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
@@ -169,7 +174,7 @@ impl Server {
             connect,
             closing: watch::Sender::new(false),
         };
-        Ok(Self { app: Arc::new(app), address, listener })
+        Ok(Self { app: Arc::new(app), address, listener, limits })
     }
 
     /// Where it listens.
@@ -186,26 +191,19 @@ impl Server {
     }
 
     /// Serves the page, and keeps the vault in step with its remotes, until `stop` ends.
-    ///
-    /// # Errors
-    ///
-    /// What the system said.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let Self { app, listener, .. } = self;
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+        let Self { app, listener, limits, .. } = self;
         // They end with this future: a sync goes on where it was cut off.
         let mut tasks = JoinSet::new();
         tasks.spawn(live::follow(Arc::clone(&app)));
         tasks.spawn(steps::keep_in_step(Arc::clone(&app)));
         let router = router(&app);
-        let stopping = {
-            let app = Arc::clone(&app);
-            async move {
-                stop.await;
-                // Streams of events have no end of their own.
-                app.closing.send_replace(true);
-            }
+        let stopping = async {
+            stop.await;
+            // Streams of events have no end of their own.
+            app.closing.send_replace(true);
         };
-        axum::serve(listener, router).with_graceful_shutdown(stopping).await
+        serving::serve(listener, router, limits, stopping, |_| ()).await;
     }
 }
 

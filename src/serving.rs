@@ -1,4 +1,4 @@
-//! Connections: how many, and how long each may keep the hub waiting.
+//! Connections: how many, and how long each may keep a server waiting.
 
 use std::{
     io,
@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -21,45 +22,69 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Hub, routes::router};
-
 /// The most headers of a request, and the most bytes of them.
 const HEADERS: usize = 64;
 const HEAD_BYTES: usize = 32 * 1024;
 
-/// Serves until the hub is told to stop, and then until what is in flight has ended.
-pub(super) async fn serve(listener: TcpListener, hub: Arc<Hub>) {
-    let service = TowerToHyperService::new(router(Arc::clone(&hub)));
+/// How much a server puts up with.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once; others wait until one ends. Default: 256.
+    pub connections: usize,
+    /// How long a request may take to say what it wants, and how long a peer may read nothing of an
+    /// answer. Default: 30 s.
+    pub patience: Duration,
+    /// How long requests in flight have to end once the server is told to stop. Default: 3 s, as somebody
+    /// waits for it.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 256, patience: Duration::from_secs(30), grace: Duration::from_secs(3) }
+    }
+}
+
+/// Serves until `stop` ends, and then until what is in flight has ended. `connected` is told of
+/// connections that come (1) and go (-1).
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+    connected: impl Fn(i64) + Clone + Send + 'static,
+) {
+    let service = TowerToHyperService::new(router);
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(hub.options.patience)
+        .header_read_timeout(limits.patience)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES);
-    let room = Arc::new(Semaphore::new(hub.options.connections.max(1)));
-    let mut stopping = hub.stopping.subscribe();
+    let room = Arc::new(Semaphore::new(limits.connections.max(1)));
+    let mut stop = std::pin::pin!(stop);
     let graceful = GracefulShutdown::new();
     // Connections end with the set, and the set with this task.
     let mut connections = JoinSet::new();
     loop {
         let (stream, permit) = tokio::select! {
-            _ = stopping.wait_for(|stopping| *stopping) => break,
+            () = &mut stop => break,
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &room) => accepted,
         };
-        let io = TokioIo::new(Timely::new(stream, hub.options.patience));
+        let io = TokioIo::new(Timely::new(stream, limits.patience));
         let connection = graceful.watch(http.serve_connection(io, service.clone()));
-        let hub = Arc::clone(&hub);
+        let connected = connected.clone();
         connections.spawn(async move {
             let _permit = permit;
-            hub.metrics.connected(1);
+            connected(1);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
-            hub.metrics.connected(-1);
+            connected(-1);
         });
     }
     drop(listener);
-    if tokio::time::timeout(hub.options.grace, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(left = connections.len(), "not all requests ended in time");
     }
 }
