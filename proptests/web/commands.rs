@@ -69,6 +69,21 @@ fn the_page_is_opened_without_its_address_on_a_command_line() {
 }
 
 #[test]
+fn the_page_is_served_where_no_browser_can_be_started() {
+    let mut machine = Machine::with_vault();
+    let nothing = machine.path("").display().to_string();
+    machine.set("PATH", &nothing);
+    let mut serving = Serving::start(&machine, &["web", "--port", "0", "--open"]);
+    let mut told = String::new();
+    BufReader::new(serving.0.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    assert!(told.starts_with("note: could not start the browser with `xdg-open`: "), "{told}");
+    assert!(told.ends_with(": open the address yourself\n"), "{told}");
+    assert_eq!(Session::open(serving.1["url"].as_str().unwrap()).get("list").status, 200);
+    assert!(!machine.vault("vault").join("open.html").exists());
+    assert_eq!(serving.interrupt(), Some(0));
+}
+
+#[test]
 fn a_port_that_is_taken_is_said() {
     let machine = Machine::with_vault();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

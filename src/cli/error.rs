@@ -160,7 +160,6 @@ impl CliError {
             Self::Web(WebError::Port { .. }) => {
                 Some("name another with --port; 0 takes a free one".into())
             }
-            Self::Browser { .. } => Some("leave out --open, and open the address yourself".into()),
             Self::NoEditor => Some("set $EDITOR, or name a file; `-` is standard input".into()),
             Self::TwoPlaces(_) => {
                 Some("give the other a name of its own with `everleaf remote add`".into())

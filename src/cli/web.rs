@@ -63,7 +63,12 @@ impl Web {
         context.show(&json!({ "url": url, "port": server.address().port() }), |out| {
             writeln!(out, "{url}\nYour notes are at this address, for you alone. Ctrl-C ends it.")
         })?;
-        let opener = if self.open { Some(Opener::open(&folder, &url)?) } else { None };
+        let opener = self.open.then(|| Opener::open(&folder, &url)).transpose();
+        let opener = opener.unwrap_or_else(|error| {
+            let hint = "open the address yourself";
+            context.tell(format!("note: {}: {hint}", chain(&error)));
+            None
+        });
         let (interrupted, end) = (stopped(), CancellationToken::new());
         let answering = async {
             if let Err(error) = socket::serve(vault, end.cancelled()).await {
