@@ -12,6 +12,7 @@ use crate::page::Page;
 
 mod driver;
 mod meanwhile;
+mod unsaved;
 use driver::Browser;
 
 const END: char = '\u{e010}';

@@ -79,7 +79,7 @@ fn an_answer_that_comes_late_undoes_no_choice() {
 }
 
 /// Lets nothing of what the page sends go before `go()` is called.
-const GATE: &str = r"
+pub(super) const GATE: &str = r"
     const fetch = window.fetch;
     const gate = new Promise((open) => { window.go = open; });
     window.fetch = async (...given) => { await gate; return fetch(...given); };

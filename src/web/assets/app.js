@@ -164,8 +164,10 @@ function edit(area) {
   // How often in a row it could not be saved, and when it is tried again.
   let failures = 0;
   let retry = 0;
-  // Pictures on their way in.
+  // Pictures on their way in, where they are to be shown, and the text that those are places of.
   let taking = 0;
+  let places = [];
+  let placed = '';
   let taken = Promise.resolve();
   // Whether there is a place that its author chose to write at.
   let visited = false;
@@ -183,11 +185,47 @@ function edit(area) {
     timer = setTimeout(exchange, Math.max(0, due));
   };
 
+  /** Moves the places of pictures with the text around them, whatever changed it. */
+  const follow = () => {
+    const [before, now] = [placed, area.value];
+    if (places.length === 0 || before === now) return;
+    const more = now.length - before.length;
+    let [start, end] = [0, before.length];
+    while (start < end && before[start] === now[start]) start += 1;
+    while (end > start && end + more > start && before[end - 1] === now[end + more - 1]) end -= 1;
+    // What is typed at a place comes behind the picture.
+    const move = (at) => (at <= start ? at : Math.max(start, at < end ? 0 : at + more));
+    places.forEach((place) => { [place.start, place.end] = [move(place.start), move(place.end)]; });
+    placed = now;
+  };
+
+  /** Writes a picture as if somebody typed it, so that it can be undone. What is selected stays so. */
+  const show = (markdown, place) => {
+    follow();
+    const { start } = place;
+    // What was pasted over, unless it was changed since.
+    const end = area.value.slice(start, place.end) === place.text ? place.end : start;
+    const move = (at) => (at < start ? at : Math.max(at, end) + markdown.length - (end - start));
+    const selected = [move(area.selectionStart), move(area.selectionEnd)];
+    const moved = places.map((other) => [other, move(other.start), move(other.end)]);
+    const [focused, top] = [document.activeElement, area.scrollTop];
+    area.focus({ preventScroll: true });
+    area.setSelectionRange(start, end);
+    if (!document.execCommand('insertText', false, markdown)) area.setRangeText(markdown, start, end);
+    area.setSelectionRange(...selected);
+    area.scrollTop = top;
+    if (focused !== area) focused?.focus({ preventScroll: true });
+    moved.forEach(([other, from, to]) => { [other.start, other.end] = [from, to]; });
+    place.text = '';
+    placed = area.value;
+  };
+
   /** Puts in what others wrote. The browser moves the cursor with the text around it. */
   const merge = (splices) => {
     const top = area.scrollTop;
     for (const { start, end, text } of splices.toReversed()) {
       area.setRangeText(text, start, end, 'preserve');
+      follow();
     }
     area.scrollTop = top;
     if (splices.length > 0) tell('A change made elsewhere was merged.');
@@ -242,8 +280,8 @@ function edit(area) {
     if (again || changed()) plan();
   };
 
-  /** Takes in pictures, one after the other, and shows them where the cursor is. */
-  const add = async (files) => {
+  /** Takes in pictures, one after the other, and shows them at a place. */
+  const add = async (files, place) => {
     const refused = [];
     alarm('pictures');
     for (const file of files) {
@@ -256,12 +294,15 @@ function edit(area) {
         });
         if (!response.ok) throw new Error(await complaint(response));
         const { markdown } = await response.json();
-        area.setRangeText(`${markdown}\n`, area.selectionStart, area.selectionEnd, 'end');
+        // Nobody writes between the halves of a character that is being composed.
+        if (composing) await new Promise((done) => { area.addEventListener('compositionend', done, { once: true }); });
+        show(`${markdown}\n`, place);
       } catch (error) {
         refused.push(`${name} was not taken in: ${error.message}`);
         alarm('pictures', refused.join(' '));
       }
     }
+    places = places.filter((other) => other !== place);
     saved(changed() ? 'Not saved' : 'Saved');
     if (changed()) await exchange();
   };
@@ -271,11 +312,18 @@ function edit(area) {
     event.preventDefault();
     // Not before the front matter.
     if (!visited) area.setSelectionRange(area.value.length, area.value.length);
+    follow();
+    placed = area.value;
+    // What is selected gives way to what is pasted, and to nothing else.
+    const { selectionStart, selectionEnd: end, value } = area;
+    const start = event.type === 'paste' ? selectionStart : end;
+    const place = { start, end, text: value.slice(start, end) };
+    places.push(place);
     taking += 1;
-    taken = taken.then(() => add(files)).finally(() => { taking -= 1; });
+    taken = taken.then(() => add(files, place)).finally(() => { taking -= 1; });
   };
 
-  area.addEventListener('input', plan);
+  area.addEventListener('input', () => { follow(); plan(); });
   area.addEventListener('focus', () => { visited = true; });
   area.addEventListener('compositionstart', () => { composing = true; });
   area.addEventListener('compositionend', () => {

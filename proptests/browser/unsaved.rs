@@ -1,0 +1,83 @@
+//! What is written while pictures are on their way.
+
+use serde_json::json;
+
+use super::{Browser, Page, at, give_picture, meanwhile::GATE, note, source};
+
+/// Selects some of the text, or puts the cursor behind it.
+fn select(browser: &Browser, selected: &str, whole: bool) {
+    let script = "const [text, selected, whole] = [document.getElementById('text'), ...arguments];
+         text.focus();
+         const [start, end] = [text.value.indexOf(selected), text.value.indexOf(selected) + selected.length];
+         text.setSelectionRange(whole ? start : end, end);";
+    browser.run(script, &json!([selected, whole]));
+}
+
+fn becomes(browser: &Browser, text: &str) {
+    browser.until(&format!(
+        "document.getElementById('text').value === {} && document.getElementById('saved').textContent === 'Saved'",
+        json!(text)
+    ));
+}
+
+#[test]
+fn a_picture_that_comes_late_comes_where_it_was_given_and_takes_nothing_away() {
+    let Some(browser) = Browser::start() else { return };
+    let page = Page::new();
+    let open = || {
+        let bread = note(&page, "# Bread\n\nFlour and water.\n", None);
+        browser.open(&at(&page, &format!("note/{bread}?edit=true")));
+        browser.until("document.getElementById('text')");
+        browser.click("#text");
+        browser.run(GATE, &json!([]));
+        bread
+    };
+    let taking = "document.getElementById('saved').textContent === 'Taking in Loaf.png…'";
+    browser.open(&page.url);
+    browser.until("document.querySelector('#list')");
+
+    // Everything is selected meanwhile, and what was written comes back when the picture is undone.
+    let bread = open();
+    select(&browser, "Flour", false);
+    give_picture(&browser, "paste", "Loaf.png", 40);
+    browser.until(taking);
+    browser.run("document.getElementById('text').select()", &json!([]));
+    browser.run("window.go()", &json!([]));
+    let shown = "# Bread\n\nFlour![Loaf](Loaf.png)\n and water.\n";
+    becomes(&browser, shown);
+    assert_eq!(source(&page, bread), shown);
+    browser.run("document.execCommand('undo')", &json!([]));
+    becomes(&browser, "# Bread\n\nFlour and water.\n");
+
+    // What was selected gives way to what is pasted, wherever somebody writes on, and others do.
+    let bread = open();
+    select(&browser, "Flour", true);
+    give_picture(&browser, "paste", "Loaf.png", 40);
+    give_picture(&browser, "paste", "Crust.png", 80);
+    browser.until(taking);
+    select(&browser, "# ", false);
+    browser.press(&['R', 'y', 'e', ' ']);
+    select(&browser, "water.", false);
+    browser.press(&['S', 'a', 'l', 't', '.']);
+    browser.run("window.go()", &json!([]));
+    let shown =
+        "# Rye Bread\n\n![Loaf](Loaf.png)\n![Crust](Crust.png)\n and water.Salt.\n".to_owned();
+    becomes(&browser, &shown);
+    assert_eq!(source(&page, bread), shown);
+    let cursor = browser.run("return document.getElementById('text').selectionStart", &json!([]));
+    assert_eq!(cursor, shown.len() - 1);
+
+    // What was selected and changed stays, and so does what is selected where a picture is dropped.
+    let bread = open();
+    select(&browser, "Flour", true);
+    give_picture(&browser, "paste", "Loaf.png", 40);
+    browser.until(taking);
+    browser.press(&['R', 'y', 'e']);
+    select(&browser, "water", true);
+    give_picture(&browser, "drop", "Crust.png", 80);
+    browser.run("window.go()", &json!([]));
+    let shown = "# Bread\n\n![Loaf](Loaf.png)\nRye and water![Crust](Crust.png)\n.\n";
+    becomes(&browser, shown);
+    assert_eq!(source(&page, bread), shown);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
