@@ -161,6 +161,15 @@ impl Page {
         self.run(serving).unwrap();
     }
 
+    /// Ends, and is started again at the same port.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let server = self.run(bind(&self.vault, &self.store, self.address.port(), self.limits));
+        self.url = server.url();
+        self.serving = Some(serve(self.runtime.as_ref().unwrap(), server));
+        self.session = Session::open(&self.url);
+    }
+
     /// Another device of the vault, which is no page.
     pub(crate) fn phone(&self) -> Phone<'_> {
         let home = tempfile::tempdir().unwrap();

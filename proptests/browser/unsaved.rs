@@ -1,4 +1,4 @@
-//! What is written while pictures are on their way.
+//! What is written while pictures are on their way, and in a window of an earlier run.
 
 use serde_json::json;
 
@@ -80,4 +80,36 @@ fn a_picture_that_comes_late_comes_where_it_was_given_and_takes_nothing_away() {
     becomes(&browser, shown);
     assert_eq!(source(&page, bread), shown);
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_window_of_an_earlier_run_says_so_and_keeps_what_was_written() {
+    let Some(browser) = Browser::start() else { return };
+    let mut page = Page::new();
+    let bread = note(&page, "# Bread\n", None);
+    browser.open(&page.url);
+    browser.until("document.querySelector('#list a')");
+    browser.open(&at(&page, &format!("note/{bread}?edit=true")));
+    browser.until("document.getElementById('text')");
+    page.restart();
+    select(&browser, "# Bread\n", false);
+    browser.press(&['R', 'y', 'e']);
+    let told = "document.getElementById('alert').textContent.startsWith('This window is of an earlier run')";
+    browser.until(told);
+    browser.until("document.getElementById('saved').textContent === 'Not saved'");
+    browser.click("#done");
+    // Nobody says anything else of it, however often it is asked for, and the text stays.
+    let script =
+        "const asked = (type) => document.dispatchEvent(new CustomEvent(type, { detail: {} }));
+         asked('htmx:sseError');
+         asked('htmx:sseOpen');";
+    browser.run(script, &json!([]));
+    browser.until(told);
+    let text = browser.run("return document.getElementById('text').value", &json!([]));
+    assert_eq!(text, "# Bread\nRye");
+    assert_eq!(source(&page, bread), "# Bread\n");
+    browser.picture("9-earlier-run");
+    // The new address takes what is copied.
+    browser.open(&page.url);
+    browser.until("document.querySelector('#list a')");
 }

@@ -3,8 +3,12 @@
 
 const byId = (id) => document.getElementById(id);
 
+/** Whether this window was drawn by a run of everleaf that has ended: nothing it asks for is answered. */
+let bygone = false;
+
 /** Says what went wrong. With nothing to say all is well again, but for what others say. */
 const alarm = (who, text = '') => {
+  if (bygone) return;
   const place = byId('alert');
   if (!text && place.dataset.who !== who) return;
   place.dataset.who = who;
@@ -13,6 +17,11 @@ const alarm = (who, text = '') => {
 
 /** What the server says for people in an answer that is no success. */
 const complaint = async (response) => {
+  // Each run has an address and a cookie of its own, so only those of another run are refused like this.
+  if ([403, 421].includes(response.status)) {
+    alarm('run', 'This window is of an earlier run of everleaf, which saves nothing any more. Copy what you have written, and open the address that `everleaf web` printed last.');
+    bygone = true;
+  }
   const page = new DOMParser().parseFromString(await response.text(), 'text/html');
   return page.getElementById('message')?.textContent || `everleaf answers ${response.status}`;
 };
@@ -91,8 +100,12 @@ htmx.createEventSource = (url) => new Stream(url);
 document.addEventListener('htmx:responseError', async ({ detail }) => {
   alarm('server', await complaint(new Response(detail.xhr.response, { status: detail.xhr.status || 500 })));
 });
-document.addEventListener('htmx:sseError', () => {
+document.addEventListener('htmx:sseError', async () => {
+  if (bygone) return;
   alarm('stream', 'everleaf does not answer: is it still running? What you type is kept in this window.');
+  // A stream of events does not say why it ended.
+  const response = await fetch('standing').catch(() => null);
+  if (response && !response.ok) await complaint(response);
 });
 document.addEventListener('htmx:sseOpen', () => alarm('stream'));
 
@@ -264,9 +277,12 @@ function edit(area) {
 
   const exchange = async () => {
     clearTimeout(timer);
+    if (bygone && changed()) saved('Not saved');
+    if (bygone) return;
     if (running || composing) {
       again = true;
-      return running;
+      await running;
+      return;
     }
     running = send().catch((error) => {
       saved('Not saved');
@@ -368,7 +384,7 @@ function edit(area) {
     event.preventDefault();
     await taken;
     // What was typed while a save was on its way goes with the next.
-    do await exchange(); while (changed() && failures === 0 && !composing);
+    do await exchange(); while (changed() && failures === 0 && !composing && !bygone);
     if (!pending()) window.location.assign(done.href);
   });
   window.addEventListener('beforeunload', (event) => {
