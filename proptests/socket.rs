@@ -261,6 +261,32 @@ fn other_commands_just_work_beside_one_that_has_the_vault() {
     assert!(machine.run(&["list"]).ok().contains("Rye bread"));
 }
 
+/// As where somebody pressed Ctrl-Z in its terminal: the system goes on to take connections for it.
+#[test]
+fn one_that_is_suspended_is_named_and_waited_for_no_longer_than_any_other() {
+    let machine = Machine::with_vault();
+    let remote = format!("dir:{}", machine.path("remote").display());
+    machine.run(&["remote", "add", "origin", &remote]).ok();
+    let child = watching(&machine);
+    let pid = child.id().to_string();
+    let signal = |signal: &str| {
+        assert!(
+            std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success()
+        );
+    };
+    signal("-STOP");
+    let ran = machine.run(&["list"]);
+    signal("-CONT");
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    let expected = format!(
+        "error: process {pid} has the vault, and could not be asked: it does not answer\n\
+         hint: where it is suspended, `kill -CONT {pid}` lets it go on; or end that process\n"
+    );
+    assert_eq!(ran.stderr, expected);
+    machine.run(&["list"]).ok();
+    interrupt(child);
+}
+
 #[test]
 fn a_socket_that_a_killed_process_left_is_in_nobodys_way() {
     let machine = Machine::with_vault();

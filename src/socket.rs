@@ -31,7 +31,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -46,6 +46,8 @@ use crate::{
 
 /// The version of what goes over a socket.
 const PROTOCOL: u32 = 1;
+/// How long to wait before the next look, and for an answer where nobody wants to wait at all.
+const MOMENT: Duration = Duration::from_millis(100);
 /// The longest line, in bytes: the longest note, escaped as JSON may have to.
 const LINE_LIMIT: u64 = 128 << 20;
 
@@ -139,6 +141,11 @@ impl AskError {
         match self {
             Self::Vault(error) => error.hint(),
             Self::Refused(refusal) => refusal.hint.clone(),
+            Self::Lost { process, source } if source.kind() == io::ErrorKind::TimedOut => {
+                Some(format!(
+                    "where it is suspended, `kill -CONT {process}` lets it go on; or end that process"
+                ))
+            }
             Self::Lost { .. } => Some("run the command again, or end that process".into()),
             Self::OtherVersion { .. } => Some("end that process, or use its version".into()),
         }
@@ -180,16 +187,18 @@ impl Door {
     ///
     /// # Errors
     ///
-    /// What [`Vault::open`] says, and [`AskError::OtherVersion`].
+    /// What [`Vault::open`] says, [`AskError::OtherVersion`], and [`AskError::Lost`] where whoever has it
+    /// takes the connection and says nothing.
     pub async fn open(folder: &Path, options: &Options) -> Result<Self, AskError> {
         let started = Instant::now();
+        let left = || options.patience.saturating_sub(started.elapsed());
         loop {
-            if let Some(client) = Client::connect(folder).await? {
+            if let Some(client) = Client::connect(folder, left().max(MOMENT)).await? {
                 return Ok(Self::There(There(tokio::sync::Mutex::new(client))));
             }
-            let left = options.patience.saturating_sub(started.elapsed());
+            let left = left();
             // Whoever has it may be about to listen.
-            let patience = left.min(std::time::Duration::from_millis(100));
+            let patience = left.min(MOMENT);
             let (folder, options) = (folder.to_path_buf(), Options { patience, ..options.clone() });
             let opened = tokio::task::spawn_blocking(move || Vault::open(&folder, options)).await;
             match opened.map_err(|error| VaultError::Interrupted(error.to_string()))? {

@@ -1,6 +1,6 @@
 //! The side that asks.
 
-use std::{fmt, io, path::Path};
+use std::{fmt, io, path::Path, time::Duration};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::to_raw_value;
@@ -28,15 +28,28 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Connects to whoever serves the vault in `folder`; `None` where nobody does.
-    pub(super) async fn connect(folder: &Path) -> Result<Option<Self>, AskError> {
+    /// Connects to whoever serves the vault in `folder`; `None` where nobody does. Whoever does has to
+    /// say so within `patience`: the system takes connections for a process that is suspended, too.
+    pub(super) async fn connect(
+        folder: &Path,
+        patience: Duration,
+    ) -> Result<Option<Self>, AskError> {
         let Ok(address) = Address::of(folder) else { return Ok(None) };
         // A socket that nobody listens on was left by a process that was killed.
         let Ok(stream) = UnixStream::connect(&address.path).await else { return Ok(None) };
+        let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
         let (reader, writer) = stream.into_split();
         let mut client = Self { reader: BufReader::new(reader), writer, process: 0 };
-        // One that hangs up at once is about to end.
-        let Ok(hello) = client.read::<Hello>().await else { return Ok(None) };
+        let hello = match tokio::time::timeout(patience, client.read::<Hello>()).await {
+            Ok(Ok(hello)) => hello,
+            // One that hangs up at once is about to end.
+            Ok(Err(_)) => return Ok(None),
+            Err(_) => {
+                let process = peer.and_then(|peer| peer.try_into().ok()).unwrap_or_default();
+                let source = io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
+                return Err(AskError::Lost { process, source });
+            }
+        };
         if hello.protocol != PROTOCOL {
             let Hello { process, version, .. } = hello;
             return Err(AskError::OtherVersion { process, version });
