@@ -16,7 +16,10 @@ use everleaf::{
 };
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    io::AsyncWriteExt as _,
+    sync::{Notify, watch},
+};
 
 use super::{Rooms, Serving, key, options, serve, serve_with};
 use crate::{
@@ -279,6 +282,26 @@ async fn two_hubs_serve_the_same_vaults_and_one_of_them_suffices() {
         device.vault.verify_remote(&origin(), &*device.remote, false, &mut found).await.unwrap();
         assert_eq!(found.findings, Vec::new());
     }
+}
+
+/// One whose disk is full, or that a proxy stands for, may begin to say why and stop there.
+#[tokio::test]
+async fn a_client_goes_on_where_a_refusal_does_not_come_to_an_end() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stuck = format!("http://{}", listener.local_addr().unwrap());
+    let stuck_hub = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let refusal = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\n{";
+        stream.write_all(refusal).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let hub = serve(Rooms::new()).await;
+    let read_timeout = Duration::from_millis(200);
+    let urls = vec![stuck, hub.0.url()];
+    let options = HubOptions { read_timeout, ..HubOptions::new(urls, &key(1)) };
+    put(&Hub::open(options).unwrap(), &Key::Pulse, "x").await;
+    assert_eq!(hub.remote(1).get_bytes(&Key::Pulse, 9).await.unwrap(), "x");
+    stuck_hub.abort();
 }
 
 #[tokio::test]

@@ -99,8 +99,9 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Reads a refusal; not more of it than it should have.
-    pub(super) async fn read(mut response: Response) -> Self {
+    /// Reads a refusal; not more of it than it should have, and for no longer than `patience`. What
+    /// the header says counts also where the body does not come.
+    pub(super) async fn read(mut response: Response, patience: Duration) -> Self {
         let status = response.status();
         let after = response.headers().get(header::RETRY_AFTER);
         let seconds = after.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -108,7 +109,8 @@ impl Refused {
         let reason = response.headers().get(REASON_HEADER);
         let reason = reason.and_then(|value| Reason::parse(value.to_str().ok()?));
         let mut body = Vec::new();
-        while let Ok(Some(piece)) = response.chunk().await {
+        let until = tokio::time::Instant::now() + patience;
+        while let Ok(Ok(Some(piece))) = tokio::time::timeout_at(until, response.chunk()).await {
             if body.len() + piece.len() > PROBLEM {
                 break;
             }

@@ -248,7 +248,7 @@ impl Hub {
             if response.status().is_success() {
                 return Ok(response);
             }
-            let refused = Refused::read(response).await;
+            let refused = Refused::read(response, self.read_timeout).await;
             match refused.reason {
                 Some(Reason::Clock) if !corrected && was_ahead => corrected = true,
                 // The answer to the first one may have been lost by something between us.
