@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod load;
 mod operations;
+mod places;
 mod watch;
 
 use std::{

@@ -3,7 +3,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
@@ -23,6 +23,8 @@ const DRAINED_IN: Duration = Duration::from_secs(10);
 pub(super) struct Incoming {
     body: BodyDataStream,
     patience: Duration,
+    /// In bytes, where the sender says it beforehand.
+    pub(super) declared: Option<u64>,
     pub(super) read: u64,
 }
 
@@ -36,7 +38,16 @@ pub(super) struct Received {
 
 impl Incoming {
     pub(super) fn new(body: Body, patience: Duration) -> Self {
-        Self { body: body.into_data_stream(), patience, read: 0 }
+        let declared = body.size_hint().exact();
+        Self { body: body.into_data_stream(), patience, declared, read: 0 }
+    }
+
+    /// Refuses a body that says beforehand that it has more than `limit` bytes.
+    pub(super) fn fits(&self, limit: u64) -> Result<(), Problem> {
+        if self.declared.is_some_and(|declared| declared > limit) {
+            return Err(too_large(limit));
+        }
+        Ok(())
     }
 
     async fn next(&mut self, until: Instant) -> Result<Option<Bytes>, Problem> {
@@ -63,8 +74,7 @@ impl Incoming {
         let until = move |read: u64| began + patience + Duration::from_secs(read / SLOWEST);
         while let Some(piece) = self.next(until(self.read)).await? {
             if self.read > limit {
-                let detail = format!("one of this kind may have {limit} bytes");
-                return Err(Problem::new(Reason::TooLarge, detail));
+                return Err(too_large(limit));
             }
             hasher.update(&piece);
             bytes.extend_from_slice(&piece);
@@ -92,6 +102,10 @@ impl Incoming {
             }
         }
     }
+}
+
+fn too_large(limit: u64) -> Problem {
+    Problem::new(Reason::TooLarge, format!("one of this kind may have {limit} bytes"))
 }
 
 /// Writes bytes behind what is in the file.

@@ -14,6 +14,7 @@ use super::{
     access::Proof,
     body::Incoming,
     problem::Problem,
+    quota::{Reserved, Used},
     range::{Part, part},
     room::Room,
 };
@@ -181,19 +182,24 @@ impl Hub {
         if named.is_some_and(|named| named != signed.body) {
             return Err(Problem::new(Reason::Mismatch, "the name is the hash of other bytes"));
         }
+        // Before it comes: what there is no room for is not kept for a moment either.
+        body.fits(limit)?;
+        let reserved = match body.declared {
+            Some(size) => self.reserve(room, &key, size).await?,
+            None => None,
+        };
         let received = body.receive(limit).await?;
         if received.hash != signed.body {
             return Err(Problem::new(Reason::Mismatch, "the body is not what was signed"));
         }
         let remote = room.remote(self, true).await?.ok_or(Reason::Storage)?;
-        let (quotas, now) = (self.options.quotas, self.options.clock.now());
-        let size = received.upload.size();
-        let growth = room.account.reserve(quotas, &remote, &key, size, now).await?;
-        if let Err(error) = remote.put(&key, received.upload.clone()).await {
-            if let Some(growth) = growth {
-                room.account.release(growth).await;
-            }
-            return Err(error.into());
+        let reserved = match body.declared {
+            Some(_) => reserved,
+            None => self.reserve(room, &key, received.upload.size()).await?,
+        };
+        remote.put(&key, received.upload.clone()).await?;
+        if let Some(reserved) = reserved {
+            reserved.keep().await;
         }
         if key == Key::Pulse {
             room.beat(&remote).await;
@@ -201,12 +207,26 @@ impl Hub {
         no_content()
     }
 
+    async fn reserve<'a>(
+        &self,
+        room: &'a Room,
+        key: &Key,
+        size: u64,
+    ) -> Result<Option<Reserved<'a>>, Problem> {
+        let (quotas, now) = (self.options.quotas, self.options.clock.now());
+        if quotas.bytes.is_none() && quotas.objects.is_none() {
+            return Ok(None);
+        }
+        let remote = room.remote(self, false).await?;
+        room.account.reserve(quotas, remote.as_ref(), key, size, now).await.map(Some)
+    }
+
     /// `DELETE` of an object.
     pub(super) async fn delete(&self, room: &Room, key: &str) -> Result<Response, Problem> {
         let key = parse_key(key)?;
         if let Some(remote) = room.remote(self, false).await? {
             remote.delete(&key).await?;
-            room.account.recount().await;
+            room.account.recount();
             if key == Key::Pulse {
                 room.beat(&remote).await;
             }
@@ -247,7 +267,7 @@ impl Hub {
     pub(super) async fn usage(&self, room: &Room) -> Result<Response, Problem> {
         let used = match room.remote(self, false).await? {
             Some(remote) => room.account.used(&remote, self.options.clock.now()).await?,
-            None => super::quota::Used::default(),
+            None => Used::default(),
         };
         json(&Usage {
             objects: used.objects,

@@ -1,8 +1,14 @@
 //! What a vault may use, and what it has used.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use super::problem::Problem;
+use super::{lock, problem::Problem};
 use crate::{
     clock::Timestamp,
     remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _, hub::Reason},
@@ -31,16 +37,40 @@ pub(super) struct Used {
     pub(super) bytes: u64,
 }
 
-/// The count of one vault, made by listing it when it is first needed.
+/// The count of one vault, made by listing it when it is first needed, and what is on its way besides.
 #[derive(Debug, Default)]
-pub(super) struct Account(tokio::sync::Mutex<Option<(Timestamp, Used)>>);
+pub(super) struct Account {
+    count: tokio::sync::Mutex<Count>,
+    /// What is being put. A listing may show it or not, so it is no part of the count.
+    pending: Mutex<Used>,
+    /// Whether something went, or may have come, that was not counted.
+    stale: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    /// What a listing showed, and what was put since.
+    known: Option<(Timestamp, Used)>,
+    /// How often it was counted.
+    times: u64,
+}
 
 /// How a put changes what a vault has.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Growth {
+struct Growth {
     objects: u64,
     more: u64,
     less: u64,
+}
+
+/// Room for an object that is being put. Dropped, it is given back.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    account: &'a Account,
+    growth: Growth,
+    /// By which count there was room.
+    times: u64,
+    kept: bool,
 }
 
 impl Account {
@@ -49,31 +79,33 @@ impl Account {
         remote: &Arc<dyn Remote>,
         now: Timestamp,
     ) -> Result<Used, RemoteError> {
-        let mut account = self.0.lock().await;
-        counted(&mut account, remote, now).await
+        self.counted(&mut *self.count.lock().await, remote, now).await
     }
 
-    /// Reserves room for an object; gives what to take back where it is not put after all.
+    /// Reserves room for an object of a vault, which may have no place yet.
     pub(super) async fn reserve(
         &self,
         quotas: Quotas,
-        remote: &Arc<dyn Remote>,
+        remote: Option<&Arc<dyn Remote>>,
         key: &Key,
         size: u64,
         now: Timestamp,
-    ) -> Result<Option<Growth>, Problem> {
-        if quotas.bytes.is_none() && quotas.objects.is_none() {
-            return Ok(None);
-        }
-        let mut account = self.0.lock().await;
-        let used = counted(&mut account, remote, now).await?;
-        let there = remote.head(key).await?.map(|meta| meta.size);
+    ) -> Result<Reserved<'_>, Problem> {
+        let mut count = self.count.lock().await;
+        let (used, there) = match remote {
+            Some(remote) => {
+                let used = self.counted(&mut count, remote, now).await?;
+                (used, remote.head(key).await?.map(|meta| meta.size))
+            }
+            None => (Used::default(), None),
+        };
         let growth = Growth {
             objects: u64::from(there.is_none()),
             more: size.saturating_sub(there.unwrap_or(0)),
             less: there.unwrap_or(0).saturating_sub(size),
         };
-        let after = used.after(growth);
+        let mut pending = lock(&self.pending);
+        let after = used.plus(*pending).plus(growth.reserved());
         let over = |limit: Option<u64>, value| limit.is_some_and(|limit| value > limit);
         // What makes a vault smaller, or leaves it as it is, is always taken.
         let grows = growth.objects > 0 || growth.more > 0;
@@ -81,59 +113,98 @@ impl Account {
             let detail = format!("it has {} objects of {} bytes in all", used.objects, used.bytes);
             return Err(Problem::new(Reason::Quota, detail));
         }
-        if let Some((_, used)) = account.as_mut() {
-            *used = after;
-        }
-        Ok(Some(growth))
+        *pending = pending.plus(growth.reserved());
+        Ok(Reserved { account: self, growth, times: count.times, kept: false })
     }
 
-    /// Takes back what was reserved.
-    pub(super) async fn release(&self, growth: Growth) {
-        if let Some((_, used)) = self.0.lock().await.as_mut() {
-            used.objects = used.objects.saturating_sub(growth.objects);
-            used.bytes = used.bytes.saturating_sub(growth.more).saturating_add(growth.less);
-        }
+    /// Has all be counted anew before the count is used again.
+    pub(super) fn recount(&self) {
+        self.stale.store(true, Ordering::Relaxed);
     }
 
-    /// Forgets the count: something went.
-    pub(super) async fn recount(&self) {
-        *self.0.lock().await = None;
+    async fn counted(
+        &self,
+        count: &mut Count,
+        remote: &Arc<dyn Remote>,
+        now: Timestamp,
+    ) -> Result<Used, RemoteError> {
+        if self.stale.swap(false, Ordering::Relaxed) {
+            count.known = None;
+        }
+        if let Some((at, used)) = count.known
+            && now.since(at) < RECOUNT
+        {
+            return Ok(used);
+        }
+        let used = list(remote).await?;
+        count.known = Some((now, used));
+        count.times += 1;
+        Ok(used)
     }
 }
 
-async fn counted(
-    account: &mut Option<(Timestamp, Used)>,
-    remote: &Arc<dyn Remote>,
-    now: Timestamp,
-) -> Result<Used, RemoteError> {
-    if let Some((at, used)) = account
-        && now.since(*at) < RECOUNT
-    {
-        return Ok(*used);
+impl Reserved<'_> {
+    /// The object was put.
+    pub(super) async fn keep(mut self) {
+        let account = self.account;
+        let mut count = account.count.lock().await;
+        if count.times != self.times {
+            // It was on its way when all was counted: nobody can tell whether that count has it.
+            account.recount();
+        } else if let Some((_, used)) = &mut count.known {
+            *used = used.plus(self.growth.reserved());
+            used.bytes = used.bytes.saturating_sub(self.growth.less);
+        }
+        self.kept = true;
+        // While nobody else can look at both.
+        drop(self);
     }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut pending = lock(&self.account.pending);
+        *pending = pending.less(self.growth.reserved());
+        // A put that failed, or that nobody waited for any more, may have taken effect all the same.
+        if !self.kept {
+            self.account.recount();
+        }
+    }
+}
+
+/// Counts what a vault has.
+async fn list(remote: &Arc<dyn Remote>) -> Result<Used, RemoteError> {
     let mut used = Used::default();
     for prefix in [Prefix::Heads, Prefix::Logs, Prefix::Checkpoints, Prefix::Images] {
         for listed in remote.list_all(&prefix, None).await? {
-            used.objects += 1;
-            used.bytes = used.bytes.saturating_add(listed.size);
+            used = used.plus(Used { objects: 1, bytes: listed.size });
         }
     }
     for key in [Key::Vault, Key::Pulse] {
         if let Some(meta) = remote.head(&key).await? {
-            used.objects += 1;
-            used.bytes = used.bytes.saturating_add(meta.size);
+            used = used.plus(Used { objects: 1, bytes: meta.size });
         }
     }
-    *account = Some((now, used));
     Ok(used)
 }
 
 impl Used {
-    fn after(self, growth: Growth) -> Self {
+    const fn plus(self, more: Self) -> Self {
+        Self { objects: self.objects + more.objects, bytes: self.bytes.saturating_add(more.bytes) }
+    }
+
+    const fn less(self, less: Self) -> Self {
         Self {
-            objects: self.objects + growth.objects,
-            bytes: self.bytes.saturating_add(growth.more).saturating_sub(growth.less),
+            objects: self.objects.saturating_sub(less.objects),
+            bytes: self.bytes.saturating_sub(less.bytes),
         }
+    }
+}
+
+impl Growth {
+    /// What has to be free for it.
+    const fn reserved(self) -> Used {
+        Used { objects: self.objects, bytes: self.more }
     }
 }
 

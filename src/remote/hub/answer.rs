@@ -14,6 +14,10 @@ pub(crate) const REASON_HEADER: &str = "everleaf-reason";
 /// More than any refusal takes, in bytes.
 const PROBLEM: usize = 64 * 1024;
 
+/// What to do where a quota is used up.
+pub(super) const NO_ROOM: &str =
+    "the vault has used up its room on the hub: ask whoever runs it for more";
+
 /// Why a hub refused, by what the client can do; part of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,9 +153,7 @@ impl Refused {
                 "the hub does not accept our signature: a proxy before it has to pass on the path \
                  and the header `Host` as they are",
             ),
-            (Some(Reason::Quota), ..) => misconfigured(
-                "the vault has used up its room on the hub: ask whoever runs it for more",
-            ),
+            (Some(Reason::Quota), ..) => misconfigured(NO_ROOM),
             (Some(Reason::Mismatch | Reason::Clock | Reason::Replayed | Reason::TooSlow), ..)
             | (_, 408 | 425 | 429 | 500..=599, _) => {
                 return RemoteError::Busy { retry_after: self.retry_after, source };

@@ -34,7 +34,7 @@ pub(crate) use self::events::NO_PULSE;
 pub(super) use self::place::is_hub_url;
 use self::signature::{Authorization, Call};
 use self::{
-    answer::Refused,
+    answer::{NO_ROOM, Refused},
     place::{Place, is_loopback},
 };
 use super::{
@@ -130,6 +130,15 @@ pub struct Usage {
     pub most_bytes: Option<u64>,
     /// The largest image, in bytes.
     pub largest: u64,
+}
+
+impl Usage {
+    /// Whether there is room for another object of so many bytes.
+    fn has_room(&self, size: u64) -> bool {
+        let fits = |most: Option<u64>, value: u64| most.is_none_or(|most| value <= most);
+        fits(self.most_objects, self.objects.saturating_add(1))
+            && fits(self.most_bytes, self.bytes.saturating_add(size))
+    }
 }
 
 /// A request, as often as it may have to be made.
@@ -338,6 +347,7 @@ impl Hub {
                 let what = format!("the hub takes images of up to {} bytes", usage.largest);
                 RemoteError::TooLarge { source: what.into() }
             }
+            Ok(usage) if !usage.has_room(size) => RemoteError::misconfigured(NO_ROOM),
             _ => error,
         }
     }

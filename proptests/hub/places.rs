@@ -1,0 +1,119 @@
+//! What a vault may have on a hub, quotas while puts are on their way.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use everleaf::{
+    hub::{Data, Options, Quotas},
+    id::{ImageId, VaultId},
+    image::MediaType,
+    remote::{
+        After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
+    },
+};
+use tokio::sync::Semaphore;
+
+use super::{Rooms, Serving, client, options, serve_with};
+use crate::remote::{content, device, image, put};
+
+async fn told(hub: &Serving, path: &str) -> (u16, String) {
+    let answer = client().get(hub.url(path)).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// How many bytes went in or out, as the hub counts.
+async fn bytes(hub: &Serving, direction: &str) -> u64 {
+    let (_, text) = told(hub, "/metrics").await;
+    let name = format!("everleaf_hub_bytes_total{{direction=\"{direction}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+}
+
+fn is_full(error: &RemoteError) -> bool {
+    matches!(error, RemoteError::Misconfigured { advice, .. } if advice.contains("used up its room"))
+}
+
+#[tokio::test]
+async fn what_there_is_no_room_for_is_not_taken_in_first() {
+    let quotas = Quotas { bytes: Some(1 << 20), ..Quotas::default() };
+    let hub = serve_with(Rooms::new(), Options { quotas, ..options() }).await;
+    let large = vec![7; 40 << 20];
+    let image = ImageId::from_bytes(*blake3::hash(&large).as_bytes());
+    let key = Key::Image { image, media_type: MediaType::Png };
+    let error = hub.remote(1).put(&key, Upload::Bytes(large.into())).await.unwrap_err();
+    assert!(is_full(&error), "{error:?}");
+    // Some of it is read all the same, so that whoever sends it sees the answer.
+    let read = bytes(&hub, "in").await;
+    assert!(read < 16 << 20, "{read}");
+}
+
+/// A store in which images wait until they are let in.
+#[derive(Debug, Clone)]
+struct Slow {
+    objects: Memory,
+    come: Arc<Semaphore>,
+    let_in: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Data for Slow {
+    async fn vault(&self, _: VaultId, _: bool) -> Result<Option<Arc<dyn Remote>>, RemoteError> {
+        Ok(Some(Arc::new(self.clone())))
+    }
+
+    async fn check(&self) -> Result<(), RemoteError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Remote for Slow {
+    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+        self.objects.get(key).await
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
+        self.objects.head(key).await
+    }
+
+    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
+        if matches!(key, Key::Image { .. }) {
+            self.come.add_permits(1);
+            self.let_in.acquire().await.unwrap().forget();
+        }
+        self.objects.put(key, body).await
+    }
+
+    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
+        self.objects.list(prefix, after).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
+        self.objects.delete(key).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_being_put_counts_also_where_all_is_counted_anew() {
+    let (come, let_in) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let slow = Slow { objects: Memory::new(), come, let_in };
+    let quotas = Quotas { objects: Some(3), ..Quotas::default() };
+    let hub = serve_with(slow.clone(), Options { quotas, ..options() }).await;
+    let remote = Arc::new(hub.remote(1));
+    put(&*remote, &Key::Vault, "v").await;
+    put(&*remote, &Key::Pulse, "p").await;
+    let putting = tokio::spawn({
+        let (remote, image) = (Arc::clone(&remote), image(1, MediaType::Png));
+        async move { put(&*remote, &image, content(&image)).await }
+    });
+    slow.come.acquire().await.unwrap().forget();
+    remote.delete(&Key::Pulse).await.unwrap();
+    put(&*remote, &Key::Pulse, "p").await;
+    let head = async || remote.put(&Key::Head(device(1)), Upload::Bytes("h".into())).await;
+    assert!(is_full(&head().await.unwrap_err()));
+    slow.let_in.add_permits(1);
+    putting.await.unwrap();
+    assert_eq!(remote.usage().await.unwrap().objects, 3);
+    assert!(is_full(&head().await.unwrap_err()));
+    remote.delete(&Key::Pulse).await.unwrap();
+    head().await.unwrap();
+}
