@@ -117,6 +117,33 @@ async fn who_says_nothing_is_let_go() {
     assert_eq!(hub.remote(1).head(&Key::Pulse).await.unwrap(), None);
 }
 
+/// Anybody can send what is refused: it holds a place among the connections for a moment, not for as
+/// long as that of a device on a slow line.
+#[tokio::test]
+async fn a_stranger_who_is_refused_is_let_go_before_others() {
+    let hub = serve(Rooms::new()).await;
+    let path = format!("/v1/vaults/{}/objects/nothing", key(1).vault_id());
+    let refused = async |authorization: &str| {
+        let host = hub.0.address();
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: {authorization}\r\n\
+             content-length: 10\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        String::from_utf8_lossy(&status).into_owned()
+    };
+    let signed = sign(&hub, 1, &reqwest::Method::PUT, &path, &[0; 10]);
+    let first = tokio::select! {
+        biased;
+        status = refused(&signed) => status,
+        status = refused("Everleaf nonsense") => status,
+    };
+    assert_eq!(first, "HTTP/1.1 401");
+}
+
 #[tokio::test]
 async fn a_hub_that_stops_finishes_what_it_began() {
     let hub = serve(Rooms::new()).await;

@@ -18,6 +18,8 @@ const SLOWEST: u64 = 4 * 1024;
 /// So much of a refused body is read, so that whoever sends it sees the answer.
 const DRAINED: u64 = 8 << 20;
 const DRAINED_IN: Duration = Duration::from_secs(10);
+/// The same for whoever showed no key that counts here: they hold a place among all connections.
+const STRANGER_DRAINED_IN: Duration = Duration::from_secs(1);
 
 /// A body, perhaps read in part.
 pub(super) struct Incoming {
@@ -26,6 +28,8 @@ pub(super) struct Incoming {
     /// In bytes, where the sender says it beforehand.
     pub(super) declared: Option<u64>,
     pub(super) read: u64,
+    /// Whether the request was let in.
+    pub(super) admitted: bool,
 }
 
 /// A body that came whole.
@@ -39,7 +43,7 @@ pub(super) struct Received {
 impl Incoming {
     pub(super) fn new(body: Body, patience: Duration) -> Self {
         let declared = body.size_hint().exact();
-        Self { body: body.into_data_stream(), patience, declared, read: 0 }
+        Self { body: body.into_data_stream(), patience, declared, read: 0, admitted: false }
     }
 
     /// Refuses a body that says beforehand that it has more than `limit` bytes.
@@ -95,7 +99,8 @@ impl Incoming {
     /// Reads what is left of a refused body, within bounds: an answer before it was read looks like a
     /// broken connection.
     pub(super) async fn drain(&mut self) {
-        let (until, most) = (Instant::now() + DRAINED_IN, self.read.saturating_add(DRAINED));
+        let patience = if self.admitted { DRAINED_IN } else { STRANGER_DRAINED_IN };
+        let (until, most) = (Instant::now() + patience, self.read.saturating_add(DRAINED));
         while self.read < most {
             if !matches!(self.next(until).await, Ok(Some(_))) {
                 break;

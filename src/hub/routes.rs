@@ -266,6 +266,7 @@ impl Hub {
         }
         let room = self.rooms.enter(vault, now)?;
         room.admit(&proof, self.options.quotas.requests, now)?;
+        body.admitted = true;
         let key = param("key").unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
         match route {
