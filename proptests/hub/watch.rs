@@ -1,11 +1,13 @@
 //! Hearing of changes: streams of events, devices that watch, several hubs over one storage.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use everleaf::{
+    clock::{Clock, SimulatedClock, SystemClock, Timestamp},
     event::RemoteOptions,
     hub::{Bucket, Options},
     remote::{
@@ -15,13 +17,18 @@ use everleaf::{
     vault::{self, NewNote, SyncOptions, SyncReport, Vault, VaultError},
 };
 use futures_util::StreamExt as _;
+use reqwest::Method;
 use tempfile::TempDir;
 use tokio::{
     io::AsyncWriteExt as _,
     sync::{Notify, watch},
 };
 
-use super::{Rooms, Serving, key, options, serve, serve_with};
+use super::{
+    Rooms, Serving,
+    access::{ask, send},
+    key, options, serve, serve_with,
+};
 use crate::{
     image::png,
     remote::{put, retry},
@@ -167,6 +174,44 @@ async fn a_poll_sees_what_came_another_way() {
     let mut tags = two.remote(1).watch(Some(&told)).await.unwrap().unwrap();
     put(&rooms.of(key(1).vault_id()), &Key::Pulse, "three").await;
     assert_ne!(next(&mut tags).await, told);
+}
+
+/// A clock that a test moves; who waits, waits by the machine's.
+#[derive(Debug)]
+struct Moved(SimulatedClock);
+
+impl Clock for Moved {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move { SystemClock.sleep(duration).await })
+    }
+}
+
+#[tokio::test]
+async fn who_watches_by_a_token_is_told_nothing_once_it_is_over() {
+    let clock = Arc::new(Moved(SimulatedClock::new(SystemClock.now(), 1)));
+    let options = Options { clock: Arc::clone(&clock) as _, ..options() };
+    let hub = serve_with(Rooms::new(), options).await;
+    let vault = format!("/v1/vaults/{}", key(1).vault_id());
+    let given = ask(&hub, 1, Method::POST, &format!("{vault}/token")).await.bytes().await.unwrap();
+    let given: serde_json::Value = serde_json::from_slice(&given).unwrap();
+    let token = format!("Bearer {}", given["token"].as_str().unwrap());
+    let mut by_token = send(&hub, Method::GET, &format!("{vault}/watch"), &token, "").await;
+    let mut told = String::new();
+    while !told.ends_with("data: none\n\n") {
+        told.push_str(std::str::from_utf8(&by_token.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    let mut signed = hub.remote(1).watch(None).await.unwrap().unwrap();
+    assert_eq!(next(&mut signed).await, "");
+    clock.0.advance(Duration::from_mins(11));
+    put(&hub.remote(1), &Key::Pulse, "x").await;
+    assert_ne!(next(&mut signed).await, "");
+    assert_eq!(by_token.chunk().await.unwrap(), None);
 }
 
 /// How long edits took from one device to the other, sorted.

@@ -36,8 +36,8 @@ pub struct Presented<'a> {
 pub enum Proof {
     /// A signature; whether its nonce is new is not decided yet.
     Signed(Authorization),
-    /// A token, which lets read and nothing else.
-    Token,
+    /// A token, which lets read and nothing else, until then.
+    Token(Timestamp),
 }
 
 /// Decides whether whoever makes a request has the key of `vault`. No signature from before `since`
@@ -75,12 +75,9 @@ impl Tokens {
             return authenticate(vault, presented, since, now).map(Proof::Signed);
         }
         let reads = matches!(presented.call.method, "GET" | "HEAD");
-        let token = presented.authorization.unwrap_or_default();
-        if reads && self.is_valid(vault, token, now) {
-            Ok(Proof::Token)
-        } else {
-            Err(Reason::Unsigned)
-        }
+        let token = presented.authorization.filter(|_| reads);
+        let until = token.and_then(|token| self.until(vault, token, now));
+        until.map(Proof::Token).ok_or(Reason::Unsigned)
     }
 }
 

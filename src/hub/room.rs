@@ -132,7 +132,7 @@ impl Room {
             return Err(Problem::from(Reason::TooMany).after(wait));
         }
         match proof {
-            Proof::Token => Ok(()),
+            Proof::Token(_) => Ok(()),
             Proof::Signed(signed) => match state.nonces.spend(signed.nonce, now) {
                 Err(Reason::TooMany) => {
                     Err(Problem::from(Reason::TooMany).after(Duration::from_secs(5)))

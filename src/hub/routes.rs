@@ -275,7 +275,7 @@ impl Hub {
             Route::Put => self.put(&room, key, &proof, body).await,
             Route::Delete => self.delete(&room, key).await,
             Route::List => self.list(&room, query).await,
-            Route::Watch => self.watch(&room, &parts.headers).await,
+            Route::Watch => self.watch(&room, &proof, &parts.headers).await,
             Route::Token => self.token(vault, &proof),
             Route::Usage => self.usage(&room).await,
             _ => Err(Reason::NoRoute.into()),

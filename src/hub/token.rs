@@ -28,15 +28,14 @@ impl Tokens {
         format!("{}.{}", until.0, self.code(vault, until).to_hex())
     }
 
-    pub(super) fn is_valid(&self, vault: VaultId, header: &str, now: Timestamp) -> bool {
-        let parsed = header.strip_prefix(SCHEME).and_then(|token| {
-            let (until, code) = token.split_once('.')?;
-            let mut bytes = [0; 32];
-            decode_hex(code, &mut bytes)?;
-            Some((Timestamp(until.parse().ok()?), blake3::Hash::from_bytes(bytes)))
-        });
+    /// Until when the token in a header reads `vault`; `None` where it does not, or no longer.
+    pub(super) fn until(&self, vault: VaultId, header: &str, now: Timestamp) -> Option<Timestamp> {
+        let (until, code) = header.strip_prefix(SCHEME)?.split_once('.')?;
+        let (until, mut bytes) = (Timestamp(until.parse().ok()?), [0; 32]);
+        decode_hex(code, &mut bytes)?;
         // Comparing hashes takes the same time wherever they differ.
-        parsed.is_some_and(|(until, code)| now <= until && self.code(vault, until) == code)
+        let is_ours = self.code(vault, until) == blake3::Hash::from_bytes(bytes);
+        (is_ours && now <= until).then_some(until)
     }
 
     fn code(&self, vault: VaultId, until: Timestamp) -> blake3::Hash {

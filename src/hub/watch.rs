@@ -13,12 +13,17 @@ use futures_util::stream;
 use hyper::{HeaderMap, header};
 
 use super::{
-    Hub, lock,
+    Hub,
+    access::Proof,
+    lock,
     objects::{build, pulse},
     problem::Problem,
     room::Room,
 };
-use crate::remote::{Remote, hub::Reason};
+use crate::{
+    clock::{Clock, Timestamp},
+    remote::{Remote, hub::Reason},
+};
 
 /// The most that watch one vault at once.
 const MOST: usize = 256;
@@ -51,6 +56,9 @@ struct Telling {
     told: Option<String>,
     pulse: tokio::sync::watch::Receiver<String>,
     stopping: tokio::sync::watch::Receiver<bool>,
+    /// When the token is over that lets them watch, if it is one.
+    until: Option<Timestamp>,
+    clock: Arc<dyn Clock>,
     begun: bool,
 }
 
@@ -77,10 +85,11 @@ impl Room {
 
 impl Hub {
     /// The pulse of a vault as server-sent events: the one now, unless the client has seen it, and
-    /// each later one.
+    /// each later one, for as long as a token is good where one was shown.
     pub(super) async fn watch(
         self: &Arc<Self>,
         room: &Arc<Room>,
+        proof: &Proof,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let watcher = Watcher::new(room)?;
@@ -97,6 +106,11 @@ impl Hub {
             told: seen.map(str::to_owned),
             pulse: receiver,
             stopping: self.stopping.subscribe(),
+            until: match proof {
+                Proof::Signed(_) => None,
+                Proof::Token(until) => Some(*until),
+            },
+            clock: Arc::clone(&self.options.clock),
             begun: false,
         };
         let response = Response::builder()
@@ -145,6 +159,10 @@ async fn tell(mut telling: Telling) -> Option<(Result<Bytes, Infallible>, Tellin
         return Some((Ok(Bytes::from_static(b": here\n\n")), telling));
     }
     loop {
+        // Looked at before anything is told, which is every few seconds.
+        if telling.until.is_some_and(|until| telling.clock.now() > until) {
+            return None;
+        }
         let now = telling.pulse.borrow_and_update().clone();
         if telling.told.as_ref() != Some(&now) {
             let event = format!("id: {now}\nevent: pulse\ndata: {now}\n\n");
