@@ -1,20 +1,22 @@
-//! What a vault may have on a hub, quotas while puts are on their way.
+//! What a vault may have on a hub, and where: quotas while puts are on their way, folders that go.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use everleaf::{
-    hub::{Data, Options, Quotas},
+    clock::SimulatedClock,
+    hub::{Data, Folder, Options, Quotas},
     id::{ImageId, VaultId},
     image::MediaType,
     remote::{
-        After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
+        After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError,
+        RemoteExt as _, Upload,
     },
 };
 use tokio::sync::Semaphore;
 
-use super::{Rooms, Serving, client, options, serve_with};
-use crate::remote::{content, device, image, put};
+use super::{Rooms, Serving, client, key, options, serve, serve_with};
+use crate::remote::{content, device, image, keys, put};
 
 async fn told(hub: &Serving, path: &str) -> (u16, String) {
     let answer = client().get(hub.url(path)).send().await.unwrap();
@@ -116,4 +118,45 @@ async fn what_is_being_put_counts_also_where_all_is_counted_anew() {
     assert!(is_full(&head().await.unwrap_err()));
     remote.delete(&Key::Pulse).await.unwrap();
     head().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vault_whose_folder_went_has_nothing_there_and_gets_another() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, away) = (home.path().join("data"), home.path().join("away"));
+    let hub = serve(Folder::open(data.clone()).await.unwrap()).await;
+    let remote = hub.remote(1);
+    put(&remote, &Key::Pulse, "one").await;
+    std::fs::remove_dir_all(data.join(key(1).vault_id().to_string())).unwrap();
+    let error = remote.get_bytes(&Key::Pulse, 9).await.unwrap_err();
+    assert!(matches!(error, RemoteError::NotFound { .. }), "{error:?}");
+    assert_eq!(remote.head(&Key::Pulse).await.unwrap(), None);
+    assert_eq!(keys(&remote, Prefix::Heads, None).await, []);
+    put(&remote, &Key::Pulse, "two").await;
+    assert_eq!(remote.get_bytes(&Key::Pulse, 9).await.unwrap(), "two");
+    // Where the folder of all vaults went, its disk did.
+    std::fs::rename(&data, &away).unwrap();
+    assert!(remote.head(&Key::Pulse).await.unwrap_err().is_transient());
+    assert!(remote.put(&Key::Pulse, Upload::Bytes("x".into())).await.unwrap_err().is_transient());
+    assert!(!data.exists());
+    std::fs::rename(&away, &data).unwrap();
+    assert_eq!(remote.get_bytes(&Key::Pulse, 9).await.unwrap(), "two");
+}
+
+#[tokio::test]
+async fn a_hub_whose_storage_went_says_so_however_often_it_is_asked() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let now = everleaf::clock::Clock::now(&everleaf::clock::SystemClock);
+    let clock = Arc::new(SimulatedClock::new(now, 1));
+    let folder = Folder::open(data.clone()).await.unwrap();
+    let hub = serve_with(folder, Options { clock: Arc::clone(&clock) as _, ..options() }).await;
+    assert_eq!(told(&hub, "/readyz").await.0, 200);
+    std::fs::remove_dir(&data).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        clock.advance(Duration::from_secs(6));
+        seen.push(told(&hub, "/readyz").await.0);
+    }
+    assert_eq!(seen, [200, 503, 503, 503]);
 }

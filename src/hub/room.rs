@@ -75,12 +75,15 @@ impl Room {
         hub: &Hub,
         make: bool,
     ) -> Result<Option<Arc<dyn Remote>>, RemoteError> {
-        if let Some(remote) = lock(&self.remote).as_ref() {
-            return Ok(Some(Arc::clone(remote)));
+        // Asked each time: what was there may have been taken away.
+        let found = hub.data.vault(self.vault, make).await?;
+        let mut known = lock(&self.remote);
+        if found.is_none() {
+            *known = None;
+            self.account.recount();
         }
-        let remote = hub.data.vault(self.vault, make).await?;
-        lock(&self.remote).clone_from(&remote);
-        Ok(remote)
+        // The one that is known clears away what crashes left once, not with every request.
+        Ok(found.map(|found| Arc::clone(known.get_or_insert(found))))
     }
 }
 

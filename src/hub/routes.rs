@@ -291,9 +291,12 @@ impl Hub {
         let mut ready = self.ready.lock().await;
         let well = match *ready {
             Some((at, well)) if now.since(at) < READY && at <= now => well,
-            _ => self.data.check().await.is_ok(),
+            _ => {
+                let well = self.data.check().await.is_ok();
+                *ready = Some((now, well));
+                well
+            }
         };
-        *ready = Some((now, well));
         let (status, text) = if well {
             (StatusCode::OK, "ready\n")
         } else {
