@@ -19,7 +19,7 @@ use everleaf::{
         RemoteError, RemoteExt as _, Retry, RetryPolicy, Upload,
     },
 };
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use proptest::prelude::*;
 
 const MIB: usize = 1024 * 1024;
@@ -100,6 +100,13 @@ async fn keeps_objects_of_every_kind(remote: &dyn Remote) {
         put(remote, key, bytes.clone()).await;
         put(remote, key, bytes.clone()).await;
         assert_eq!(remote.get_bytes(key, 1000).await.unwrap(), bytes);
+        for first in [0, 1, bytes.len() - 1, bytes.len(), bytes.len() + 1] {
+            let Download { size, body } = remote.get_from(key, first as u64).await.unwrap();
+            let rest = bytes.get(first..).unwrap_or_default();
+            assert!(size.is_none_or(|size| size == rest.len() as u64), "{size:?} from {first}");
+            let pieces: Vec<Bytes> = body.try_collect().await.unwrap();
+            assert_eq!(pieces.concat(), rest);
+        }
         let meta = remote.head(key).await.unwrap().unwrap();
         assert_eq!(meta.size, bytes.len() as u64);
         if let Some(media_type) = meta.media_type {

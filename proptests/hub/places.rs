@@ -1,4 +1,4 @@
-//! What a vault may have on a hub, and where: quotas while puts are on their way, folders that go.
+//! What a vault may have on a hub, and where: quotas while puts are on their way, folders that go, parts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,11 @@ use everleaf::{
     id::{ImageId, VaultId},
     image::MediaType,
     remote::{
-        After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError,
-        RemoteExt as _, Upload,
+        After, Dir, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError,
+        RemoteExt as _, Upload, hub_public_url, public_url,
     },
 };
+use futures_util::TryStreamExt as _;
 use tokio::sync::Semaphore;
 
 use super::{Rooms, Serving, client, key, options, serve, serve_with};
@@ -159,4 +160,24 @@ async fn a_hub_whose_storage_went_says_so_however_often_it_is_asked() {
         seen.push(told(&hub, "/readyz").await.0);
     }
     assert_eq!(seen, [200, 503, 503, 503]);
+}
+
+#[tokio::test]
+async fn a_part_is_all_that_is_read_and_all_that_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = serve(Folder::open(folder.path().join("data")).await.unwrap()).await;
+    let large: Vec<u8> = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    let image = ImageId::from_bytes(*blake3::hash(&large).as_bytes());
+    let picture = Key::Image { image, media_type: MediaType::Png };
+    put(&hub.remote(1), &picture, large.clone()).await;
+    let url = public_url(&hub_public_url(&hub.0.url(), key(1).vault_id()), &picture);
+    let answer = client().get(url).header("range", "bytes=1000000-1000002").send().await.unwrap();
+    assert_eq!(answer.bytes().await.unwrap(), large[1_000_000..1_000_003]);
+    assert_eq!(bytes(&hub, "out").await, 3);
+    // A folder is read from there on: what comes first is what was asked for.
+    let vault = folder.path().join("data").join(key(1).vault_id().to_string());
+    let mut rest =
+        Dir::open(vault).await.unwrap().get_from(&picture, 1_000_000).await.unwrap().body;
+    let first = rest.try_next().await.unwrap().unwrap();
+    assert!(!first.is_empty() && large[1_000_000..].starts_with(&first));
 }

@@ -141,22 +141,24 @@ impl Hub {
         if let Some((Part::None, size)) = asked {
             return Err(Problem::new(Reason::Range, format!("it has {size} bytes")));
         }
-        let download = remote.get(key).await?;
         let out = self.metrics.out();
-        let body = download.body.inspect(move |piece| {
+        let count = move |piece: &Result<Bytes, RemoteError>| {
             out.add(piece.as_ref().map_or(0, |piece| piece.len() as u64));
-        });
+        };
         if let Some((Part::Some(first, last), size)) = asked {
+            let length = last - first + 1;
+            let body = up_to(remote.get_from(key, first).await?.body, length);
             let response = response
                 .status(StatusCode::PARTIAL_CONTENT)
                 .header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}"))
-                .header(header::CONTENT_LENGTH, last - first + 1);
-            return build(response, Body::from_stream(window(body, first, last - first + 1)));
+                .header(header::CONTENT_LENGTH, length);
+            return build(response, Body::from_stream(body.inspect(count)));
         }
+        let download = remote.get(key).await?;
         if let Some(size) = download.size {
             response = response.header(header::CONTENT_LENGTH, size);
         }
-        build(response, Body::from_stream(body))
+        build(response, Body::from_stream(download.body.inspect(count)))
     }
 
     /// `PUT` of an object.
@@ -292,28 +294,21 @@ fn no_store(response: Builder, key: &Key) -> Builder {
     response.header(header::CACHE_CONTROL, kept)
 }
 
-/// Some bytes of a body.
-fn window<E: Send + 'static>(
-    body: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
-    skip: u64,
-    take: u64,
-) -> impl Stream<Item = Result<Bytes, E>> + Send {
-    stream::unfold((body, skip, take), |(mut body, mut skip, mut take)| async move {
-        while take > 0 {
-            let mut piece = match body.next().await? {
-                Ok(piece) => piece,
-                Err(error) => return Some((Err(error), (body, 0, 0))),
-            };
-            let before = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            skip -= before as u64;
-            let _ = piece.split_to(before);
-            piece.truncate(usize::try_from(take).unwrap_or(usize::MAX));
-            if !piece.is_empty() {
-                take -= piece.len() as u64;
-                return Some((Ok(piece), (body, skip, take)));
-            }
+/// So many bytes of a body, and no more.
+fn up_to(
+    body: impl Stream<Item = Result<Bytes, RemoteError>> + Send + Unpin + 'static,
+    length: u64,
+) -> impl Stream<Item = Result<Bytes, RemoteError>> + Send {
+    stream::unfold((body, length), |(mut body, left)| async move {
+        if left == 0 {
+            return None;
         }
-        None
+        let piece = body.next().await?.map(|mut piece| {
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            piece
+        });
+        let came = piece.as_ref().map_or(left, |piece| piece.len() as u64);
+        Some((piece, (body, left - came)))
     })
 }
 

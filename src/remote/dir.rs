@@ -79,12 +79,16 @@ impl Dir {
 #[async_trait]
 impl Remote for Dir {
     async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+        self.get_from(key, 0).await
+    }
+
+    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
         let key = *key;
-        let opened = self.with(move |root| root.open(&key)).await?;
+        let opened = self.with(move |root| root.open_at(&key, first)).await?;
         let (path, file, size) = opened.ok_or(RemoteError::NotFound { key })?;
         let body = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK)
             .map_err(move |source| RemoteError::Io { path: path.clone(), source });
-        Ok(Download { size: Some(size), body: body.boxed() })
+        Ok(Download { size: Some(size.saturating_sub(first)), body: body.boxed() })
     }
 
     async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
@@ -144,6 +148,18 @@ impl Root {
         let Some(file) = self.found(&path, fs::File::open(&path))? else { return Ok(None) };
         let size = file.metadata().map_err(RemoteError::io(&path))?.len();
         Ok(Some((path, file, size)))
+    }
+
+    fn open_at(
+        &self,
+        key: &Key,
+        first: u64,
+    ) -> Result<Option<(PathBuf, fs::File, u64)>, RemoteError> {
+        let mut opened = self.open(key)?;
+        if let Some((path, file, _)) = &mut opened {
+            io::Seek::seek(file, io::SeekFrom::Start(first)).map_err(RemoteError::io(&*path))?;
+        }
+        Ok(opened)
     }
 
     fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {

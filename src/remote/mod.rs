@@ -54,6 +54,25 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// [`RemoteError::NotFound`] where there is none.
     async fn get(&self, key: &Key) -> Result<Download, RemoteError>;
 
+    /// The same from its byte number `first` on, counted from 0. Where the remote can't begin there, what
+    /// comes before is read and passed over.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
+        let Download { size, body } = self.get(key).await?;
+        let mut before = first;
+        let body = body.map(move |piece| {
+            piece.map(|mut piece| {
+                let passed = usize::try_from(before).unwrap_or(usize::MAX).min(piece.len());
+                before -= passed as u64;
+                piece.split_off(passed)
+            })
+        });
+        Ok(Download { size: size.map(|size| size.saturating_sub(first)), body: body.boxed() })
+    }
+
     /// What can be told of an object without reading it; `None` where there is none.
     ///
     /// Some stores cannot tell a missing bucket from a missing object here.
