@@ -63,7 +63,7 @@ mutants! {
     an_edit_that_overwrites: EditOverwrites, 0, 150;
     an_import_that_remembers_nothing: ImportsUnannounced, 8, 150;
     an_import_that_makes_copies: ImportMakesCopies, 0, 150;
-    an_export_that_remembers_nothing: ExportsUnannounced, 13, 150;
+    an_export_that_remembers_nothing: ExportsUnannounced, 52, 150;
     a_segment_that_follows_none: PreviousUnchecked, 1, 150;
     a_url_in_the_text: UrlAsText, 0, 150;
     an_image_put_twice: PutsWithoutAsking, 0, 150;

@@ -141,7 +141,9 @@ impl AskError {
         match self {
             Self::Vault(error) => error.hint(),
             Self::Refused(refusal) => refusal.hint.clone(),
-            Self::Lost { process, source } if source.kind() == io::ErrorKind::TimedOut => {
+            Self::Lost { process: process @ 1.., source }
+                if source.kind() == io::ErrorKind::TimedOut =>
+            {
                 Some(format!(
                     "where it is suspended, `kill -CONT {process}` lets it go on; or end that process"
                 ))

@@ -131,8 +131,7 @@ impl Candidate {
         if mutant::is(Mutant::TrustsRetryTime) {
             return self.set(now);
         }
-        // No wait is longer than the longest: a time beyond it was set by a clock that was wrong.
-        self.set(now).map(|at| if at > now.plus(LONGEST_PAUSE) { now } else { at })
+        self.set(now).map(|at| at_last(at, now))
     }
 
     const fn set(&self, now: Timestamp) -> Option<Timestamp> {
@@ -273,6 +272,12 @@ pub fn record(
             Event::UploadFailed { image, remote, attempt, reason, retry_at }
         }
     }
+}
+
+/// The time at which something may be tried. No wait is longer than the longest: a time beyond it was set by a clock
+/// that was wrong.
+pub(crate) fn at_last(at: Timestamp, now: Timestamp) -> Timestamp {
+    if at > now.plus(LONGEST_PAUSE) { now } else { at }
 }
 
 /// How long to wait after a failed attempt: exponential with full jitter, at most an hour.

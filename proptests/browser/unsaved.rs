@@ -82,6 +82,35 @@ fn a_picture_that_comes_late_comes_where_it_was_given_and_takes_nothing_away() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// What was sent may be saved though nobody heard of it, and somebody goes on writing.
+#[test]
+fn what_was_saved_though_its_answer_got_lost_is_there_once() {
+    let Some(browser) = Browser::start() else { return };
+    let page = Page::new();
+    let greeting = note(&page, "Hello\n", None);
+    browser.open(&page.url);
+    browser.until("document.querySelector('#list a')");
+    browser.open(&at(&page, &format!("note/{greeting}?edit=true")));
+    browser.until("document.getElementById('text')");
+    let lose = "const ask = window.fetch;
+         window.lost = 0;
+         window.fetch = async (...asked) => {
+           const answer = await ask(...asked);
+           if (window.found || !String(asked[0]).endsWith('/edit')) return answer;
+           window.lost += 1;
+           throw new TypeError('lost');
+         };";
+    browser.run(lose, &json!([]));
+    select(&browser, "Hello", false);
+    browser.press(&[' ', 'w', 'o', 'r']);
+    browser.until("window.lost > 0");
+    browser.press(&['l', 'd']);
+    browser.until("window.lost > 1");
+    browser.run("window.found = true", &json!([]));
+    becomes(&browser, "Hello world\n");
+    assert_eq!(source(&page, greeting), "Hello world\n");
+}
+
 #[test]
 fn a_window_of_an_earlier_run_says_so_and_keeps_what_was_written() {
     let Some(browser) = Browser::start() else { return };

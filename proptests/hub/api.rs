@@ -202,7 +202,7 @@ async fn a_vault_gets_no_more_room_than_it_may_have() {
     put(&remote, &Key::Pulse, vec![1; 60]).await;
     let one = image(1, MediaType::Png);
     put(&remote, &one, content(&one)).await;
-    let is_full = |error| matches!(error, RemoteError::Misconfigured { .. });
+    let is_full = |error| matches!(error, RemoteError::NoRoom { .. });
     let two = image(2, MediaType::Png);
     assert!(is_full(remote.put(&two, content(&two).into()).await.unwrap_err()));
     // What is there may be put again, or become smaller.

@@ -32,7 +32,7 @@ async fn bytes(hub: &Serving, direction: &str) -> u64 {
 }
 
 fn is_full(error: &RemoteError) -> bool {
-    matches!(error, RemoteError::Misconfigured { advice, .. } if advice.contains("used up its room"))
+    matches!(error, RemoteError::NoRoom { .. })
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use futures_util::StreamExt as _;
 use reqwest::Method;
 use tempfile::TempDir;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::{Notify, watch},
 };
 
@@ -336,6 +336,7 @@ async fn a_client_goes_on_where_a_refusal_does_not_come_to_an_end() {
     let stuck = format!("http://{}", listener.local_addr().unwrap());
     let stuck_hub = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
         let refusal = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 100\r\n\r\n{";
         stream.write_all(refusal).await.unwrap();
         std::future::pending::<()>().await;

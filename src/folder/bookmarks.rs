@@ -289,8 +289,8 @@ impl Bookmarks {
 
     /// Forgets where the file of a note was, which is elsewhere now.
     pub(super) fn left(&mut self, from: Option<String>, note: NoteId) {
-        if let Some(from) =
-            from.filter(|from| self.notes.get(from).is_some_and(|seen| seen.note == note))
+        if let Some(from) = from
+            && self.notes.get(&from).is_some_and(|seen| seen.note == note)
         {
             self.notes.remove(&from);
         }

@@ -74,7 +74,7 @@ pub(super) fn made(
 /// Where new files may have been before.
 #[derive(Default)]
 pub(super) struct Moved {
-    /// Files that were not there when the folder was last imported.
+    /// Files that were not there when the folder was last imported; left out where none was.
     new: Vec<String>,
     /// What is in those, hashed, once somebody asked.
     hashes: OnceCell<HashSet<String>>,
@@ -89,12 +89,16 @@ pub(super) struct Moved {
 impl Moved {
     pub(super) fn new(bookmarks: &Bookmarks, notes: &[String]) -> Self {
         let is_old = |path: &String| bookmarks.notes.get(path).is_some_and(|seen| !seen.gone);
-        let new: Vec<String> = notes.iter().filter(|path| !is_old(path)).cloned().collect();
-        let mut moved = Self { new, ..Self::default() };
-        if !moved.new.is_empty() {
-            for (path, seen) in bookmarks.notes.iter().filter(|(_, seen)| !seen.gone) {
-                moved.old.entry(seen.blake3.clone()).or_default().push(path.clone());
-            }
+        let mut new = notes.iter().filter(|path| !is_old(path)).peekable();
+        let mut moved = Self::default();
+        if new.peek().is_none() {
+            return moved;
+        }
+        for (path, seen) in bookmarks.notes.iter().filter(|(_, seen)| !seen.gone) {
+            moved.old.entry(seen.blake3.clone()).or_default().push(path.clone());
+        }
+        if !moved.old.is_empty() {
+            moved.new = new.cloned().collect();
         }
         moved
     }

@@ -195,10 +195,13 @@ impl Hub {
             return Err(Problem::new(Reason::Mismatch, "the body is not what was signed"));
         }
         let remote = room.remote(self, true).await?.ok_or(Reason::Storage)?;
-        let reserved = match body.declared {
+        let mut reserved = match body.declared {
             Some(_) => reserved,
             None => self.reserve(room, &key, received.upload.size()).await?,
         };
+        if let Some(reserved) = &mut reserved {
+            reserved.begin();
+        }
         remote.put(&key, received.upload.clone()).await?;
         if let Some(reserved) = reserved {
             reserved.keep().await;

@@ -25,6 +25,14 @@ pub struct Quotas {
     pub requests: Option<u32>,
 }
 
+impl Quotas {
+    /// Whether a vault that has this much has more than it may.
+    fn are_passed(self, used: Used) -> bool {
+        let over = |limit: Option<u64>, value| limit.is_some_and(|limit| value > limit);
+        over(self.bytes, used.bytes) || over(self.objects, used.objects)
+    }
+}
+
 /// After so long, what a vault has is counted anew: another hub may have taken something for it.
 const RECOUNT: Duration = Duration::from_mins(5);
 /// So many seconds' worth of requests may come at once.
@@ -53,6 +61,9 @@ struct Count {
     known: Option<(Timestamp, Used)>,
     /// How often it was counted.
     times: u64,
+    /// Whether something was on its way when it was counted, and has been added since: the listing may have shown it,
+    /// so that there may be more room than it seems.
+    at_most: bool,
 }
 
 /// How a put changes what a vault has.
@@ -70,7 +81,8 @@ pub(super) struct Reserved<'a> {
     growth: Growth,
     /// By which count there was room.
     times: u64,
-    kept: bool,
+    /// Whether it may have been put, and has not been counted.
+    in_doubt: bool,
 }
 
 impl Account {
@@ -92,7 +104,7 @@ impl Account {
         now: Timestamp,
     ) -> Result<Reserved<'_>, Problem> {
         let mut count = self.count.lock().await;
-        let (used, there) = match remote {
+        let (mut used, there) = match remote {
             Some(remote) => {
                 let used = self.counted(&mut count, remote, now).await?;
                 (used, remote.head(key).await?.map(|meta| meta.size))
@@ -104,17 +116,27 @@ impl Account {
             more: size.saturating_sub(there.unwrap_or(0)),
             less: there.unwrap_or(0).saturating_sub(size),
         };
-        let mut pending = lock(&self.pending);
-        let after = used.plus(*pending).plus(growth.reserved());
-        let over = |limit: Option<u64>, value| limit.is_some_and(|limit| value > limit);
         // What makes a vault smaller, or leaves it as it is, is always taken.
         let grows = growth.objects > 0 || growth.more > 0;
-        if grows && (over(quotas.bytes, after.bytes) || over(quotas.objects, after.objects)) {
+        let is_full = |used: Used, pending: Used| {
+            let after = used.plus(pending).plus(growth.reserved());
+            grows && quotas.are_passed(after)
+        };
+        let on_its_way = *lock(&self.pending);
+        if count.at_most
+            && is_full(used, on_its_way)
+            && let Some(remote) = remote
+        {
+            count.known = None;
+            used = self.counted(&mut count, remote, now).await?;
+        }
+        let mut pending = lock(&self.pending);
+        if is_full(used, *pending) {
             let detail = format!("it has {} objects of {} bytes in all", used.objects, used.bytes);
             return Err(Problem::new(Reason::Quota, detail));
         }
         *pending = pending.plus(growth.reserved());
-        Ok(Reserved { account: self, growth, times: count.times, kept: false })
+        Ok(Reserved { account: self, growth, times: count.times, in_doubt: false })
     }
 
     /// Has all be counted anew before the count is used again.
@@ -139,23 +161,31 @@ impl Account {
         let used = list(remote).await?;
         count.known = Some((now, used));
         count.times += 1;
+        count.at_most = false;
         Ok(used)
     }
 }
 
 impl Reserved<'_> {
+    /// The object is about to be put.
+    pub(super) const fn begin(&mut self) {
+        self.in_doubt = true;
+    }
+
     /// The object was put.
     pub(super) async fn keep(mut self) {
         let account = self.account;
         let mut count = account.count.lock().await;
-        if count.times != self.times {
-            // It was on its way when all was counted: nobody can tell whether that count has it.
-            account.recount();
-        } else if let Some((_, used)) = &mut count.known {
+        // It was on its way when all was counted: nobody can tell whether that count has it.
+        let is_certain = count.times == self.times;
+        count.at_most |= !is_certain;
+        if let Some((_, used)) = &mut count.known {
             *used = used.plus(self.growth.reserved());
-            used.bytes = used.bytes.saturating_sub(self.growth.less);
+            if is_certain {
+                used.bytes = used.bytes.saturating_sub(self.growth.less);
+            }
         }
-        self.kept = true;
+        self.in_doubt = false;
         // While nobody else can look at both.
         drop(self);
     }
@@ -166,7 +196,7 @@ impl Drop for Reserved<'_> {
         let mut pending = lock(&self.account.pending);
         *pending = pending.less(self.growth.reserved());
         // A put that failed, or that nobody waited for any more, may have taken effect all the same.
-        if !self.kept {
+        if self.in_doubt {
             self.account.recount();
         }
     }

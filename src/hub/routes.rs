@@ -264,9 +264,10 @@ impl Hub {
             let detail = format!("whoever runs it can start it with `--allow {vault}`");
             return Err(Problem::new(Reason::NotServed, detail));
         }
+        // One that comes too often is no stranger: it has to read when it may come again.
+        body.admitted = true;
         let room = self.rooms.enter(vault, now)?;
         room.admit(&proof, self.options.quotas.requests, now)?;
-        body.admitted = true;
         let key = param("key").unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
         match route {

@@ -118,10 +118,8 @@ pub(super) fn splice(
 ) -> Result<(), NoteError> {
     for splice in plan.iter().rev() {
         // What somebody else does to a line that another takes the place of comes before that one: behind it,
-        // it would be in the next line, which nobody touched. So does what somebody else puts before the line
-        // break that the last line is replaced with.
-        let behind =
-            splice.delete > 0 && (ends_line(&splice.insert) || begins_line(&splice.insert));
+        // it would be in the next line, which nobody touched.
+        let behind = splice.delete > 0 && ends_line(&splice.insert);
         let mut at = if behind { splice.at + splice.delete } else { splice.at };
         let all = isize::try_from(splice.delete).unwrap_or(isize::MAX);
         let mut delete = if behind { 0 } else { all };
@@ -152,10 +150,6 @@ pub(super) fn splice(
 
 fn ends_line(body: &Body) -> bool {
     matches!(body.pieces().last(), Some(Piece::Text(text)) if text.ends_with('\n'))
-}
-
-fn begins_line(body: &Body) -> bool {
-    matches!(body.pieces().first(), Some(Piece::Text(text)) if text.starts_with('\n'))
 }
 
 fn put_embed(

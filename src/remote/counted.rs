@@ -62,8 +62,12 @@ impl Counted {
 #[deny(clippy::missing_trait_methods)]
 impl Remote for Counted {
     async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+        self.get_from(key, 0).await
+    }
+
+    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
         self.get.fetch_add(1, Ordering::Relaxed);
-        self.inner.get(key).await
+        self.inner.get_from(key, first).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {

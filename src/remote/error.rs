@@ -43,6 +43,14 @@ pub enum RemoteError {
         /// What it answered.
         source: Source,
     },
+    /// The remote has no room left for this vault: a person is needed.
+    #[error("{advice}")]
+    NoRoom {
+        /// What to do, for people.
+        advice: &'static str,
+        /// What the remote answered, if it was asked.
+        source: Option<Source>,
+    },
     /// The object is larger than the caller is ready to read.
     #[error("`{key}` has more than the {limit} bytes that it may have")]
     Oversized {

@@ -183,13 +183,17 @@ fn cut(download: Download, length: usize) -> Download {
 #[deny(clippy::missing_trait_methods)]
 impl Remote for Faulty {
     async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+        self.get_from(key, 0).await
+    }
+
+    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
         let fault = self.faults.meets(Call::Get, &key.to_string());
         match fault.map(|fault| fault.failure) {
-            None => self.inner.get(key).await,
-            Some(Failure::Cut(length)) => Ok(cut(self.inner.get(key).await?, length)),
+            None => self.inner.get_from(key, first).await,
+            Some(Failure::Cut(length)) => Ok(cut(self.inner.get_from(key, first).await?, length)),
             Some(failure) => match failure.error() {
                 Some(error) => Err(error),
-                None => self.inner.get(key).await,
+                None => self.inner.get_from(key, first).await,
             },
         }
     }

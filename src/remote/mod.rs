@@ -62,6 +62,9 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// As [`get`](Self::get).
     async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
         let Download { size, body } = self.get(key).await?;
+        if first == 0 {
+            return Ok(Download { size, body });
+        }
         let mut before = first;
         let body = body.map(move |piece| {
             piece.map(|mut piece| {

@@ -78,7 +78,11 @@ impl Retry {
 #[deny(clippy::missing_trait_methods)]
 impl Remote for Retry {
     async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.repeat(|| self.inner.get(key)).await
+        self.get_from(key, 0).await
+    }
+
+    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
+        self.repeat(|| self.inner.get_from(key, first)).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {

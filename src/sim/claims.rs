@@ -99,8 +99,18 @@ impl World {
     }
 
     /// Whether the last put that a device made of an image came after one that it never heard of to the
-    /// end.
+    /// end. A hub puts for all of them.
     pub(super) fn was_cut_off(&self, n: usize, image: ImageId) -> Check<bool> {
+        let by = if n < self.devices.len() { vec![n] } else { self.here() };
+        for n in by {
+            if self.was_put_again(n, image)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn was_put_again(&self, n: usize, image: ImageId) -> Check<bool> {
         let (mut begun, mut again) = (false, false);
         for event in self.device(n)?.vault()?.events(Seq(1)) {
             match event?.event {

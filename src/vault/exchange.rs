@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::{Vault, VaultError, error::chain, late::Refused};
+use super::{Vault, VaultError, error::chain, fetch::Missed, late::Refused};
 use crate::{
     clock::{Timestamp, fraction},
     db::Durability,
@@ -157,6 +157,8 @@ pub(super) struct Memory {
     pub(super) linked: Seq,
     /// The image that was put there last.
     pub(super) last_image: Option<ImageId>,
+    /// Images that the remote holds, or may hold, and did not give whole.
+    pub(super) missed: BTreeMap<ImageId, Missed>,
 }
 
 /// One sync with one remote.

@@ -1,6 +1,7 @@
 //! Bringing images here that notes show.
 
 use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Vault, VaultError,
@@ -8,14 +9,18 @@ use super::{
     exchange::{Progress, Session, SyncImages},
 };
 use crate::{
+    clock::{Clock, Timestamp, fraction},
     event::{Event, RemoteName},
     id::ImageId,
     image::MediaType,
     images::{ImageError, Stored},
     mutant::{self, Mutant},
-    projection::{catalog, outbox},
+    projection::{
+        catalog,
+        outbox::{self, ROUND},
+    },
     remote::{Key, Prefix, Remote, RemoteError},
-    upload::Width,
+    upload::{self, Width},
 };
 
 /// What came of asking for an image.
@@ -36,9 +41,28 @@ struct Unfetched {
     source: RemoteError,
 }
 
+/// How often in a row an image could not be had, and when it is asked for again though nothing tells of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Missed {
+    times: u32,
+    until: Timestamp,
+}
+
+impl Missed {
+    fn once_more(before: Option<&Self>, clock: &dyn Clock) -> Self {
+        let times = before.map_or(0, |missed| missed.times.saturating_add(1));
+        let until = clock.now().plus(upload::backoff(ROUND, times, fraction(clock)));
+        Self { times, until }
+    }
+
+    fn is_due(self, now: Timestamp) -> bool {
+        upload::at_last(self.until, now) <= now
+    }
+}
+
 impl Session<'_> {
     /// Brings here what notes show and this device lacks, as far as the remote holds it. One that can't be had is
-    /// a problem, and is asked for again by the next sync.
+    /// a problem, and is asked for again after a while, or when there is news.
     pub(super) async fn fetch(&mut self) -> Result<(), VaultError> {
         let mut wanted = catalog::wanted(self.vault.db())?;
         if !self.memory.fetch_owed {
@@ -47,7 +71,11 @@ impl Session<'_> {
             let held = |image: &ImageId| {
                 outbox::get(db, name, *image).is_ok_and(|up| up.is_some_and(|up| up.is_done()))
             };
-            wanted.retain(held);
+            let (missed, now) = (&self.memory.missed, self.vault.0.clock.now());
+            wanted.retain(|image| match missed.get(image) {
+                Some(missed) => missed.is_due(now),
+                None => held(image),
+            });
         }
         if self.options.images == SyncImages::None || wanted.is_empty() {
             return self.remember();
@@ -61,9 +89,13 @@ impl Session<'_> {
         let fetches = wanted.into_iter().map(|(bytes, image)| (bytes, fetch(image)));
         let mut fetches = Box::pin(abreast(Width::new(self.options.parallel), fetches));
         let mut failed = None;
-        let (mut refused, mut withheld) = (Vec::new(), Vec::new());
+        let (mut refused, mut withheld, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         while let Some((image, fetched)) = fetches.next().await {
             (self.progress)(Progress::Fetched(image));
+            let before = self.memory.missed.remove(&image);
+            if matches!(fetched, Ok(Fetched::Refused(_) | Fetched::Withheld(..))) {
+                missed.push((image, Missed::once_more(before.as_ref(), &*vault.0.clock)));
+            }
             match fetched {
                 Ok(Fetched::Here(stored)) => {
                     self.report.fetched.images += 1;
@@ -83,12 +115,16 @@ impl Session<'_> {
         if withheld.iter().any(|image| image.source.is_away()) {
             self.remote.head(&Key::Pulse).await.map_err(self.error())?;
         }
-        let missed = refused.len() + withheld.len();
-        refused.iter().for_each(|error| self.problem(error));
-        withheld.iter().for_each(|error| self.problem(error));
-        self.report.fetched.failed += missed as u64;
+        for error in &refused {
+            self.problem(error);
+        }
+        for error in &withheld {
+            self.problem(error);
+        }
+        self.report.fetched.failed += missed.len() as u64;
         // What was not whole may become so with nothing that tells of it.
-        self.memory.fetch_owed = missed > 0;
+        self.memory.missed.extend(missed);
+        self.memory.fetch_owed = false;
         self.remember()
     }
 }

@@ -4,7 +4,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Vault, VaultError, notes::Reading};
-use crate::note::{Body, Piece, Target, markdown::Destination};
+use crate::{
+    note::{Body, Piece, Target, markdown::Destination},
+    projection::receipts,
+};
 
 /// What the images of all versions of a note were called.
 pub(super) struct Former<'a> {
@@ -32,12 +35,21 @@ impl<'a> Former<'a> {
         if self.unknown.get_or_insert_with(|| named(&self.before.body)).contains(target) {
             return Ok(None);
         }
+        // Of what lies elsewhere no note ever had a picture, and an address is typed letter by letter.
+        if target.contains("://") && !self.bases()?.iter().any(|base| target.starts_with(base)) {
+            return Ok(None);
+        }
         let names = match self.names.take() {
             Some(names) => names,
             None => self.all()?,
         };
         let names = self.names.insert(names);
         Ok(names.get(written).or_else(|| names.get(target)).cloned())
+    }
+
+    /// The public addresses that remotes have and had.
+    fn bases(&self) -> Result<Vec<String>, VaultError> {
+        Ok(receipts::bases(self.vault.db())?)
     }
 
     fn all(&self) -> Result<HashMap<String, Target>, VaultError> {
@@ -54,7 +66,7 @@ impl<'a> Former<'a> {
 /// All that a body names as images.
 fn named(body: &Body) -> HashSet<String> {
     let mut named = HashSet::new();
-    Body::parse(&body.written(), |destination| {
+    let _same = Body::parse(&body.written(), |destination| {
         named.insert(destination.target.clone());
         None
     });

@@ -40,7 +40,7 @@ impl Session<'_> {
     pub(super) async fn upload(&mut self) -> Result<bool, VaultError> {
         let before = self.report.uploaded.images + self.report.uploaded.already_there;
         let (pulse, was_owed) = (self.memory.pulse.clone(), self.memory.pulse_owed);
-        let unreachable = AtomicBool::new(false);
+        let (unreachable, put) = (AtomicBool::new(false), AtomicBool::new(false));
         loop {
             let name = self.name.clone();
             let planned = self.vault.blocking(move |vault| vault.plan_uploads(&name));
@@ -48,7 +48,7 @@ impl Session<'_> {
             if !due.is_empty() {
                 self.memory.pulse_owed = true;
                 self.changed_remote()?;
-                self.round(due, &unreachable).await?;
+                self.round(due, &unreachable, &put).await?;
             } else if let Some(next) = next_in_round {
                 let clock = &self.vault.0.clock;
                 clock.sleep(next.since(clock.now())).await;
@@ -60,7 +60,8 @@ impl Session<'_> {
             }
         }
         let confirmed = self.report.uploaded.images + self.report.uploaded.already_there > before;
-        if !confirmed && !unreachable.load(Ordering::Relaxed) {
+        let is_untouched = ![&put, &unreachable].iter().any(|met| met.load(Ordering::Relaxed));
+        if !confirmed && is_untouched {
             // There is nothing to tell the others of, nor to miss. A remote that is away is met again by telling.
             (self.memory.pulse, self.memory.pulse_owed) = (pulse, was_owed);
             self.remember()?;
@@ -73,6 +74,7 @@ impl Session<'_> {
         &mut self,
         due: Vec<(u64, Start)>,
         unreachable: &AtomicBool,
+        put: &AtomicBool,
     ) -> Result<(), VaultError> {
         (self.progress)(Progress::Uploading(due.len() as u64));
         let (vault, name, remote) = (self.vault, &self.name, &*self.remote);
@@ -86,7 +88,7 @@ impl Session<'_> {
                 return Ok(None);
             }
             let _flight = InFlight::begin(vault, name, start.image);
-            let outcome = vault.attempt(name, remote, start, verify_public).await?;
+            let outcome = vault.attempt(name, remote, start, verify_public, put).await?;
             match outcome {
                 Outcome::Unreachable(_) => unreachable.store(true, Ordering::Relaxed),
                 Outcome::BrokeOff(_) => broke_off.store(true, Ordering::Relaxed),
@@ -199,13 +201,15 @@ impl Vault {
     }
 
     /// Sees to it that the remote holds an image: asks first, puts what is missing, and asks again. Where
-    /// a put of this device was cut off, what the remote shows proves nothing before it took a whole one.
+    /// a put of this device was cut off, what the remote shows proves nothing before it took a whole one. `put` says
+    /// whether anything may be there now.
     async fn attempt(
         &self,
         name: &RemoteName,
         remote: &dyn Remote,
         Start { image, attempt, anyway, .. }: Start,
         verify_public: bool,
+        put: &AtomicBool,
     ) -> Result<Outcome, VaultError> {
         let Some(record) = catalog::image_record(self.db(), image)? else {
             return Ok(Outcome::Blocked("nothing is known of the image".to_owned()));
@@ -229,13 +233,14 @@ impl Vault {
             self.blocking(move |vault| vault.record([begun])).await?;
             if let Err(error) = remote.put(&key, body).await {
                 // What answers at once is not away: something on the way does not let this image through.
-                let is_there = error.is_away() && remote.head(&key).await.is_ok();
-                return Ok(if is_there {
-                    Outcome::BrokeOff(chain(&error))
-                } else {
-                    outcome(&error)
-                });
+                if !error.is_away() {
+                    return Ok(outcome(&error));
+                }
+                let Ok(meta) = remote.head(&key).await else { return Ok(outcome(&error)) };
+                put.fetch_or(meta.is_some(), Ordering::Relaxed);
+                return Ok(Outcome::BrokeOff(chain(&error)));
             }
+            put.store(true, Ordering::Relaxed);
             match remote.head(&key).await {
                 Ok(Some(meta)) if meta.size == record.bytes => {}
                 Ok(_) => {
@@ -438,6 +443,7 @@ fn outcome(error: &RemoteError) -> Outcome {
         RemoteError::Busy { retry_after, .. } => Outcome::Failed { reason, wait: *retry_after },
         RemoteError::Denied { .. }
         | RemoteError::TooLarge { .. }
+        | RemoteError::NoRoom { .. }
         | RemoteError::NoBucket { .. } => Outcome::Blocked(reason),
         // The remote took what came before: something else may have answered in its place.
         RemoteError::Misconfigured { .. }

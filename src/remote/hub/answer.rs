@@ -153,7 +153,9 @@ impl Refused {
                 "the hub does not accept our signature: a proxy before it has to pass on the path \
                  and the header `Host` as they are",
             ),
-            (Some(Reason::Quota), ..) => misconfigured(NO_ROOM),
+            (Some(Reason::Quota), ..) => {
+                return RemoteError::NoRoom { advice: NO_ROOM, source: Some(source) };
+            }
             (Some(Reason::Mismatch | Reason::Clock | Reason::Replayed | Reason::TooSlow), ..)
             | (_, 408 | 425 | 429 | 500..=599, _) => {
                 return RemoteError::Busy { retry_after: self.retry_after, source };

@@ -347,7 +347,9 @@ impl Hub {
                 let what = format!("the hub takes images of up to {} bytes", usage.largest);
                 RemoteError::TooLarge { source: what.into() }
             }
-            Ok(usage) if !usage.has_room(size) => RemoteError::misconfigured(NO_ROOM),
+            Ok(usage) if !usage.has_room(size) => {
+                RemoteError::NoRoom { advice: NO_ROOM, source: None }
+            }
             _ => error,
         }
     }

@@ -138,7 +138,9 @@ impl Remote for S3 {
             // Answers to `head` have no body: they do not tell a missing object from a missing bucket, or why
             // they refuse.
             Err(error) if has_status(&error, 404) => Ok(None),
-            Err(error) if has_status(&error, 403) => self.head_by_get(key).await,
+            Err(error) if has_status(&error, 403) || has_status(&error, 400) => {
+                self.head_by_get(key).await
+            }
             Err(error) => Err(self.translate(error)),
         }
     }

@@ -174,6 +174,8 @@ function edit(area) {
   let running = null;
   let again = false;
   let composing = false;
+  // What was sent, and may be saved though no answer said so.
+  let unanswered = null;
   // How often in a row it could not be saved, and when it is tried again.
   let failures = 0;
   let retry = 0;
@@ -245,7 +247,9 @@ function edit(area) {
   };
 
   const send = async () => {
-    const text = area.value;
+    // Sent again as it was, it is what was saved; what was typed since would be a second copy of it on that base.
+    const text = unanswered ?? area.value;
+    unanswered = text;
     since = 0;
     again = false;
     if (text !== known) saved('Saving…');
@@ -258,8 +262,10 @@ function edit(area) {
       // So that it outlives a page that is being left; browsers carry no more than this.
       keepalive: body.length < 20000,
     });
+    if (response.status < 500 && !response.ok) unanswered = null;
     if (!response.ok) throw new Error(await complaint(response));
     const answer = await response.json();
+    unanswered = null;
     seen = Math.max(seen, answer.seq);
     if (area.value === text && !composing) {
       merge(answer.splices);
