@@ -165,6 +165,30 @@ async fn what_a_folder_says_of_files_that_have_yet_to_come_undoes_nothing() {
     laptop.settled(&ours);
 }
 
+/// That it did not come to one device yet is nothing to those that have it.
+#[tokio::test]
+async fn a_file_that_another_device_waits_for_takes_its_note_along() {
+    let carried = Carried::new().await;
+    let [laptop, phone] = &carried.desks;
+    laptop.write("x.md", "# X\n");
+    laptop.import();
+    carried.sync().await;
+    let (ours, _) = laptop.export("export");
+    let theirs = phone.device.folder.path().join("export");
+    fs::create_dir(&theirs).unwrap();
+    fs::copy(ours.join(".everleaf-export"), theirs.join(".everleaf-export")).unwrap();
+    phone.try_import(&theirs);
+    fs::copy(theirs.join(".everleaf-export"), ours.join(".everleaf-export")).unwrap();
+    let note = laptop.note("x.md");
+    laptop.device.edit(note, |text| text + "in the vault\n");
+    fs::rename(ours.join("x.md"), ours.join("y.md")).unwrap();
+    assert_eq!(laptop.try_import(&ours).changed, 1);
+    assert_eq!(laptop.note("y.md"), note);
+    assert_eq!(laptop.source("y.md"), "# X\nin the vault\n");
+    assert_eq!(laptop.device.sources().len(), 1);
+    laptop.settled(&ours);
+}
+
 /// A Mac may spell a name with its accents apart, and whatever carries a file with them in the letters.
 #[tokio::test]
 async fn a_file_is_the_same_however_its_accents_are_spelled() {

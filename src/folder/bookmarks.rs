@@ -211,17 +211,21 @@ impl Bookmarks {
     }
 
     /// Something may carry what a folder says of itself before the files that it says it of. A file that is as
-    /// this vault last saw it shows what it showed then, and is nobody's edit.
+    /// this vault last saw it shows what it showed then, and is nobody's edit. One that it saw is not gone because
+    /// another device has yet to get it.
     fn recall(&mut self, kept: Self, folder: &Path) {
         let is_there = |(place, image): &(String, ImageId)| {
             self.images.get(place) != Some(image) && image_at(folder, place) == Some(*image)
         };
         let images = kept.images.into_iter().filter(is_there).collect();
         for (path, seen) in kept.notes {
-            let is_said = self.notes.get(&path).is_some_and(|said| said.blake3 == seen.blake3);
             let is_there = || write::hash(&folder.join(&path)).is_ok_and(|there| seen.is(there));
-            if !is_said && is_there() {
-                self.notes.insert(path, seen);
+            match self.notes.get_mut(&path) {
+                Some(said) if said.blake3 == seen.blake3 => said.gone &= seen.gone,
+                _ if is_there() => {
+                    self.notes.insert(path, seen);
+                }
+                _ => {}
             }
         }
         self.hold(images);
