@@ -105,6 +105,29 @@ fn a_folder_that_was_moved_and_edited_undoes_no_edit_of_the_vault() {
     assert_eq!(desk.device.sources().len(), 1);
 }
 
+/// An export has whatever the vault has, and is the folder only of what no other folder brought.
+#[test]
+fn a_folder_that_was_moved_and_edited_keeps_its_notes_beside_an_export() {
+    let desk = Desk::new();
+    desk.write("a.md", "one\ntwo\nthree\nfour\nfive\n");
+    desk.import();
+    let (exported, _) = desk.export("export");
+    let moved = desk.device.folder.path().join("moved");
+    std::fs::rename(&desk.folder, &moved).unwrap();
+    let edited = "one\ntwo\nthree\nfour\nfive, edited\n";
+    write(&moved, "a.md", edited);
+    let report = desk.try_import(&moved);
+    assert_eq!((report.changed, report.remarks), (1, vec![]));
+    assert_eq!(texts(&desk), [edited]);
+    write(&exported, "b.md", "1\n2\n3\n4\n5\n");
+    assert_eq!(desk.try_import(&exported).changed, 1);
+    let other = desk.device.folder.path().join("other");
+    write(&other, "b.md", "1\n2\n3\n4\nof another\n");
+    let report = desk.try_import(&other);
+    assert_eq!((report.changed, report.remarks.len()), (1, 1));
+    assert_eq!(texts(&desk), ["1\n2\n3\n4\n5\n", "1\n2\n3\n4\nof another\n", edited]);
+}
+
 /// A version that has a line more has as many lines in common with a file of the one before it.
 #[test]
 fn a_folder_that_was_moved_and_edited_undoes_no_line_that_came_since() {

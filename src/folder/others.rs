@@ -9,14 +9,18 @@ use std::{
 };
 
 use super::{
-    kept::{FOLDER, all, bytes, parse},
+    kept::{FOLDER, all, bytes, is_export, parse},
     write::file_at,
 };
 use crate::{id::NoteId, vault::Vault};
 
 /// The files of other folders, by the notes that they were when those were last imported or exported.
 #[derive(Default)]
-pub(super) struct Others(HashMap<NoteId, Vec<PathBuf>>);
+pub(super) struct Others {
+    imported: HashMap<NoteId, Vec<PathBuf>>,
+    /// Those of exports, which have whatever the vault has.
+    exported: HashMap<NoteId, Vec<PathBuf>>,
+}
 
 impl Others {
     /// Those of all folders but one. What can't be read holds nothing.
@@ -32,17 +36,21 @@ impl Others {
             let folder = PathBuf::from(OsString::from_vec(folder));
             let bookmarks = parse(&bytes(&path.with_extension("json")), own);
             let (false, Ok(Some(bookmarks))) = (folder == but, bookmarks) else { continue };
+            let of_kind =
+                if is_export(&folder, own) { &mut others.exported } else { &mut others.imported };
             for (place, seen) in bookmarks.notes {
-                others.0.entry(seen.note).or_default().push(folder.join(place));
+                of_kind.entry(seen.note).or_default().push(folder.join(place));
             }
         }
         others
     }
 
-    /// Whether one of them is this note and still there, and is not the file at `path` by another name.
+    /// Whether one of them is this note and still there, and is not the file at `path` by another name. What an
+    /// imported folder has, or had, is of that, and an export has it besides.
     pub(super) fn have(&self, note: NoteId, path: &Path) -> bool {
         let here = file_at(path);
         let is_there = |other: &PathBuf| file_at(other).is_some_and(|there| Some(there) != here);
-        self.0.get(&note).is_some_and(|others| others.iter().any(is_there))
+        let others = self.imported.get(&note).or_else(|| self.exported.get(&note));
+        others.is_some_and(|others| others.iter().any(is_there))
     }
 }
