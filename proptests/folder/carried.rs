@@ -205,15 +205,29 @@ async fn a_file_is_the_same_however_its_accents_are_spelled() {
     carried.sync().await;
     // So it is where the bookmarks come with the folder.
     let (folder, _) = laptop.export("export");
-    fs::rename(folder.join("cafe\u{301}"), folder.join("caf\u{e9}")).unwrap();
-    fs::rename(folder.join("caf\u{e9}/Resume\u{301}.md"), folder.join(in_one)).unwrap();
-    write(&folder, in_one, "# Resume\n\none\ntwo\nthree\n");
+    fs::rename(folder.join("caf\u{e9}"), folder.join("cafe\u{301}")).unwrap();
+    fs::rename(folder.join("cafe\u{301}/Resum\u{e9}.md"), folder.join(apart)).unwrap();
+    write(&folder, apart, "# Resume\n\none\ntwo\nthree\n");
     let report = laptop.try_import(&folder);
     assert_eq!((report.changed, report.remarks), (1, vec![]));
     let (_, report) = laptop.export("export");
     assert_eq!((report.written, report.skipped, report.renamed), (0, vec![], vec![]));
     assert_eq!(laptop.source(apart), "# Resume\n\none\ntwo\nthree\n");
     assert_eq!(laptop.device.sources().len(), 1);
+}
+
+/// Neither knows of the other's note when it makes its own.
+#[tokio::test]
+async fn a_new_file_is_one_note_however_its_accents_are_spelled() {
+    let carried = Carried::new().await;
+    let paths = ["cafe\u{301}/Resume\u{301}.md", "caf\u{e9}/Resum\u{e9}.md"];
+    for (desk, path) in carried.desks.iter().zip(paths) {
+        desk.write(path, "# Resume\n");
+        date(&desk.folder.join(path), WRITTEN);
+    }
+    carried.import();
+    carried.meet().await;
+    assert_eq!(carried.desks[0].device.sources().len(), 1);
 }
 
 /// Two folders with another README each make two notes of one path, whoever imports them.

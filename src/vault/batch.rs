@@ -20,6 +20,7 @@ use crate::{
         catalog::{self, ImageRecord},
         documents,
     },
+    resolve::nfc,
 };
 
 /// How many versions a text is compared with.
@@ -101,7 +102,8 @@ impl Near {
 
 impl Vault {
     /// Says that images are here, also those of edits that are to follow, and makes notes of files that show
-    /// them, in one append. Where another device made, or makes, a note of the same file, it is the same note.
+    /// them, in one append. Where another device made, or makes, a note of the same file, it is the same note,
+    /// however the accents in its name are spelled there: the note has them in their letters.
     pub(crate) fn create_notes(
         &self,
         new: &[NewFile<'_>],
@@ -113,6 +115,7 @@ impl Vault {
         let (mut made, mut rows) = (Vec::new(), Vec::new());
         let mut taken = HashSet::new();
         for &NewFile { path, body, at } in new {
+            let path = &nfc(path);
             // One that was thrown away, or has gone elsewhere, is not to come back as this.
             let mut nth = 0;
             let (id, actor) = loop {
@@ -257,7 +260,7 @@ impl Vault {
                     return Ok(Some(heads));
                 }
             }
-            let moved = loaded.path().as_deref() == Some(path)
+            let moved = loaded.path().is_some_and(|now| nfc(&now) == nfc(path))
                 && loaded.body_at(base).is_ok_and(|body| shows(&body));
             Ok(moved.then(|| base.clone()))
         })

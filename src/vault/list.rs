@@ -12,6 +12,7 @@ use crate::{
         catalog::{self, Entry, Name},
         documents,
     },
+    resolve::nfc,
     upload::State,
 };
 
@@ -52,6 +53,10 @@ impl Vault {
         }
         let is_hex = query.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
         let mut found = catalog::find(self.db(), Name::Path(query))?;
+        if found.is_empty() {
+            // A Mac's folder may spell it with its accents apart.
+            found = catalog::find(self.db(), Name::Path(&nfc(query)))?;
+        }
         if found.is_empty() {
             found = catalog::find(self.db(), Name::Title(query))?;
         }
