@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Desk;
+use super::{Desk, write};
 
 const TEMPLATE: &str = "# Untitled\n\nTags:\n";
 
@@ -29,6 +29,22 @@ fn a_file_that_says_what_one_said_that_went_long_ago_is_a_note_of_its_own() {
         assert_eq!(desk.note("Untitled.md"), old);
         desk.settled(&desk.folder);
     }
+}
+
+#[test]
+fn a_renamed_file_is_its_note_whatever_else_has_the_new_name() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n\none\n");
+    desk.import();
+    let other = desk.device.folder.path().join("other");
+    write(&other, "b.md", "# Quite another\n\ntwo\n");
+    desk.try_import(&other);
+    rename(&desk, "a.md", "b.md");
+    let report = desk.import();
+    assert_eq!((report.changed, report.remarks), (1, vec![]));
+    assert_eq!(desk.device.sources().len(), 2);
+    desk.settled(&desk.folder);
+    desk.settled(&other);
 }
 
 /// It stays in the trash, and that is said.

@@ -143,25 +143,31 @@ impl Import<'_> {
                 self.moved.reused.insert(path.to_owned(), seen);
             }
         }
-        if let Some(base) = self.of_path(path, text, elsewhere)? {
+        let of_path = self.of_path(path, text, elsewhere)?;
+        if let Ok(base) = of_path {
             return Ok((None, Some(base)));
         }
-        self.followed(path, blake3)
+        let followed = self.followed(path, blake3)?;
+        if let ((_, None), Err(Some(what))) = (&followed, of_path) {
+            self.remark(path, what);
+        }
+        Ok(followed)
     }
 
-    /// The note of this path that a file is of, if one is; not the one that is known to be `elsewhere`.
+    /// The note of this path that a file is of, if one is; not the one that is known to be `elsewhere`. Else what
+    /// there is to say of a note of its own.
     fn of_path(
-        &mut self,
+        &self,
         path: &str,
         text: &str,
         elsewhere: Option<NoteId>,
-    ) -> Result<Option<Base>, VaultError> {
+    ) -> Result<Result<Base, Option<&'static str>>, VaultError> {
         let notes = self.live.at(path).iter().copied();
         let notes: Vec<NoteId> = notes.filter(|note| Some(*note) != elsewhere).collect();
         for note in &notes {
             // An import that was killed, or another device, may have made the note of this very file.
             if let Some(heads) = self.vault.version_made_of(*note, path, text)? {
-                return Ok(Some(Base { note: *note, heads, from: None }));
+                return Ok(Ok(Base { note: *note, heads, from: None }));
             }
         }
         let (mut nearest, mut is_of_others) = (None::<Near>, false);
@@ -173,16 +179,14 @@ impl Import<'_> {
                 nearest = Some(near);
             }
         }
-        if nearest.is_none() && !notes.is_empty() {
-            let what = if is_of_others {
-                "it is a note of its own: the one of this path is in another folder, and has lines that this \
-                 file lacks"
-            } else {
-                "it is a note of its own, though another note has this path"
-            };
-            self.remark(path, what);
-        }
-        Ok(nearest.map(|Near { note, heads, .. }| Base { note, heads, from: None }))
+        let what = if is_of_others {
+            "it is a note of its own: the one of this path is in another folder, and has lines that this file \
+             lacks"
+        } else {
+            "it is a note of its own, though another note has this path"
+        };
+        let base = nearest.map(|Near { note, heads, .. }| Base { note, heads, from: None });
+        Ok(base.ok_or((!notes.is_empty()).then_some(what)))
     }
 
     /// Whether a file of another folder is known to be this note.
