@@ -31,6 +31,32 @@ fn a_file_that_says_what_one_said_that_went_long_ago_is_a_note_of_its_own() {
     }
 }
 
+/// What moves a file, or carries it, may not be done when an import looks.
+#[test]
+fn a_file_that_is_gone_for_an_import_takes_its_note_along() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n");
+    desk.write("b.md", TEMPLATE);
+    desk.write("c.md", TEMPLATE);
+    desk.import();
+    let notes = ["a.md", "b.md", "c.md"].map(|path| desk.note(path));
+    let gone = desk.device.folder.path().join("gone");
+    fs::rename(&desk.folder, &gone).unwrap();
+    fs::create_dir(&desk.folder).unwrap();
+    desk.import();
+    fs::rename(&gone, desk.folder.join("sub")).unwrap();
+    assert_eq!(desk.import().changed, 3);
+    assert_eq!(desk.note("sub/a.md"), notes[0]);
+    // Which of two it was can't be told.
+    assert_eq!(["b.md", "c.md"].map(|path| desk.note(path)), notes[1..]);
+    assert_eq!(desk.device.sources().len(), 5);
+    desk.settled(&desk.folder);
+    // A copy takes nothing along.
+    desk.write("copy.md", "# A\n");
+    assert_eq!(desk.import().changed, 1);
+    assert_eq!(desk.note("sub/a.md"), notes[0]);
+}
+
 #[test]
 fn a_renamed_file_is_its_note_whatever_else_has_the_new_name() {
     let desk = Desk::new();

@@ -80,6 +80,8 @@ pub(super) struct Moved {
     hashes: OnceCell<HashSet<String>>,
     /// Those that were, by the hash of what they were; left out where there is no new file.
     old: HashMap<String, Vec<String>>,
+    /// Those that were gone then already; likewise.
+    gone: HashMap<String, Vec<String>>,
     /// Those of them whose note a new file has.
     followed: HashSet<String>,
     /// What was seen of files whose names are another's now.
@@ -94,10 +96,11 @@ impl Moved {
         if new.peek().is_none() {
             return moved;
         }
-        for (path, seen) in bookmarks.notes.iter().filter(|(_, seen)| !seen.gone) {
-            moved.old.entry(seen.blake3.clone()).or_default().push(path.clone());
+        for (path, seen) in &bookmarks.notes {
+            let left = if seen.gone { &mut moved.gone } else { &mut moved.old };
+            left.entry(seen.blake3.clone()).or_default().push(path.clone());
         }
-        if !moved.old.is_empty() {
+        if !moved.old.is_empty() || !moved.gone.is_empty() {
             moved.new = new.cloned().collect();
         }
         moved
@@ -228,13 +231,17 @@ impl Import<'_> {
     }
 
     /// The note of the file that went to `path`, if one did: it was there when the folder was last imported,
-    /// and is elsewhere now, or another has its name.
+    /// and is elsewhere now, or another has its name; or it was gone for a while.
     fn followed(
         &mut self,
         path: &str,
         blake3: &str,
     ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
-        let Some(old) = self.whence(path, blake3) else { return Ok((None, None)) };
+        let old = match self.whence(path, blake3) {
+            None => self.back(blake3)?,
+            old => old,
+        };
+        let Some(old) = old else { return Ok((None, None)) };
         let seen = self.moved.reused.get(&old).or_else(|| self.bookmarks.notes.get(&old));
         let Some(seen) = seen.cloned() else { return Ok((None, None)) };
         if !self.vault.has_version(seen.note, &seen.heads)? {
@@ -258,6 +265,23 @@ impl Import<'_> {
         self.moved.old.insert(blake3.to_owned(), left);
         self.moved.followed.extend(found.clone());
         found
+    }
+
+    /// Where the file was that an import missed and that is elsewhere now. It may as well be another of the same
+    /// bytes, so only a note that is as that file was goes with it.
+    fn back(&mut self, blake3: &str) -> Result<Option<String>, VaultError> {
+        let gone = self.moved.gone.remove(blake3).unwrap_or_default();
+        let [old] = gone.as_slice() else { return Ok(None) };
+        let Some(Seen { note, heads, .. }) = self.bookmarks.notes.get(old) else { return Ok(None) };
+        if self.moved.old.contains_key(blake3)
+            || self.tree.contains(old)
+            || !self.live.at(old).contains(note)
+            || !self.vault.has_version(*note, heads)?
+        {
+            return Ok(None);
+        }
+        let [now, then] = [None, Some(heads)].map(|heads| self.vault.read(*note, heads));
+        Ok((now?.body == then?.body).then(|| old.clone()))
     }
 
     /// Whether the file at `path`, which was there before, is another now.
