@@ -1,5 +1,7 @@
 //! Pictures that an import finds late, or that it can't take in.
 
+use std::fs;
+
 use everleaf::folder::{ImportOptions, Imported, Missing, import};
 
 use super::{Desk, id, read, write};
@@ -73,6 +75,25 @@ fn a_picture_that_comes_after_its_notes_is_shown_by_all_of_them() {
         }
         desk.settled(&folder);
     }
+}
+
+/// Also where an everleaf wrote the export that did not say yet which pictures it put there.
+#[test]
+fn what_led_nowhere_does_not_lead_to_the_picture_of_another_note() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n![](pic.png)\n");
+    assert_eq!(desk.import().missing.len(), 1);
+    let other = desk.device.folder.path().join("other");
+    write(&other, "b.md", "# B\n![](pic.png)\n");
+    write(&other, "pic.png", png(2, 2, b"of b"));
+    desk.try_import(&other);
+    let (folder, _) = desk.export("export");
+    let said = folder.join(".everleaf-export");
+    let mut before: serde_json::Value = serde_json::from_slice(&fs::read(&said).unwrap()).unwrap();
+    assert!(before.as_object_mut().unwrap().remove("ours").is_some());
+    fs::write(&said, before.to_string()).unwrap();
+    desk.settled(&folder);
+    assert_eq!(desk.images("a.md"), []);
 }
 
 /// Each destination was once looked for among all of them, which 200,000 took hours.

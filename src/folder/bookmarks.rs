@@ -38,9 +38,10 @@ pub(super) struct Bookmarks {
     pub(super) notes: BTreeMap<String, Seen>,
     /// Files that are images, by their paths: what they were when they were last read or written.
     pub(super) images: BTreeMap<String, ImageId>,
-    /// Those of them that an export wrote, and nobody replaced since.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    ours: BTreeSet<String>,
+    /// Those of them that an export wrote, and nobody replaced since; `None` only in what an everleaf wrote that
+    /// did not say so.
+    #[serde(default)]
+    ours: Option<BTreeSet<String>>,
     /// Files that an export is about to write: it may be killed before it has.
     #[serde(default, skip_serializing_if = "Next::is_empty")]
     pub(super) next: Next,
@@ -201,10 +202,16 @@ impl Bookmarks {
             vault: own,
             notes: BTreeMap::new(),
             images: BTreeMap::new(),
-            ours: BTreeSet::new(),
+            ours: None,
             next: Next::default(),
             taken: BTreeMap::new(),
         });
+        if bookmarks.ours.is_none() {
+            // In a folder that was exported they are an export's, as far as can be told.
+            let is_exported = matches!(found, Found::Exported | Found::Restored);
+            let ours = bookmarks.images.keys().filter(|_| is_exported);
+            bookmarks.ours = Some(ours.cloned().collect());
+        }
         bookmarks.taken.extend(announced::read(&announcements(vault, folder)));
         bookmarks.settle(folder);
         Ok(Loaded { bookmarks, found, is_kept, problem })
@@ -309,20 +316,23 @@ impl Bookmarks {
 
     /// Remembers which images an export wrote, by their places.
     fn wrote(&mut self, images: BTreeMap<String, ImageId>) {
-        self.ours.extend(images.keys().cloned());
+        self.ours.get_or_insert_default().extend(images.keys().cloned());
         self.hold(images);
     }
 
     /// Remembers an image that was found in the file at `place`.
     pub(super) fn found(&mut self, place: &str, image: ImageId) {
-        if self.images.insert(place.to_owned(), image) != Some(image) {
-            self.ours.remove(place);
+        if self.images.insert(place.to_owned(), image) != Some(image)
+            && let Some(ours) = &mut self.ours
+        {
+            ours.remove(place);
         }
     }
 
     /// The image that an export wrote to `place`, if it is still what was last seen there.
     pub(super) fn own_image(&self, place: &str) -> Option<ImageId> {
-        self.images.get(place).filter(|_| self.ours.contains(place)).copied()
+        let is_ours = self.ours.as_ref().is_some_and(|ours| ours.contains(place));
+        self.images.get(place).filter(|_| is_ours).copied()
     }
 
     /// Remembers which images are where. A file that was left alone shows another there than it did, which is
