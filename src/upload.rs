@@ -26,7 +26,8 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// Attempts of a round are at most four seconds apart, unless the remote asks for more.
 const WORTH_WAITING: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// The longest pause between two attempts.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How an image stands with a remote, for people and for decisions.

@@ -216,12 +216,14 @@ fn the_last_line_needs_no_line_break() {
         assert_eq!(self::merged(base, ours, theirs).source(), merged);
         assert_eq!(self::merged(base, theirs, ours).source(), merged);
     }
-    // What one writes in it stays out of the line above.
-    for theirs in ["shopping\nfat milk", "shopping\nmilk, 2 l"] {
-        let ours = "shopping\nbread and eggs";
+    // What one writes behind the line above stays there, and what one writes behind the last line out of it.
+    let ours = "shopping\nbread and eggs";
+    for (theirs, above) in
+        [("shopping list\nmilk", "shopping list"), ("shopping\nmilk, 2 l", "shopping")]
+    {
         for (ours, theirs) in [(ours, theirs), (theirs, ours)] {
             let merged = self::merged("shopping\nmilk", ours, theirs).source();
-            assert_eq!(merged.lines().next(), Some("shopping"), "{merged:?}");
+            assert_eq!(merged.lines().next(), Some(above), "{merged:?}");
         }
     }
     let merged = self::merged("one\nold words", "one\nomega psi", "one\ngamma delta").source();

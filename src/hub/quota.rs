@@ -91,7 +91,11 @@ impl Account {
         remote: &Arc<dyn Remote>,
         now: Timestamp,
     ) -> Result<Used, RemoteError> {
-        self.counted(&mut *self.count.lock().await, remote, now).await
+        let mut count = self.count.lock().await;
+        if count.at_most {
+            count.known = None;
+        }
+        self.counted(&mut count, remote, now).await
     }
 
     /// Reserves room for an object of a vault, which may have no place yet.

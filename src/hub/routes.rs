@@ -264,10 +264,12 @@ impl Hub {
             let detail = format!("whoever runs it can start it with `--allow {vault}`");
             return Err(Problem::new(Reason::NotServed, detail));
         }
-        // One that comes too often is no stranger: it has to read when it may come again.
-        body.admitted = true;
         let room = self.rooms.enter(vault, now)?;
-        room.admit(&proof, self.options.quotas.requests, now)?;
+        let admitted = room.admit(&proof, self.options.quotas.requests, now);
+        // One that comes too often is no stranger: it has to read when it may come again.
+        let is_known = |problem: &Problem| problem.reason == Reason::TooMany;
+        body.admitted = admitted.as_ref().err().is_none_or(is_known);
+        admitted?;
         let key = param("key").unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
         match route {

@@ -48,13 +48,11 @@ pub struct Splice {
 }
 
 /// How many bytes two texts have in common, in whole lines: at the beginning, but for the last line break
-/// there and that of a line before a blank one, and behind that at the end.
+/// there, and behind that at the end.
 fn shared(before: &str, after: &str) -> (usize, usize) {
     let (start, end) = shared_characters(before, after);
     let (first, last) = (before.get(..start), before.get(before.len() - end..));
     let line = first.and_then(|same| same.rfind('\n')).unwrap_or(0);
-    let is_blank = before.get(..line).is_some_and(|same| same.ends_with('\n'));
-    let line = line - usize::from(is_blank);
     (line, last.and_then(|same| same.find('\n')).map_or(0, |at| end - at - 1))
 }
 
@@ -207,8 +205,8 @@ fn with_line_break(before: &[Token], after: &[Token], hunks: &mut Vec<Hunk>) {
         hunks.pop_if(|last| last.before.end >= old.start || last.after.end >= new.start)
     {
         (old.start, new.start) = (touching.before.start, touching.after.start);
-    } else if breaks(before, old.start) {
-        // Below a blank line it goes by itself: what another puts before it is no part of the last line.
+    } else {
+        // By itself: what another puts before it is no part of the last line.
         hunks.push(Hunk { before: old.start..old.start + 1, after: new.start..new.start });
         old.start += 1;
     }

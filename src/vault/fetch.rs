@@ -1,5 +1,7 @@
 //! Bringing images here that notes show.
 
+use std::collections::HashSet;
+
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,7 @@ use super::{
     exchange::{Progress, Session, SyncImages},
 };
 use crate::{
-    clock::{Clock, Timestamp, fraction},
+    clock::{Timestamp, fraction},
     event::{Event, RemoteName},
     id::ImageId,
     image::MediaType,
@@ -46,17 +48,21 @@ struct Unfetched {
 pub(super) struct Missed {
     times: u32,
     until: Timestamp,
+    /// The opening of the vault that waits so long. Another asks at once: whoever mended it runs a sync.
+    by: [u8; 8],
 }
 
 impl Missed {
-    fn once_more(before: Option<&Self>, clock: &dyn Clock) -> Self {
+    fn once_more(before: Option<&Self>, vault: &Vault) -> Self {
+        let (clock, by) = (&*vault.0.clock, vault.0.actor);
         let times = before.map_or(0, |missed| missed.times.saturating_add(1));
         let until = clock.now().plus(upload::backoff(ROUND, times, fraction(clock)));
-        Self { times, until }
+        Self { times, until, by }
     }
 
-    fn is_due(self, now: Timestamp) -> bool {
-        upload::at_last(self.until, now) <= now
+    fn is_due(self, vault: &Vault) -> bool {
+        let now = vault.0.clock.now();
+        self.by != vault.0.actor || upload::at_last(self.until, now) <= now
     }
 }
 
@@ -65,15 +71,19 @@ impl Session<'_> {
     /// a problem, and is asked for again after a while, or when there is news.
     pub(super) async fn fetch(&mut self) -> Result<(), VaultError> {
         let mut wanted = catalog::wanted(self.vault.db())?;
+        if !self.memory.missed.is_empty() {
+            let wanted: HashSet<&ImageId> = wanted.iter().collect();
+            self.memory.missed.retain(|image, _| wanted.contains(image));
+        }
         if !self.memory.fetch_owed {
             // There is no news, but what the remote is proved to hold can be had at any time.
             let (db, name) = (self.vault.db(), &self.name);
             let held = |image: &ImageId| {
                 outbox::get(db, name, *image).is_ok_and(|up| up.is_some_and(|up| up.is_done()))
             };
-            let (missed, now) = (&self.memory.missed, self.vault.0.clock.now());
+            let missed = &self.memory.missed;
             wanted.retain(|image| match missed.get(image) {
-                Some(missed) => missed.is_due(now),
+                Some(missed) => missed.is_due(self.vault),
                 None => held(image),
             });
         }
@@ -94,7 +104,7 @@ impl Session<'_> {
             (self.progress)(Progress::Fetched(image));
             let before = self.memory.missed.remove(&image);
             if matches!(fetched, Ok(Fetched::Refused(_) | Fetched::Withheld(..))) {
-                missed.push((image, Missed::once_more(before.as_ref(), &*vault.0.clock)));
+                missed.push((image, Missed::once_more(before.as_ref(), vault)));
             }
             match fetched {
                 Ok(Fetched::Here(stored)) => {

@@ -441,9 +441,10 @@ fn outcome(error: &RemoteError) -> Outcome {
             Outcome::Unreachable(reason)
         }
         RemoteError::Busy { retry_after, .. } => Outcome::Failed { reason, wait: *retry_after },
+        // Somebody has to make room, and nobody tells when they have.
+        RemoteError::NoRoom { .. } => Outcome::Failed { reason, wait: Some(upload::LONGEST_PAUSE) },
         RemoteError::Denied { .. }
         | RemoteError::TooLarge { .. }
-        | RemoteError::NoRoom { .. }
         | RemoteError::NoBucket { .. } => Outcome::Blocked(reason),
         // The remote took what came before: something else may have answered in its place.
         RemoteError::Misconfigured { .. }

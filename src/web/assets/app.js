@@ -262,8 +262,10 @@ function edit(area) {
       // So that it outlives a page that is being left; browsers carry no more than this.
       keepalive: body.length < 20000,
     });
-    if (response.status < 500 && !response.ok) unanswered = null;
-    if (!response.ok) throw new Error(await complaint(response));
+    if (!response.ok) {
+      unanswered = null;
+      throw new Error(await complaint(response));
+    }
     const answer = await response.json();
     unanswered = null;
     seen = Math.max(seen, answer.seq);
@@ -279,6 +281,12 @@ function edit(area) {
     }
     failures = 0;
     alarm('draft');
+  };
+
+  /** Sends all that is written while there still is a window: there may be no time for two requests. */
+  const leave = () => {
+    unanswered = null;
+    exchange();
   };
 
   const exchange = async () => {
@@ -377,7 +385,7 @@ function edit(area) {
     if (detail.type === `note-${note}` && Number(detail.data) > seen) exchange();
   });
   document.addEventListener('htmx:sseOpen', exchange);
-  document.addEventListener('visibilitychange', () => { if (document.hidden && changed()) exchange(); });
+  document.addEventListener('visibilitychange', () => { if (document.hidden && changed()) leave(); });
   document.addEventListener('keydown', (event) => {
     if (event.key === 's' && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
@@ -395,7 +403,7 @@ function edit(area) {
   });
   window.addEventListener('beforeunload', (event) => {
     if (!pending()) return;
-    if (changed()) exchange();
+    if (changed()) leave();
     event.preventDefault();
   });
 
