@@ -47,6 +47,13 @@ fn merged(base: &str, ours: &str, theirs: &str) -> Body {
     one.body().clone()
 }
 
+/// The lines of a body, in the order of what they are.
+fn sorted(body: &Body) -> Vec<String> {
+    let mut lines: Vec<String> = body.source().lines().map(Into::into).collect();
+    lines.sort_unstable();
+    lines
+}
+
 fn lines() -> impl Strategy<Value = Vec<(String, Fate, bool)>> {
     let mark = select(vec!["", "- [ ] ", "## ", "| ", "> ", "buy t"]);
     let word = select(vec!["tea", "toast", "tuna", "to"]);
@@ -73,12 +80,7 @@ proptest! {
             prop_assert_eq!(merged, all);
         } else {
             // What takes the place of a line, and what comes before the next, may change places.
-            let sorted = |body: Body| {
-                let mut lines: Vec<String> = body.source().lines().map(Into::into).collect();
-                lines.sort_unstable();
-                lines
-            };
-            prop_assert_eq!(sorted(merged), sorted(all));
+            prop_assert_eq!(sorted(&merged), sorted(&all));
         }
     }
 }
@@ -154,10 +156,8 @@ fn a_line_in_the_place_of_another_keeps_its_letters() {
 fn two_lines_in_the_place_of_one_are_both_whole() {
     let base = "Buy milk today\nend\n";
     let (ours, theirs) = ("Book my table for dinner\nend\n", "Pay the rent on Friday\nend\n");
-    let merged = self::merged(base, ours, theirs).source();
-    let mut lines: Vec<&str> = merged.lines().collect();
-    lines.sort_unstable();
-    assert_eq!(lines, ["Book my table for dinner", "Pay the rent on Friday", "end"]);
+    let merged = self::merged(base, ours, theirs);
+    assert_eq!(sorted(&merged), ["Book my table for dinner", "Pay the rent on Friday", "end"]);
 }
 
 /// What two do to one line may tear that line, and no other.
@@ -226,10 +226,8 @@ fn the_last_line_needs_no_line_break() {
             assert_eq!(merged.lines().next(), Some(above), "{merged:?}");
         }
     }
-    let merged = self::merged("one\nold words", "one\nomega psi", "one\ngamma delta").source();
-    let mut lines: Vec<&str> = merged.lines().collect();
-    lines.sort_unstable();
-    assert_eq!(lines, ["gamma delta", "omega psi", "one"]);
+    let merged = self::merged("one\nold words", "one\nomega psi", "one\ngamma delta");
+    assert_eq!(sorted(&merged), ["gamma delta", "omega psi", "one"]);
 }
 
 /// A line break that goes with the last line is no place for what another puts before it.
@@ -262,10 +260,8 @@ fn what_fills_a_blank_line_is_a_line() {
         assert_eq!(self::merged(base, ours, theirs).source(), merged);
         assert_eq!(self::merged(base, theirs, ours).source(), merged);
     }
-    let merged = self::merged("a\n\nb\n", "a\nfoo\nb\n", "a\nbar\nb\n").source();
-    let mut lines: Vec<&str> = merged.lines().collect();
-    lines.sort_unstable();
-    assert_eq!(lines, ["a", "b", "bar", "foo"]);
+    let merged = self::merged("a\n\nb\n", "a\nfoo\nb\n", "a\nbar\nb\n");
+    assert_eq!(sorted(&merged), ["a", "b", "bar", "foo"]);
 }
 
 /// Of a table that was laid out anew, with more words than are compared with one another, only spaces are new.

@@ -34,8 +34,11 @@ impl Others {
             }
             let Ok(folder) = fs::read(&path) else { continue };
             let folder = PathBuf::from(OsString::from_vec(folder));
+            if folder == but {
+                continue;
+            }
             let bookmarks = parse(&bytes(&path.with_extension("json")), own);
-            let (false, Ok(Some(bookmarks))) = (folder == but, bookmarks) else { continue };
+            let Ok(Some(bookmarks)) = bookmarks else { continue };
             let of_kind =
                 if is_export(&folder, own) { &mut others.exported } else { &mut others.imported };
             for (place, seen) in bookmarks.notes {

@@ -4,15 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Vault, VaultError, notes::Reading};
-use crate::{
-    note::{Body, Piece, Target, markdown::Destination},
-    projection::receipts,
-};
+use crate::note::{Body, Piece, Target, markdown::Destination};
 
 /// What the images of all versions of a note were called.
 pub(super) struct Former<'a> {
     vault: &'a Vault,
     before: &'a Reading,
+    /// The public addresses that remotes have and had.
+    bases: &'a [String],
     /// What `before` names and shows no image for, and what the images were called, once somebody asked.
     unknown: Option<HashSet<String>>,
     names: Option<HashMap<String, Target>>,
@@ -20,8 +19,8 @@ pub(super) struct Former<'a> {
 
 impl<'a> Former<'a> {
     /// Those of the note of a reading.
-    pub(super) fn of(vault: &'a Vault, before: &'a Reading) -> Self {
-        Self { vault, before, unknown: None, names: None }
+    pub(super) fn of(vault: &'a Vault, before: &'a Reading, bases: &'a [String]) -> Self {
+        Self { vault, before, bases, unknown: None, names: None }
     }
 
     /// The image that the note last showed under a name that `before` does not have; what stands there is meant as
@@ -36,7 +35,7 @@ impl<'a> Former<'a> {
             return Ok(None);
         }
         // Of what lies elsewhere no note ever had a picture, and an address is typed letter by letter.
-        if target.contains("://") && !self.bases()?.iter().any(|base| target.starts_with(base)) {
+        if target.contains("://") && !self.bases.iter().any(|base| target.starts_with(base)) {
             return Ok(None);
         }
         let names = match self.names.take() {
@@ -45,11 +44,6 @@ impl<'a> Former<'a> {
         };
         let names = self.names.insert(names);
         Ok(names.get(written).or_else(|| names.get(target)).cloned())
-    }
-
-    /// The public addresses that remotes have and had.
-    fn bases(&self) -> Result<Vec<String>, VaultError> {
-        Ok(receipts::bases(self.vault.db())?)
     }
 
     fn all(&self) -> Result<HashMap<String, Target>, VaultError> {

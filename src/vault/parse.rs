@@ -80,7 +80,7 @@ impl Vault {
             Some(before) => {
                 let spellings = Spellings::of(self, before)?;
                 let mut known = Known::of(&before.body, &spellings);
-                let mut former = Former::of(self, before);
+                let mut former = Former::of(self, before, &spellings.bases);
                 Body::parse_edit(
                     &before.body,
                     source,

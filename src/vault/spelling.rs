@@ -45,7 +45,7 @@ pub(super) struct Spellings {
     urls: BTreeMap<ImageId, String>,
     images: BTreeMap<ImageId, Kept>,
     /// The public addresses that remotes have and had.
-    bases: Vec<String>,
+    pub(super) bases: Vec<String>,
 }
 
 /// Where an image is kept.
