@@ -364,3 +364,22 @@ async fn several_segments_that_were_cut_off_are_no_twins() {
     scene.settle(&[&laptop, &phone]).await;
     assert_eq!(phone.sources().len(), 4);
 }
+
+/// Two in a row that were cut off, with something written between them.
+#[tokio::test]
+async fn a_push_that_was_cut_off_twice_is_no_twin() {
+    let scene = Scene::new();
+    let laptop = Device::new("laptop", 1);
+    laptop.add(&scene.remote).await;
+    laptop.note("first\n");
+    laptop.sync(&scene.remote).await;
+    assert!(laptop.sync(&scene.remote).await.is_quiet());
+    for text in ["second\n", "third\n"] {
+        laptop.note(text);
+        let remote = scene.without(Call::Put, "heads/", 0);
+        laptop.try_sync(&remote).await.unwrap_err();
+    }
+    laptop.sync(&scene.remote).await;
+    assert_eq!(renewals(&laptop), []);
+    assert_eq!(scene.verify(&laptop, false).await, []);
+}

@@ -69,6 +69,9 @@ impl Session<'_> {
             if before.seq == 0 {
                 self.announce(device).await?;
             }
+            // Where this is cut off before the receipts, the next sync reads what was put before it puts the same
+            // beside it: found there later, that would be a twin's.
+            self.changed_remote()?;
             self.put(device, &ready).await?;
             match self.look(device, &before, &ready).await? {
                 Found::Ours => {}
