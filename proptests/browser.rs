@@ -19,6 +19,7 @@ const END: char = '\u{e010}';
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 const DOWN: char = '\u{e015}';
+const CONTROL: char = '\u{e009}';
 const HOME: char = '\u{e011}';
 
 fn note(page: &Page, source: &str, path: Option<&str>) -> NoteId {

@@ -189,6 +189,15 @@ impl Browser {
         self.post("actions", &json!({ "actions": [keyboard] }));
     }
 
+    /// Presses a key while another is held down.
+    pub(crate) fn hold(&self, held: char, key: char) {
+        let down = |key: char| json!({ "type": "keyDown", "value": key.to_string() });
+        let up = |key: char| json!({ "type": "keyUp", "value": key.to_string() });
+        let actions = [down(held), down(key), up(key), up(held)];
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
+        self.post("actions", &json!({ "actions": [keyboard] }));
+    }
+
     /// The window that is looked at.
     pub(crate) fn window(&self) -> Value {
         self.get("window")

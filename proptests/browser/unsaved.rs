@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Browser, Page, at, give_picture, meanwhile::GATE, note, source};
+use super::{Browser, CONTROL, Page, at, give_picture, meanwhile::GATE, note, source};
 
 /// Selects some of the text, or puts the cursor behind it.
 fn select(browser: &Browser, selected: &str, whole: bool) {
@@ -141,4 +141,43 @@ fn a_window_of_an_earlier_run_says_so_and_keeps_what_was_written() {
     // The new address takes what is copied.
     browser.open(&page.url);
     browser.until("document.querySelector('#list a')");
+}
+
+/// What is cut out of one note and pasted into another takes its pictures along.
+#[test]
+fn a_picture_that_is_cut_out_of_one_note_is_a_picture_in_another() {
+    let Some(browser) = Browser::start() else { return };
+    let page = Page::new();
+    let open = |note| {
+        browser.open(&at(&page, &format!("note/{note}?edit=true")));
+        browser.until("document.getElementById('text')");
+        browser.click("#text");
+    };
+    let with = |key: char| browser.hold(CONTROL, key);
+    let [bread, soup] = ["# Bread\n", "# Soup\n\nHot.\n"].map(|text| note(&page, text, None));
+    browser.open(&page.url);
+    browser.until("document.querySelector('#list')");
+
+    open(bread);
+    select(&browser, "# Bread\n", false);
+    give_picture(&browser, "paste", "Loaf.png", 40);
+    becomes(&browser, "# Bread\n![Loaf](Loaf.png)\n");
+    select(&browser, "![Loaf](Loaf.png)\n", true);
+    with('x');
+    becomes(&browser, "# Bread\n");
+    browser.run("document.execCommand('undo')", &json!([]));
+    becomes(&browser, "# Bread\n![Loaf](Loaf.png)\n");
+    select(&browser, "![Loaf](Loaf.png)\n", true);
+    with('x');
+    becomes(&browser, "# Bread\n");
+
+    open(soup);
+    select(&browser, "Hot.", true);
+    with('v');
+    becomes(&browser, "# Soup\n\n![Loaf](Loaf.png)\n\n");
+    let images = |note| page.vault.read(note, None).unwrap().body.images().len();
+    assert_eq!((images(bread), images(soup)), (0, 1));
+    browser.run("document.execCommand('undo')", &json!([]));
+    becomes(&browser, "# Soup\n\nHot.\n");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -224,3 +224,25 @@ fn a_file_with_a_backtick_in_its_name_is_attached_as_a_picture() {
     let again = laptop.note(&laptop.source(note));
     assert_eq!(images(&laptop, again), [attached[0].image]);
 }
+
+/// What is cut out of one note and pasted into another shows the same pictures, under whatever names.
+#[test]
+fn a_text_of_one_note_names_its_pictures_in_another() {
+    let laptop = Device::new("laptop", 1);
+    laptop.file("my walk.png", &png(3, 4, b"a walk"));
+    laptop.file("lake.png", &png(3, 4, b"a lake"));
+    let line = "![](my%20walk.png) ![[lake.png]] ![](none.png)\n";
+    let from = laptop.note(line);
+    let shown = images(&laptop, from);
+    assert_eq!(shown.len(), 2);
+    let to = laptop.note("# Elsewhere\n");
+    let stays = laptop.vault().pictures_of(from, line).unwrap();
+    laptop.edit(from, |_| "gone\n".to_owned());
+    let pictures = laptop.vault().pictures_of(from, line).unwrap();
+    assert_eq!(pictures, stays);
+    let base = laptop.vault().read(to, None).unwrap().heads;
+    let text = format!("# Elsewhere\n\n{line}");
+    laptop.vault().save_draft(to, &base, &text, &pictures).unwrap();
+    assert_eq!((images(&laptop, to), laptop.source(to)), (shown, text));
+    laptop.check();
+}

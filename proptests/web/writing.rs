@@ -302,3 +302,48 @@ fn links_between_notes_lead_to_them() {
     leads("[[nobody]]", None);
     assert_eq!(page.get(&format!("find?from={a}&to=nobody")).status, 404);
 }
+
+#[test]
+fn pictures_go_with_a_text_into_another_note() {
+    let page = Page::new();
+    let (walk, lake) = (png(3, 4, b"a walk"), png(3, 4, b"a lake"));
+    let take = |note, picture: &[u8]| {
+        page.post(&format!("note/{note}/picture?name=a.png"), "", picture).json()["markdown"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let save = |note, text: &str| {
+        let draft = json!({ "heads": heads(&page.vault, note), "text": text }).to_string();
+        page.post(&format!("note/{note}/edit"), JSON, draft.as_bytes());
+    };
+    let paste = |note, text: &str, from| {
+        let copied = json!({ "from": from, "text": text }).to_string();
+        let answer = page.post(&format!("note/{note}/paste"), JSON, copied.as_bytes());
+        (answer.status == 200).then(|| answer.json()["markdown"].as_str().unwrap().to_owned())
+    };
+    let images = |note| page.vault.read(note, None).unwrap().body.images();
+    let [from, to, free] = ["# From\n", "# To\n", "# Free\n"].map(|text| note(&page.vault, text));
+
+    // One that is not saved yet, into a note that has no other of its name.
+    let line = take(from, &walk);
+    assert_eq!(paste(free, &format!("{line}\n"), from).unwrap(), format!("{line}\n"));
+    save(free, &format!("# Free\n{line}\n"));
+    save(from, &format!("# From\n{line}\n"));
+    assert_eq!(images(free), images(from));
+
+    // One that is saved, into a note that calls another picture so.
+    assert_eq!(take(to, &lake), line);
+    let pasted = paste(to, &format!("see {line} and ![](none.png)"), from).unwrap();
+    assert!(
+        pasted.starts_with("see ![a](a-") && pasted.ends_with(" and ![](none.png)"),
+        "{pasted}"
+    );
+    save(to, &format!("# To\n{line}\n{pasted}\n"));
+    let (one, both) = (images(from), images(to));
+    assert!(both.contains(&one[0]) && both.len() == 2, "{both:?}");
+
+    assert_eq!(paste(to, "no picture", from).unwrap(), "no picture");
+    let nowhere: everleaf::id::NoteId = "0".repeat(32).parse().unwrap();
+    assert_eq!(paste(to, &line, nowhere), None);
+}

@@ -14,7 +14,7 @@ use super::{
     spelling::{Known, Spellings},
 };
 use crate::{
-    id::ImageId,
+    id::{ImageId, NoteId},
     images::{ImageError, Stored},
     note::{
         Body, Target,
@@ -114,15 +114,9 @@ impl Vault {
     ) -> Result<Option<Stored>, VaultError> {
         if let Some(hash) = destination.target.strip_prefix("blake3:")
             && let Ok(image) = hash.parse::<ImageId>()
-            && let Some(record) = catalog::image_record(self.db(), image)?
+            && let Some(stored) = self.recorded(image)?
         {
-            return Ok(Some(Stored {
-                image,
-                bytes: record.bytes,
-                media_type: record.media_type,
-                dimensions: record.dimensions,
-                already: true,
-            }));
+            return Ok(Some(stored));
         }
         let Some(path) = folder.and_then(|folder| beside(folder, destination)) else {
             return Ok(None);
@@ -133,6 +127,51 @@ impl Vault {
             Err(ImageError::NotAnImage { .. } | ImageError::Empty) => Ok(None),
             Err(error) => Err(of_file(&path)(error)),
         }
+    }
+
+    /// An image that this vault knows of, be it here or not.
+    fn recorded(&self, image: ImageId) -> Result<Option<Stored>, VaultError> {
+        let record = catalog::image_record(self.db(), image)?;
+        Ok(record.map(|record| Stored {
+            image,
+            bytes: record.bytes,
+            media_type: record.media_type,
+            dimensions: record.dimensions,
+            already: true,
+        }))
+    }
+
+    /// The images that `text` shows where it is a part of what a note says or said, by what it calls them: those
+    /// are the pictures of [`save_draft`](Self::save_draft) where somebody pastes it into another note.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such note, or it can't be read.
+    pub fn pictures_of(
+        &self,
+        note: NoteId,
+        text: &str,
+    ) -> Result<BTreeMap<String, Stored>, VaultError> {
+        let reading = self.read(note, None)?;
+        let spellings = Spellings::of(self, &reading)?;
+        let mut known = Known::of(&reading.body, &spellings);
+        let mut former = Former::of(self, &reading, &spellings.bases);
+        let (mut pictures, mut failed) = (BTreeMap::new(), None);
+        let mut find = |destination: &Destination| {
+            let written = text.get(destination.range.clone()).unwrap_or_default();
+            let target = match known.find(destination, written, None) {
+                Some(target) => Some(target),
+                None => former.find(destination, written)?,
+            };
+            let stored = target.map_or(Ok(None), |target| self.recorded(target.image))?;
+            pictures.extend(stored.map(|stored| (destination.target.clone(), stored)));
+            Ok(())
+        };
+        let _same = Body::parse(text, |destination| {
+            failed = failed.take().or(find(destination).err());
+            None
+        });
+        failed.map_or(Ok(pictures), Err)
     }
 }
 

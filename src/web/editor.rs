@@ -15,9 +15,9 @@ use super::{
     lock,
 };
 use crate::{
-    id::NoteId,
+    id::{ImageId, NoteId},
     images::Stored,
-    note::{Heads, splices_closely},
+    note::{Body as Text, Heads, Target, splices_closely},
     vault::{Reading, VaultError},
 };
 
@@ -202,6 +202,48 @@ pub(super) async fn picture(
     .await
 }
 
+/// A part of a note's text that is pasted into another.
+#[derive(Deserialize)]
+pub(super) struct Copied {
+    /// The note that it was copied out of.
+    from: NoteId,
+    text: String,
+}
+
+/// Takes over the pictures of a text that was copied out of another note. They are part of this one once the text that
+/// names them is saved.
+pub(super) async fn paste(
+    State(app): Shared,
+    Path(note): Path<NoteId>,
+    Json(Copied { from, text }): Json<Copied>,
+) -> Answer<Json<Taken>> {
+    app.ask(move |app| {
+        let mut copied = app.vault.pictures_of(from, &text)?;
+        let reading = app.vault.read(note, None)?;
+        let mut all = lock(&app.pictures);
+        // What was pasted there may not be saved yet.
+        let pasted = all.get(&from).into_iter().flatten();
+        for (name, stored) in pasted.filter(|(name, _)| text.contains(name.as_str())) {
+            copied.entry(name.clone()).or_insert(*stored);
+        }
+        let pictures = all.entry(note).or_default();
+        let mut targets = BTreeMap::new();
+        for (name, stored) in copied {
+            let free = match called(&name, &reading, pictures) {
+                Some(image) if image != stored.image => {
+                    free_name(&name, &stored, &reading, pictures)
+                }
+                _ => name.clone(),
+            };
+            pictures.insert(free.clone(), stored);
+            targets.insert(name, Target { image: stored.image, path: None, name: Some(free) });
+        }
+        let text = Text::parse(&text, |destination| targets.get(&destination.target).cloned());
+        Ok(Json(Taken { markdown: text.written().into_owned() }))
+    })
+    .await
+}
+
 /// The name of a file without its ending; empty where it says nothing, as that of a pasted picture.
 fn stem(name: &str) -> &str {
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -226,17 +268,20 @@ fn free_name(
     let short: String = stem(name).chars().take(60).map(plain).collect();
     let short = short.trim_matches('-');
     let (extension, hash) = (stored.media_type.extension(), stored.image.short());
-    let called = |name: &str| {
-        let before = pictures.get(name).map(|picture| picture.image);
-        before.or_else(|| {
-            let found = reading.body.embeds().find(|embed| embed.name == name);
-            found.map(|embed| embed.image)
-        })
-    };
     let wanted = format!("{short}.{extension}");
-    if !short.is_empty() && called(&wanted).is_none_or(|image| image == stored.image) {
+    let before = called(&wanted, reading, pictures);
+    if !short.is_empty() && before.is_none_or(|image| image == stored.image) {
         return wanted;
     }
     let short = if short.is_empty() { "picture" } else { short };
     format!("{short}-{hash}.{extension}")
+}
+
+/// The picture that a name stands for in a note, or in what is being written there.
+fn called(name: &str, reading: &Reading, pictures: &BTreeMap<String, Stored>) -> Option<ImageId> {
+    let before = pictures.get(name).map(|picture| picture.image);
+    before.or_else(|| {
+        let found = reading.body.embeds().find(|embed| embed.name == name);
+        found.map(|embed| embed.image)
+    })
 }

@@ -154,6 +154,9 @@ document.addEventListener('keydown', (event) => {
   }
 });
 
+/** The kind of what a copied text says besides: the note that it is of. */
+const OF_NOTE = 'application/x-everleaf-note';
+
 /**
  * Keeps a text area in step with its note.
  *
@@ -310,6 +313,11 @@ function edit(area) {
     if (again || changed()) plan();
   };
 
+  /** Waits for the character that is being composed: nobody writes between its halves. */
+  const written = async () => {
+    if (composing) await new Promise((done) => { area.addEventListener('compositionend', done, { once: true }); });
+  };
+
   /** Takes in pictures, one after the other, and shows them at a place. */
   const add = async (files, place) => {
     const refused = [];
@@ -324,21 +332,17 @@ function edit(area) {
         });
         if (!response.ok) throw new Error(await complaint(response));
         const { markdown } = await response.json();
-        // Nobody writes between the halves of a character that is being composed.
-        if (composing) await new Promise((done) => { area.addEventListener('compositionend', done, { once: true }); });
+        await written();
         show(`${markdown}\n`, place);
       } catch (error) {
         refused.push(`${name} was not taken in: ${error.message}`);
         alarm('pictures', refused.join(' '));
       }
     }
-    places = places.filter((other) => other !== place);
-    saved(changed() ? 'Not saved' : 'Saved');
-    if (changed()) await exchange();
   };
-  const take = (event, items) => {
-    const files = [...(items?.files || [])];
-    if (files.length === 0) return;
+
+  /** Has something come in at the place that it is given to, after what was given before. */
+  const receive = (event, come) => {
     event.preventDefault();
     // Not before the front matter.
     if (!visited) area.setSelectionRange(area.value.length, area.value.length);
@@ -350,7 +354,47 @@ function edit(area) {
     const place = { start, end, text: value.slice(start, end) };
     places.push(place);
     taking += 1;
-    taken = taken.then(() => add(files, place)).finally(() => { taking -= 1; });
+    const here = async () => {
+      await come(place);
+      places = places.filter((other) => other !== place);
+      saved(changed() ? 'Not saved' : 'Saved');
+      if (changed()) await exchange();
+    };
+    taken = taken.then(here).finally(() => { taking -= 1; });
+  };
+  const take = (event, items) => {
+    const files = [...(items?.files || [])];
+    if (files.length > 0) receive(event, (place) => add(files, place));
+  };
+
+  /** Takes over the pictures of a text that was copied out of another note, and shows it at a place. */
+  const carry = async (from, text, place) => {
+    let markdown = text;
+    try {
+      const response = await fetch(`note/${note}/paste`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ from, text: text.toWellFormed?.() ?? text }),
+      });
+      if (!response.ok) throw new Error(await complaint(response));
+      ({ markdown } = await response.json());
+      alarm('pictures');
+    } catch (error) {
+      alarm('pictures', `The pictures of what was pasted were not taken over: ${error.message}`);
+    }
+    await written();
+    show(markdown, place);
+  };
+
+  /** Says, with what is copied, of which note it is: its pictures go with it. */
+  const copy = (event) => {
+    const { selectionStart, selectionEnd, value } = area;
+    const text = value.slice(selectionStart, selectionEnd);
+    if (!text) return;
+    event.preventDefault();
+    event.clipboardData.setData('text/plain', text);
+    event.clipboardData.setData(OF_NOTE, note);
+    if (event.type === 'cut') document.execCommand('delete');
   };
 
   area.addEventListener('input', () => { follow(); plan(); });
@@ -363,8 +407,16 @@ function edit(area) {
   area.addEventListener('paste', (event) => {
     // Office programs give a picture of what they give as text, too.
     const { types } = event.clipboardData;
+    const from = event.clipboardData.getData(OF_NOTE);
+    const text = event.clipboardData.getData('text/plain');
+    if (from && from !== note && /!\[|<img/i.test(text)) {
+      receive(event, (place) => carry(from, text, place));
+      return;
+    }
     if (!types.includes('text/plain') || !types.includes('text/html')) take(event, event.clipboardData);
   });
+  area.addEventListener('copy', copy);
+  area.addEventListener('cut', copy);
   area.addEventListener('drop', (event) => {
     area.classList.remove('over');
     take(event, event.dataTransfer);
