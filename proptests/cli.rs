@@ -11,7 +11,7 @@ use std::{
 };
 
 use everleaf::{clock::SystemClock, loopback::Loopback, vault::Vault};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{image::png, machine::Machine};
 
@@ -381,6 +381,34 @@ fn tables_are_for_people() {
         let short = line.split(' ').next().unwrap();
         assert_eq!(machine.run(&["--json", "show", short]).json()["note"], id.as_str());
     }
+}
+
+#[test]
+fn notes_are_found_by_what_they_say() {
+    let machine = Machine::with_vault();
+    let bread = "# Bread\n\nRye flour\x1b and water.\n";
+    machine.run_with("vault", &["new", "--path", "A/Bread.md"], bread.as_bytes()).ok();
+    machine.run_with("vault", &["new"], b"# Soup\n\nFlour and water, no rye.\n").ok();
+    let both = machine.run(&["search", "FLOUR", "rye"]).ok();
+    assert_eq!(both.lines().count(), 4, "{both}");
+    let one = machine.run(&["search", "rye flour"]).ok();
+    assert!(one.contains("  Bread  A/Bread.md\n    3: Rye flour\u{fffd} and water.\n"), "{one}");
+    let found = machine.run(&["--json", "search", "rye flour"]).json();
+    has_keys(&found[0], &["note", "title", "path", "updated", "excerpt"]);
+    assert_eq!(found[0]["excerpt"]["line"], 3);
+    assert_eq!(found[0]["excerpt"]["pieces"][0], json!({ "text": "Rye flour", "found": true }));
+    assert_eq!(machine.run(&["--json", "search", "leek"]).json(), json!([]));
+    assert_eq!(
+        machine
+            .run(&["--json", "search", "flour", "--limit", "1"])
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let refused = machine.run(&["search", " "]);
+    assert!(refused.code == 1 && refused.stderr.contains("give a word"), "{}", refused.stderr);
 }
 
 #[test]

@@ -44,6 +44,7 @@ mod resolve;
 mod s3;
 mod scenarios;
 mod seal;
+mod search;
 mod security;
 mod segment;
 mod shared;

@@ -20,6 +20,7 @@ mod log;
 mod notes;
 mod progress;
 mod remote;
+mod search;
 mod signal;
 #[cfg(feature = "sim")]
 mod sim;
@@ -130,6 +131,7 @@ enum Command {
     Key(vault::Key),
     New(write::New),
     List(notes::List),
+    Search(search::Search),
     Show(notes::Show),
     Edit(write::Edit),
     Attach(attach::Attach),
@@ -163,6 +165,7 @@ impl Command {
             Self::Key(command) => command.run(context),
             Self::New(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
+            Self::Search(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,
             Self::Edit(command) => command.run(context).await,
             Self::Attach(command) => command.run(context).await,

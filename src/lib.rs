@@ -108,7 +108,7 @@
 //! | [`id`] [`clock`] [`units`] `crash` `mutant` | names for things; the only source of time and randomness; how both read; what tests switch |
 //! | [`image`] [`event`] [`note`] | the values: what an image is, what can happen, what a note is |
 //! | [`db`] [`log`] [`images`] [`projection`] | what is on this device's disk |
-//! | [`resolve`] [`seal`] [`segment`] [`remote`] | which files notes mean; what devices exchange, and where |
+//! | [`resolve`] [`search`] [`seal`] [`segment`] [`remote`] | which files notes mean; what texts say; what devices exchange, and where |
 //! | [`sync`] [`upload`] | decisions: pure functions, no I/O |
 //! | [`vault`] [`folder`] | the façade: where decisions meet I/O, and the only appender; import, export |
 //! | `socket` | the same calls for other processes, while this one has the vault |
@@ -180,6 +180,7 @@ pub mod projection;
 pub mod remote;
 pub mod resolve;
 pub mod seal;
+pub mod search;
 pub mod segment;
 #[cfg(any(feature = "hub", feature = "web"))]
 mod serving;

@@ -347,3 +347,18 @@ fn pictures_go_with_a_text_into_another_note() {
     let nowhere: everleaf::id::NoteId = "0".repeat(32).parse().unwrap();
     assert_eq!(paste(to, &line, nowhere), None);
 }
+
+#[test]
+fn the_list_has_what_notes_say() {
+    let page = Page::new();
+    note(&page.vault, "# Bread\n\nRye <b>flour</b>.\n");
+    note(&page.vault, "# Flour\n\nOf wheat.\n");
+    let list = page.get("list?q=flour").text();
+    let at = |part: &str| list.find(part).unwrap_or_else(|| panic!("{part} is not in {list}"));
+    assert!(at("Flour</span>") < at("Bread</span>"), "{list}");
+    assert!(list.contains("Rye &lt;b&gt;<mark>flour</mark>&lt;/b&gt;."), "{list}");
+    assert!(!list.contains("Of wheat"), "{list}");
+    assert!(page.get("list?q=leek").text().contains("No note says that."));
+    assert!(page.get("list?q=%22").text().contains("No note says that."));
+    assert!(page.get("list?q=").text().contains("Flour</span>"));
+}

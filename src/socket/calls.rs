@@ -14,8 +14,8 @@ use crate::{
     note::{Embed, Heads},
     remote::{self, Remote, RetryPolicy},
     vault::{
-        AttachedImage, ImageStatus, Listed, NewNote, NoteStatus, RemoteStatus, SyncOptions,
-        SyncReport, Vault, VaultError, VaultStatus, Verification,
+        AttachedImage, Found, ImageStatus, Listed, NewNote, NoteStatus, RemoteStatus,
+        SearchOptions, SyncOptions, SyncReport, Vault, VaultError, VaultStatus, Verification,
     },
 };
 
@@ -154,6 +154,17 @@ calls! {
         most: usize,
     } -> Vec<Listed>, |self, vault, _tell| {
         blocking(move || vault.list_some(self.after, self.most)).await
+    };
+
+    /// Those that say what is looked for. See [`Vault::search`].
+    "search" Search {
+        /// Words, and phrases in quotes.
+        query: String,
+        /// How.
+        #[serde(default)]
+        options: SearchOptions,
+    } -> Vec<Found>, |self, vault, _tell| {
+        blocking(move || vault.search(&self.query, &self.options)).await
     };
 
     /// One of them. See [`Vault::listed`].

@@ -14,6 +14,7 @@ use crate::{
     note::NoteError,
     remote::RemoteError,
     seal::KeyError,
+    search::QueryError,
     segment::{SegmentError, VaultFileError},
 };
 
@@ -133,6 +134,9 @@ pub enum VaultError {
     /// The name can't be one of a remote.
     #[error(transparent)]
     RemoteName(#[from] ParseRemoteNameError),
+    /// Nothing can be looked for by that.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// No note is called that.
     #[error("no note is called `{0}`")]
     UnknownNote(String),

@@ -36,6 +36,7 @@ mod pull;
 mod push;
 mod remotes;
 mod reseal;
+mod search;
 mod segments;
 mod spelling;
 mod status;
@@ -67,6 +68,7 @@ pub use self::{
     notes::{AttachedImage, Edited, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,
+    search::{Found, SearchOptions},
     status::{ImageCounts, ImageStatus, NoteStatus, Place, VaultStatus},
     verify::{Finding, Verification},
 };

@@ -1,6 +1,10 @@
 //! The list of notes, and a note.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{
     extract::State,
@@ -21,9 +25,10 @@ use super::{
 use crate::{
     id::NoteId,
     resolve,
+    search::{Excerpt, Piece},
     units::count,
     upload::State as UploadState,
-    vault::{Listed, NewNote},
+    vault::{Listed, NewNote, SearchOptions, VaultError},
 };
 
 /// Notes that the list shows at most; who has more, types.
@@ -33,7 +38,7 @@ const MOST: usize = 300;
 #[derive(Deserialize, Default, Clone)]
 #[serde(default)]
 pub(super) struct Wanted {
-    /// A part of the title or the path, in any case.
+    /// A part of the title or the path, in any case, or what is looked for in the text.
     q: String,
     /// Whether those in the trash are meant.
     trash: bool,
@@ -87,8 +92,8 @@ fn sidebar(app: &App, wanted: &Wanted) -> Answer<Markup> {
         div.sidebar {
             div.tools {
                 form #sought role="search" action="./" {
-                    label.unseen for="q" { "Filter notes by title or path" }
-                    input #q type="search" name="q" value=(wanted.q) placeholder="Filter" autocomplete="off"
+                    label.unseen for="q" { "Search notes by title, path or text" }
+                    input #q type="search" name="q" value=(wanted.q) placeholder="Search" autocomplete="off"
                         aria-controls="list" hx-get="list" hx-include="#sought, #kept" hx-target="#list"
                         hx-trigger="input changed delay:120ms, search" hx-sync="#list:replace";
                     @if wanted.trash { input type="hidden" name="trash" value="true"; }
@@ -112,13 +117,15 @@ fn rows(app: &App, wanted: &Wanted) -> Answer<Markup> {
     let unsynced = app.vault.unsynced_notes()?;
     let all = app.vault.list()?;
     let trashed = all.iter().filter(|note| note.trashed).count();
-    let mut found: Vec<&Listed> = all.iter().filter(|note| wanted.has(note)).collect();
-    found.sort_by_key(|note| std::cmp::Reverse((note.updated, note.note)));
+    let said = said(app, wanted)?;
+    let is_found = |note: &&Listed| wanted.has(note) || said.contains_key(&note.note);
+    let mut found: Vec<&Listed> = all.iter().filter(is_found).collect();
+    found.sort_by_key(|note| (!wanted.has(note), Reverse((note.updated, note.note))));
     let query = wanted.query();
     Ok(html! {
         @if found.is_empty() {
             p.empty {
-                @if !wanted.q.is_empty() { "No note is called that." }
+                @if !wanted.q.is_empty() { "No note says that." }
                 @else if wanted.trash { "The trash is empty." }
                 @else { "No notes yet." }
             }
@@ -129,13 +136,16 @@ fn rows(app: &App, wanted: &Wanted) -> Answer<Markup> {
                     a id={ "to-" (note.note) } href={ "note/" (note.note) (query) }
                         aria-current=[(wanted.open == Some(note.note)).then_some("page")] {
                         span.title { (called(&note.title)) }
+                        @if let Some(excerpt) = said.get(&note.note).filter(|_| !wanted.has(note)) {
+                            span.said { (marked(excerpt)) }
+                        }
                         span.meta { (time(note.updated)) (badges(note, &unsynced)) }
                     }
                 }
             }
         }
         @if found.len() > MOST {
-            p.more { "and " (count(found.len() - MOST, "more note")) ": type to filter" }
+            p.more { "and " (count(found.len() - MOST, "more note")) ": type to search" }
         }
         @if wanted.trash {
             p.more { a href="./" { "Back to all notes" } }
@@ -143,6 +153,26 @@ fn rows(app: &App, wanted: &Wanted) -> Answer<Markup> {
             p.more { a href="./?trash=true" { "Trash (" (trashed) ")" } }
         }
     })
+}
+
+/// Where notes say in their texts what is looked for.
+fn said(app: &App, wanted: &Wanted) -> Answer<BTreeMap<NoteId, Excerpt>> {
+    let options = SearchOptions { trashed: wanted.trash, limit: (!wanted.trash).then_some(MOST) };
+    let found = match app.vault.search(&wanted.q, &options) {
+        // With nothing to look for all are listed.
+        Err(VaultError::Query(_)) => Vec::new(),
+        found => found?,
+    };
+    let of_list = found.into_iter().filter(|found| found.listed.trashed == wanted.trash);
+    Ok(of_list.filter_map(|found| Some((found.listed.note, found.excerpt?))).collect())
+}
+
+fn marked(excerpt: &Excerpt) -> Markup {
+    html! {
+        @for Piece { text, found } in &excerpt.pieces {
+            @if *found { mark { (text) } } @else { (text) }
+        }
+    }
 }
 
 fn called(title: &str) -> &str {
@@ -224,7 +254,7 @@ pub(super) async fn acts(
 
 fn listed(app: &App, note: NoteId) -> Answer<Listed> {
     let found = app.vault.listed(note)?;
-    found.ok_or_else(|| crate::vault::VaultError::UnknownNote(note.to_string()).into())
+    found.ok_or_else(|| VaultError::UnknownNote(note.to_string()).into())
 }
 
 fn actions(listed: &Listed, editing: bool) -> Markup {
