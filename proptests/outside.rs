@@ -12,10 +12,7 @@ use std::{
 use async_trait::async_trait;
 use everleaf::{
     clock::{SystemClock, random},
-    remote::{
-        After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, S3, S3Credentials,
-        S3Options, Upload,
-    },
+    remote::{Key, Layer, Remote, RemoteError, S3, S3Credentials, S3Options, Upload},
 };
 
 /// One of the variables that describe the store.
@@ -75,25 +72,13 @@ impl Tally {
 }
 
 #[async_trait]
-impl Remote for Tally {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.inner.get(key).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.inner.head(key).await
+impl Layer for Tally {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
         *self.puts.lock().unwrap().entry(key.to_string()).or_default() += 1;
         self.inner.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.inner.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.inner.delete(key).await
     }
 }

@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use everleaf::{
     clock::{SimulatedClock, Timestamp},
     id::{DeviceId, ImageId, SegmentHash},
     image::MediaType,
     remote::{
-        After, Counted, Dir, Download, Faulty, Key, Memory, ObjectMeta, Page, Prefix, Remote,
+        After, Call, Counted, Dir, Download, Faulty, Key, Layer, Made, Memory, Prefix, Remote,
         RemoteError, RemoteExt as _, Retry, RetryPolicy, Upload,
     },
 };
@@ -279,36 +280,25 @@ async fn wrappers_conform() {
 #[derive(Debug, Default)]
 struct Flaky(Memory, AtomicU64);
 
-impl Flaky {
-    async fn call<T>(
+#[async_trait]
+impl Layer for Flaky {
+    fn inner(&self) -> &dyn Remote {
+        &self.0
+    }
+
+    async fn around<T: Send + 'static>(
         &self,
-        effect: impl Future<Output = Result<T, RemoteError>> + Send,
+        _: Call,
+        _: &str,
+        made: &Made<'_, T>,
     ) -> Result<T, RemoteError> {
-        let busy = || RemoteError::Busy { retry_after: None, source: "flaky".into() };
         match self.1.fetch_add(1, Ordering::Relaxed) % 3 {
             0 => Err(RemoteError::Offline { source: "flaky".into() }),
-            1 => effect.await.and(Err(busy())),
-            _ => effect.await,
+            1 => made()
+                .await
+                .and(Err(RemoteError::Busy { retry_after: None, source: "flaky".into() })),
+            _ => made().await,
         }
-    }
-}
-
-#[async_trait::async_trait]
-impl Remote for Flaky {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.call(self.0.get(key)).await
-    }
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.call(self.0.head(key)).await
-    }
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.call(self.0.put(key, body)).await
-    }
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.call(self.0.list(prefix, after)).await
-    }
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.call(self.0.delete(key)).await
     }
 }
 

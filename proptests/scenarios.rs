@@ -20,10 +20,7 @@ use everleaf::{
     id::{ImageId, NoteId, Seq},
     image::MediaType,
     loopback::Trouble,
-    remote::{
-        After, Call, Download, Fault, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
-        public_url,
-    },
+    remote::{Call, Fault, Key, Layer, Remote, RemoteError, Upload, public_url},
     upload::State,
     vault::{Progress, SyncOptions, VaultError},
 };
@@ -293,13 +290,9 @@ struct Killer {
 }
 
 #[async_trait]
-impl Remote for Killer {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.inner.get(key).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.inner.head(key).await
+impl Layer for Killer {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
@@ -310,14 +303,6 @@ impl Remote for Killer {
             std::future::pending::<()>().await;
         }
         Ok(())
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.inner.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.inner.delete(key).await
     }
 }
 

@@ -9,8 +9,8 @@ use everleaf::{
     id::{ImageId, VaultId},
     image::MediaType,
     remote::{
-        After, Dir, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError,
-        RemoteExt as _, Upload, hub_public_url, public_url,
+        Dir, Key, Layer, Memory, Prefix, Remote, RemoteError, RemoteExt as _, Upload,
+        hub_public_url, public_url,
     },
 };
 use futures_util::TryStreamExt as _;
@@ -69,13 +69,9 @@ impl Data for Slow {
 }
 
 #[async_trait]
-impl Remote for Slow {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.objects.get(key).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.objects.head(key).await
+impl Layer for Slow {
+    fn inner(&self) -> &dyn Remote {
+        &self.objects
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
@@ -84,14 +80,6 @@ impl Remote for Slow {
             self.let_in.acquire().await.unwrap().forget();
         }
         self.objects.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.objects.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.objects.delete(key).await
     }
 }
 

@@ -9,10 +9,7 @@ use async_trait::async_trait;
 use everleaf::{
     event::Event,
     image::MediaType,
-    remote::{
-        After, Call, Download, Failure, Fault, Faulty, Key, Memory, ObjectMeta, Page, Prefix,
-        Remote, RemoteError, Upload,
-    },
+    remote::{Call, Failure, Fault, Faulty, Key, Layer, Memory, Remote, RemoteError, Upload},
     upload::State,
 };
 
@@ -31,13 +28,9 @@ struct Places {
 }
 
 #[async_trait]
-impl Remote for Places {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.asked.get(key).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.asked.head(key).await
+impl Layer for Places {
+    fn inner(&self) -> &dyn Remote {
+        &self.asked
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
@@ -46,10 +39,6 @@ impl Remote for Places {
             return Err(RemoteError::Offline { source: "cut off".into() });
         }
         self.other.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.asked.list(prefix, after).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
@@ -170,7 +159,7 @@ async fn what_another_device_has_a_receipt_for_is_not_put_again() {
     // So what is there is gone, as where another place of the store answers.
     let image = phone.vault().image_list().unwrap()[0].image;
     let key = Key::Image { image, media_type: MediaType::Png };
-    places.delete(&key).await.unwrap();
+    remote.delete(&key).await.unwrap();
     let laptop = Device::join("laptop", 2, &phone);
     laptop.add_public(&remote, Some("https://pictures.example")).await;
     picture(&laptop, "crumb.png");

@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use everleaf::remote::{
-    After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload,
+    After, Download, Key, Layer, Memory, Page, Prefix, Remote, RemoteError, Upload,
 };
 use futures_util::{StreamExt as _, stream};
 
@@ -80,8 +80,12 @@ impl Liar {
 }
 
 #[async_trait]
-impl Remote for Liar {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+impl Layer for Liar {
+    fn inner(&self) -> &dyn Remote {
+        &self.inner
+    }
+
+    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
         match self.endless {
             Endless::Body(prefix) if key.to_string().starts_with(prefix) => {
                 let piece = Bytes::from(vec![0; 1 << 20]);
@@ -90,12 +94,8 @@ impl Remote for Liar {
                     body: stream::repeat_with(move || Ok(piece.clone())).boxed(),
                 })
             }
-            _ => self.inner.get(key).await,
+            _ => self.inner.get_from(key, first).await,
         }
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.inner.head(key).await
     }
 
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
@@ -113,10 +113,6 @@ impl Remote for Liar {
         let device = everleaf::id::DeviceId::from_bytes([0xff; 16]);
         let page = self.pages.fetch_add(1, Ordering::Relaxed);
         Ok(Page { keys: Vec::new(), next: Some(After::before_segment(device, page)) })
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.inner.delete(key).await
     }
 }
 

@@ -14,10 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use everleaf::{
-    remote::{
-        After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Requests, S3Options,
-        Upload,
-    },
+    remote::{Call, Key, Layer, Made, Remote, RemoteError, Requests, S3Options},
     upload::State,
     vault::{SyncOptions, VaultError},
 };
@@ -79,39 +76,22 @@ struct Dying {
     left: AtomicI64,
 }
 
-impl Dying {
-    async fn call(&self) {
+#[async_trait]
+impl Layer for Dying {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
+    }
+
+    async fn around<T: Send + 'static>(
+        &self,
+        _: Call,
+        _: &str,
+        made: &Made<'_, T>,
+    ) -> Result<T, RemoteError> {
         if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.nodes.all("kill", self.victims).await;
         }
-    }
-}
-
-#[async_trait]
-impl Remote for Dying {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.call().await;
-        self.inner.get(key).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.call().await;
-        self.inner.head(key).await
-    }
-
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.call().await;
-        self.inner.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.call().await;
-        self.inner.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.call().await;
-        self.inner.delete(key).await
+        made().await
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use everleaf::{
     id::DeviceId,
-    remote::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload},
+    remote::{After, Key, Layer, Page, Prefix, Remote, RemoteError},
 };
 
 /// Shows segments of some devices up to a number, as a folder does whose files arrive late.
@@ -39,26 +39,14 @@ impl View {
 }
 
 #[async_trait]
-impl Remote for View {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.inner.get(key).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.inner.head(key).await
-    }
-
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.inner.put(key, body).await
+impl Layer for View {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
         let mut page = self.inner.list(prefix, after).await?;
         page.keys.retain(|listed| self.is_shown(&listed.key));
         Ok(page)
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.inner.delete(key).await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use everleaf::{
-    remote::{After, Download, Key, Memory, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload},
+    remote::{Download, Key, Layer, Memory, ObjectMeta, Remote, RemoteError, Upload},
     upload::{PARALLEL, PARALLEL_SMALL},
     vault::{Options, SyncOptions, Vault},
 };
@@ -41,10 +41,14 @@ impl Crowd {
 }
 
 #[async_trait]
-impl Remote for Crowd {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
+impl Layer for Crowd {
+    fn inner(&self) -> &dyn Remote {
+        &self.inner
+    }
+
+    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
         self.stand(key).await;
-        self.inner.get(key).await
+        self.inner.get_from(key, first).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
@@ -58,14 +62,6 @@ impl Remote for Crowd {
             return Err(RemoteError::Offline { source: "it took too long".into() });
         }
         self.inner.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.inner.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.inner.delete(key).await
     }
 }
 

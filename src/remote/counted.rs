@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch};
+use super::{Call, Layer, Made, Remote, RemoteError};
 
 /// How many calls of each kind were made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,39 +59,27 @@ impl Counted {
 }
 
 #[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl Remote for Counted {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.get_from(key, 0).await
+impl Layer for Counted {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
     }
 
-    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
-        self.get.fetch_add(1, Ordering::Relaxed);
-        self.inner.get_from(key, first).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.head.fetch_add(1, Ordering::Relaxed);
-        self.inner.head(key).await
-    }
-
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.put.fetch_add(1, Ordering::Relaxed);
-        self.inner.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.list.fetch_add(1, Ordering::Relaxed);
-        self.inner.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.delete.fetch_add(1, Ordering::Relaxed);
-        self.inner.delete(key).await
-    }
-
-    /// Not counted: it is one request, however much it tells.
-    async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
-        self.inner.watch(seen).await
+    async fn around<T: Send + 'static>(
+        &self,
+        call: Call,
+        _: &str,
+        made: &Made<'_, T>,
+    ) -> Result<T, RemoteError> {
+        let counter = match call {
+            Call::Get => &self.get,
+            Call::Head => &self.head,
+            Call::Put => &self.put,
+            Call::List => &self.list,
+            Call::Delete => &self.delete,
+            // Not counted: it is one request, however much it tells.
+            Call::Watch => return made().await,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        made().await
     }
 }

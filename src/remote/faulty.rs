@@ -1,31 +1,11 @@
 //! A remote that fails on demand, for tests and simulations.
 
-use std::{
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 
-use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch};
-
-/// The kinds of call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// [`Remote::get`]
-    Get,
-    /// [`Remote::head`]
-    Head,
-    /// [`Remote::put`]
-    Put,
-    /// [`Remote::list`]
-    List,
-    /// [`Remote::delete`]
-    Delete,
-    /// [`Remote::watch`]
-    Watch,
-}
+use super::{Call, Download, Key, Layer, Made, Remote, RemoteError};
 
 /// In which way a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,20 +111,6 @@ impl Faulty {
     pub fn heal(&self) {
         self.faults.clear();
     }
-
-    async fn call<T>(
-        &self,
-        call: Call,
-        name: String,
-        effect: impl Future<Output = Result<T, RemoteError>> + Send,
-    ) -> Result<T, RemoteError> {
-        let Some(fault) = self.faults.meets(call, &name) else { return effect.await };
-        let Some(error) = fault.failure.error() else { return effect.await };
-        if fault.after_effect {
-            effect.await?;
-        }
-        Err(error)
-    }
 }
 
 impl Failure {
@@ -157,6 +123,16 @@ impl Failure {
             Self::Cut(_) => None,
         }
     }
+}
+
+/// Makes a call that meets this fault.
+async fn suffer<T>(fault: Option<Fault>, made: &Made<'_, T>) -> Result<T, RemoteError> {
+    let Some(fault) = fault else { return made().await };
+    let Some(error) = fault.failure.error() else { return made().await };
+    if fault.after_effect {
+        made().await?;
+    }
+    Err(error)
 }
 
 /// `download` with all behind its first `length` bytes replaced by an error.
@@ -180,41 +156,25 @@ fn cut(download: Download, length: usize) -> Download {
 }
 
 #[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl Remote for Faulty {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.get_from(key, 0).await
+impl Layer for Faulty {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
+    }
+
+    async fn around<T: Send + 'static>(
+        &self,
+        call: Call,
+        name: &str,
+        made: &Made<'_, T>,
+    ) -> Result<T, RemoteError> {
+        suffer(self.faults.meets(call, name), made).await
     }
 
     async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
-        let fault = self.faults.meets(Call::Get, &key.to_string());
-        match fault.map(|fault| fault.failure) {
-            None => self.inner.get_from(key, first).await,
-            Some(Failure::Cut(length)) => Ok(cut(self.inner.get_from(key, first).await?, length)),
-            Some(failure) => match failure.error() {
-                Some(error) => Err(error),
-                None => self.inner.get_from(key, first).await,
-            },
+        let got = || self.inner.get_from(key, first);
+        match self.faults.meets(Call::Get, &key.to_string()) {
+            Some(Fault { failure: Failure::Cut(length), .. }) => Ok(cut(got().await?, length)),
+            fault => suffer(fault, &got).await,
         }
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.call(Call::Head, key.to_string(), self.inner.head(key)).await
-    }
-
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.call(Call::Put, key.to_string(), self.inner.put(key, body)).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.call(Call::List, prefix.to_string(), self.inner.list(prefix, after)).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.call(Call::Delete, key.to_string(), self.inner.delete(key)).await
-    }
-
-    async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
-        self.call(Call::Watch, Key::Pulse.to_string(), self.inner.watch(seen)).await
     }
 }

@@ -12,6 +12,7 @@ mod faulty;
 #[cfg(feature = "https")]
 pub mod hub;
 mod key;
+mod layer;
 mod memory;
 mod open;
 mod retry;
@@ -29,14 +30,18 @@ use tokio::io::AsyncReadExt as _;
 pub(crate) use self::faulty::Faults;
 #[cfg(feature = "https")]
 pub use self::hub::{Hub, HubOptions};
+// For the layers of this crate and of its tests.
+#[doc(hidden)]
+pub use self::layer::{Layer, Made};
 #[cfg(feature = "s3")]
 pub use self::s3::{S3, S3Credentials, S3Options, Secret};
 pub use self::{
     counted::{Counted, Requests},
     dir::Dir,
     error::{RemoteError, Source},
-    faulty::{Call, Failure, Fault, Faulty},
+    faulty::{Failure, Fault, Faulty},
     key::{After, Key, ParseKeyError, Prefix, hub_public_url, public_url},
+    layer::Call,
     memory::Memory,
     open::{Location, open},
     retry::{Retry, RetryPolicy},

@@ -1,10 +1,10 @@
 //! Repeats what failed for a reason that may pass.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload, Watch};
+use super::{Call, Layer, Made, Remote, RemoteError};
 use crate::clock::{self, Clock};
 
 /// How often a call is made before its error counts, and how long is waited in between.
@@ -55,14 +55,23 @@ impl Retry {
     pub fn new(inner: Arc<dyn Remote>, policy: RetryPolicy, clock: Arc<dyn Clock>) -> Self {
         Self { inner, policy, clock }
     }
+}
 
-    async fn repeat<T, F>(&self, call: impl Fn() -> F + Send) -> Result<T, RemoteError>
-    where
-        F: Future<Output = Result<T, RemoteError>> + Send,
-    {
+#[async_trait]
+impl Layer for Retry {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
+    }
+
+    async fn around<T: Send + 'static>(
+        &self,
+        _: Call,
+        _: &str,
+        made: &Made<'_, T>,
+    ) -> Result<T, RemoteError> {
         let mut failures = 0;
         loop {
-            match call().await {
+            match made().await {
                 Err(error) if error.is_transient() && failures + 1 < self.policy.attempts => {
                     failures += 1;
                     let wait = self.policy.wait(failures, &error, &*self.clock);
@@ -71,37 +80,5 @@ impl Retry {
                 result => return result,
             }
         }
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl Remote for Retry {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.get_from(key, 0).await
-    }
-
-    async fn get_from(&self, key: &Key, first: u64) -> Result<Download, RemoteError> {
-        self.repeat(|| self.inner.get_from(key, first)).await
-    }
-
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.repeat(|| self.inner.head(key)).await
-    }
-
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.repeat(|| self.inner.put(key, body.clone())).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.repeat(|| self.inner.list(prefix, after)).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.repeat(|| self.inner.delete(key)).await
-    }
-
-    async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
-        self.repeat(|| self.inner.watch(seen)).await
     }
 }

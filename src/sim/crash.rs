@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::Check;
 use crate::{
     crash,
-    remote::{After, Download, Key, ObjectMeta, Page, Prefix, Remote, RemoteError, Upload},
+    remote::{Call, Layer, Made, Remote, RemoteError},
 };
 
 /// A remote that answers so many calls, and then never again; nor once the process is dead.
@@ -32,45 +32,29 @@ impl Severed {
     pub(super) fn new(inner: Arc<dyn Remote>, calls: u64, puts: bool, over: Arc<Notify>) -> Self {
         Self { inner, calls: AtomicU64::new(calls), puts, over }
     }
-
-    async fn pass(&self, puts: bool) {
-        if self.puts && !puts && !crash::is_spent() {
-            return;
-        }
-        let left =
-            self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-        if left.is_err() || crash::is_spent() {
-            self.over.notify_one();
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 #[async_trait]
-impl Remote for Severed {
-    async fn get(&self, key: &Key) -> Result<Download, RemoteError> {
-        self.pass(false).await;
-        self.inner.get(key).await
+impl Layer for Severed {
+    fn inner(&self) -> &dyn Remote {
+        &*self.inner
     }
 
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError> {
-        self.pass(false).await;
-        self.inner.head(key).await
-    }
-
-    async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError> {
-        self.pass(true).await;
-        self.inner.put(key, body).await
-    }
-
-    async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError> {
-        self.pass(false).await;
-        self.inner.list(prefix, after).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<(), RemoteError> {
-        self.pass(false).await;
-        self.inner.delete(key).await
+    async fn around<T: Send + 'static>(
+        &self,
+        call: Call,
+        _: &str,
+        made: &Made<'_, T>,
+    ) -> Result<T, RemoteError> {
+        if !self.puts || call == Call::Put || crash::is_spent() {
+            let left =
+                self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+            if left.is_err() || crash::is_spent() {
+                self.over.notify_one();
+                std::future::pending::<()>().await;
+            }
+        }
+        made().await
     }
 }
 
