@@ -186,44 +186,59 @@ async fn a_stores_refusals_are_told_apart() {
     put(&remote, &Key::Pulse, "x").await;
 }
 
+/// With this key every call is denied, and the secret stands nowhere.
+pub(crate) async fn denied(mut options: S3Options, id: String, secret: &str) {
+    options.credentials = S3Credentials::Key { id, secret: secret.to_owned().into() };
+    assert!(!format!("{options:?}").contains(secret));
+    let remote = connect(options).await;
+    assert!(!format!("{remote:?}").contains(secret));
+    for error in every_error(&remote).await {
+        assert!(matches!(error, RemoteError::Denied { .. }), "{}", chain(&error));
+        assert!(!chain(&error).contains(secret));
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_key_is_denied_and_shown_nowhere() {
     let store = store().await;
     let good = store.s3_options("").credentials;
     let S3Credentials::Key { id, .. } = good else { unreachable!() };
-    for (id, secret) in [(id, "wrong-secret-0451"), ("NOBODY".to_owned(), "wrong-secret-0451")] {
-        let mut options = store.s3_options("");
-        options.credentials = S3Credentials::Key { id, secret: secret.to_owned().into() };
-        assert!(!format!("{options:?}").contains("0451"));
-        let remote = connect(options).await;
-        assert!(!format!("{remote:?}").contains("0451"));
-        for error in every_error(&remote).await {
-            assert!(matches!(error, RemoteError::Denied { .. }), "{}", chain(&error));
-            assert!(!chain(&error).contains("0451"));
-        }
+    for id in [id, "NOBODY".to_owned()] {
+        denied(store.s3_options(""), id, "wrong-secret-0451").await;
     }
     assert_eq!(store.objects(), []);
+}
+
+/// Every call says that the bucket is missing, but `head`: an answer to that does not tell a missing
+/// bucket from a missing object.
+pub(crate) async fn lacks_its_bucket(mut options: S3Options, bucket: &str) {
+    options.bucket = bucket.to_owned();
+    let remote = connect(options).await;
+    // What was asked before makes no bucket.
+    for _ in 0..2 {
+        for error in [
+            remote.get(&Key::Pulse).await.unwrap_err(),
+            remote.put(&Key::Pulse, Bytes::from("x").into()).await.unwrap_err(),
+            remote.list(&Prefix::Heads, None).await.unwrap_err(),
+            remote.delete(&Key::Pulse).await.unwrap_err(),
+        ] {
+            assert!(matches!(error, RemoteError::NoBucket { .. }), "{}", chain(&error));
+            assert!(error.to_string().contains(&format!("`{bucket}`")), "{error}");
+        }
+        assert_eq!(remote.head(&Key::Pulse).await.unwrap(), None);
+    }
 }
 
 #[tokio::test]
 async fn a_missing_bucket_is_said_and_not_made() {
     let store = store().await;
-    let mut options = store.s3_options("");
-    options.bucket = "missing".to_owned();
-    let remote = connect(options).await;
     let asked = store.requests().put;
-    for error in [
-        remote.get(&Key::Pulse).await.unwrap_err(),
-        remote.put(&Key::Pulse, Bytes::from("x").into()).await.unwrap_err(),
-        remote.list(&Prefix::Heads, None).await.unwrap_err(),
-        remote.delete(&Key::Pulse).await.unwrap_err(),
-    ] {
-        assert!(matches!(error, RemoteError::NoBucket { .. }), "{}", chain(&error));
-        assert!(error.to_string().contains("`missing`"), "{error}");
-    }
-    assert_eq!(store.requests().put, asked + 1);
-    // An answer to `head` does not tell a missing bucket from a missing object.
-    assert_eq!(remote.head(&Key::Pulse).await.unwrap(), None);
+    lacks_its_bucket(store.s3_options(""), "missing").await;
+    assert_eq!(
+        store.requests().put,
+        asked + 2,
+        "each put is one request, and no other makes a bucket"
+    );
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! What a store refuses, by what a person can do about it. Stores differ in the codes that they give.
 
 use bytes::Bytes;
-use everleaf::remote::{Key, Prefix, Remote as _, RemoteError, S3Credentials};
+use everleaf::remote::{Key, Prefix, Remote as _, RemoteError};
 
 use crate::{
     machine::Machine,
     outside::{self, needed, variable},
-    s3::{chain, connect, every_error},
+    s3::{chain, connect, denied, lacks_its_bucket},
 };
 
 /// As [`needed`], where the store checks whom it talks to.
@@ -27,14 +27,7 @@ async fn a_wrong_secret_and_an_unknown_key_are_denied_and_shown_nowhere() {
     let turned = |text: &str| text.chars().rev().collect::<String>();
     let unknown = format!("{}{}", &id[..2], turned(&id[2..]));
     for (id, secret) in [(id.clone(), turned(&secret)), (unknown, secret.clone())] {
-        let mut options = options.clone();
-        options.credentials = S3Credentials::Key { id, secret: secret.clone().into() };
-        let remote = connect(options).await;
-        assert!(!format!("{remote:?}").contains(&secret));
-        for error in every_error(&remote).await {
-            assert!(matches!(error, RemoteError::Denied { .. }), "{}", chain(&error));
-            assert!(!chain(&error).contains(&secret));
-        }
+        denied(options.clone(), id, &secret).await;
     }
     let remote = connect(options).await;
     assert_eq!(remote.head(&Key::Pulse).await.unwrap(), None);
@@ -42,22 +35,8 @@ async fn a_wrong_secret_and_an_unknown_key_are_denied_and_shown_nowhere() {
 
 #[tokio::test]
 async fn a_missing_bucket_is_said_and_not_made() {
-    let Some(mut options) = needed("missing") else { return };
-    options.bucket = "everleaf-has-no-such-bucket".to_owned();
-    let remote = connect(options).await;
-    for _ in 0..2 {
-        for error in [
-            remote.get(&Key::Pulse).await.unwrap_err(),
-            remote.put(&Key::Pulse, Bytes::from("x").into()).await.unwrap_err(),
-            remote.list(&Prefix::Heads, None).await.unwrap_err(),
-            remote.delete(&Key::Pulse).await.unwrap_err(),
-        ] {
-            assert!(matches!(error, RemoteError::NoBucket { .. }), "{}", chain(&error));
-            assert!(error.to_string().contains("`everleaf-has-no-such-bucket`"), "{error}");
-        }
-        // An answer to `head` does not tell a missing bucket from a missing object.
-        assert_eq!(remote.head(&Key::Pulse).await.unwrap(), None);
-    }
+    let Some(options) = needed("missing") else { return };
+    lacks_its_bucket(options, "everleaf-has-no-such-bucket").await;
 }
 
 #[tokio::test]
