@@ -150,23 +150,6 @@ pub(super) fn touched(recorded: &Recorded) -> Vec<Topic> {
         Event::NoteChanged { note, .. } | Event::NoteReceived { note, .. } => {
             vec![Topic::Notes, Topic::Note(*note), Topic::Images, Topic::Sync]
         }
-        event if image_of(event).is_some() => {
-            let image = image_of(event).map(Topic::Image);
-            [Topic::Images, Topic::Notes].into_iter().chain(image).collect()
-        }
-        Event::SegmentPushed { .. }
-        | Event::SegmentPulled { .. }
-        | Event::CheckpointRead { .. } => {
-            vec![Topic::Notes, Topic::Images, Topic::Sync]
-        }
-        _ => vec![Topic::Sync],
-    });
-    topics
-}
-
-/// The image that an event is about.
-pub(super) const fn image_of(event: &Event) -> Option<ImageId> {
-    match event {
         Event::ImageStored { image, .. }
         | Event::ImageAnnounced { image, .. }
         | Event::UploadStarted { image, .. }
@@ -175,7 +158,21 @@ pub(super) const fn image_of(event: &Event) -> Option<ImageId> {
         | Event::UploadRetried { image, .. }
         | Event::ImageUploaded { image, .. }
         | Event::ImageFetched { image, .. }
-        | Event::ImageEvicted { image } => Some(*image),
-        _ => None,
-    }
+        | Event::ImageEvicted { image } => {
+            vec![Topic::Images, Topic::Notes, Topic::Image(*image)]
+        }
+        Event::SegmentPushed { .. }
+        | Event::SegmentPulled { .. }
+        | Event::CheckpointRead { .. } => {
+            vec![Topic::Notes, Topic::Images, Topic::Sync]
+        }
+        Event::LogBegun { .. }
+        | Event::NoteIndexed { .. }
+        | Event::RemoteConfigured { .. }
+        | Event::RemoteRemoved { .. }
+        | Event::RemoteReset { .. }
+        | Event::DeviceSeen { .. }
+        | Event::DeviceRenewed { .. } => vec![Topic::Sync],
+    });
+    topics
 }

@@ -10,7 +10,7 @@ use super::{
     Answer, App, Shared,
     asked::Query,
     layout::{self, Page, Tab, time},
-    live::image_of,
+    live::{Topic, touched},
     shown::is_web,
 };
 use crate::{
@@ -47,25 +47,36 @@ impl Kind {
     ];
 
     fn has(self, event: &Event) -> bool {
-        let note = event.changed_note().is_some();
-        match self {
-            Self::All => true,
-            Self::Notes => note,
-            Self::Images => image_of(event).is_some(),
-            Self::Troubles => is_trouble(event),
-            Self::Sync => !note && image_of(event).is_none(),
+        self == Self::All || Self::of(event).contains(&self)
+    }
+
+    /// What an event is looked for as, beside everything.
+    const fn of(event: &Event) -> &'static [Self] {
+        match event {
+            Event::NoteChanged { .. } | Event::NoteReceived { .. } => &[Self::Notes],
+            Event::ImageStored { .. }
+            | Event::ImageAnnounced { .. }
+            | Event::UploadStarted { .. }
+            | Event::UploadRetried { .. }
+            | Event::ImageUploaded { .. }
+            | Event::ImageFetched { .. }
+            | Event::ImageEvicted { .. } => &[Self::Images],
+            Event::UploadFailed { .. } | Event::UploadBlocked { .. } => {
+                &[Self::Images, Self::Troubles]
+            }
+            Event::RemoteReset { .. } | Event::DeviceRenewed { .. } => {
+                &[Self::Sync, Self::Troubles]
+            }
+            Event::LogBegun { .. }
+            | Event::SegmentPushed { .. }
+            | Event::SegmentPulled { .. }
+            | Event::CheckpointRead { .. }
+            | Event::NoteIndexed { .. }
+            | Event::RemoteConfigured { .. }
+            | Event::RemoteRemoved { .. }
+            | Event::DeviceSeen { .. } => &[Self::Sync],
         }
     }
-}
-
-const fn is_trouble(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::UploadFailed { .. }
-            | Event::UploadBlocked { .. }
-            | Event::RemoteReset { .. }
-            | Event::DeviceRenewed { .. }
-    )
 }
 
 /// Which events are shown.
@@ -144,7 +155,7 @@ pub(super) fn of_image(app: &App, image: ImageId, notes: &[NoteId]) -> Answer<Ve
         let recorded = recorded?;
         let linked = matches!(&recorded.event, Event::NoteChanged { note, .. }
             if recorded.origin.is_projector() && notes.contains(note));
-        if linked || image_of(&recorded.event) == Some(image) {
+        if linked || touched(&recorded).contains(&Topic::Image(image)) {
             found.push(recorded);
         }
     }
@@ -164,7 +175,7 @@ pub(super) fn table(app: &App, events: &[Recorded]) -> Answer<Markup> {
                     } }
                     tbody {
                         @for recorded in events {
-                            tr.trouble[is_trouble(&recorded.event)] {
+                            tr.trouble[Kind::Troubles.has(&recorded.event)] {
                                 td { (recorded.seq) }
                                 td { (time(recorded.at)) }
                                 td { (names.described(app, recorded)) }
@@ -193,6 +204,7 @@ impl Names {
 
     fn described(&self, app: &App, recorded: &Recorded) -> Markup {
         let by = by(app, &recorded.origin);
+        let called = |device: &DeviceId| called(app, *device);
         match &recorded.event {
             Event::NoteChanged { note, .. } if recorded.origin.is_projector() => html! {
                 "URLs put into " (self.note(*note)) (by)
@@ -203,12 +215,61 @@ impl Names {
             Event::NoteReceived { note, document, .. } => html! {
                 (self.note(*note)) " came whole, " (units::size(document.0.len() as u64)) (by)
             },
-            event => match image_of(event) {
-                Some(id) => image_event(app, event, id),
-                None => other(app, event),
+            Event::NoteIndexed { .. } => html! { "earlier changes of a note looked up" },
+            Event::ImageStored { image, bytes, media_type, .. } => html! {
+                (link(*image)) " taken in, " (units::size(*bytes)) " of " (media_type.mime())
+            },
+            Event::ImageAnnounced { image, device, .. } => html! {
+                (called(device)) " says that it holds " (link(*image))
+            },
+            Event::UploadStarted { image, remote, attempt } => html! {
+                "upload of " (link(*image)) " to " (remote) " begun, attempt " (attempt)
+            },
+            Event::UploadFailed { image, remote, reason, retry_at, .. } => html! {
+                "upload of " (link(*image)) " to " (remote) " failed, again at " (units::time(*retry_at)) ": " (reason)
+            },
+            Event::UploadBlocked { image, remote, reason } => html! {
+                "upload of " (link(*image)) " to " (remote) " is blocked: " (reason)
+            },
+            Event::UploadRetried { image, remote } => html! {
+                "upload of " (link(*image)) " to " (remote) " asked for again"
+            },
+            Event::ImageUploaded { image, remote, already_there, url } => html! {
+                (link(*image))
+                @if *already_there { " was on " (remote) " already" } @else { " uploaded to " (remote) }
+                @if let Some(url) = url.as_ref().filter(|url| is_web(url)) { ": " a href=(url) rel="noopener noreferrer" { "its URL" } }
+            },
+            Event::ImageFetched { image, remote, bytes, .. } => html! {
+                (link(*image)) " fetched from " (remote) ", " (units::size(*bytes))
+            },
+            Event::ImageEvicted { image } => html! { "local copy of " (link(*image)) " dropped" },
+            Event::LogBegun { name, .. } => html! { "log begun on device " (name) },
+            Event::SegmentPushed { remote, seq, through, .. } => html! {
+                "segment " (seq) " sent to " (remote) ", with all up to event " (through)
+            },
+            Event::SegmentPulled { remote, device, seq, .. } => html! {
+                "segment " (seq) " of " (called(device)) " read from " (remote)
+            },
+            Event::CheckpointRead { remote, device, .. } => html! {
+                "all notes as " (called(device)) " had them read from " (remote)
+            },
+            Event::RemoteConfigured { remote, options } => html! {
+                "remote " (remote) " is " code { (options.url) }
+            },
+            Event::RemoteRemoved { remote } => html! { "remote " (remote) " removed" },
+            Event::RemoteReset { remote, .. } => html! {
+                "remote " (remote) " had lost what it confirmed, and is filled again"
+            },
+            Event::DeviceSeen { name, .. } => html! { "device " (name) " seen" },
+            Event::DeviceRenewed { from, to, .. } => html! {
+                "this device took a new identity: " (from.short()) " is " (to.short()) " now"
             },
         }
     }
+}
+
+fn link(image: ImageId) -> Markup {
+    html! { a href={ "images/" (image) } { "image " code { (image.short()) } } }
 }
 
 fn by(app: &App, origin: &Origin) -> Markup {
@@ -221,65 +282,4 @@ fn by(app: &App, origin: &Origin) -> Markup {
 
 fn called(app: &App, device: DeviceId) -> String {
     app.vault.device_called(device).unwrap_or_else(|_| device.short())
-}
-
-fn image_event(app: &App, event: &Event, id: ImageId) -> Markup {
-    let image = html! { a href={ "images/" (id) } { "image " code { (id.short()) } } };
-    match event {
-        Event::ImageStored { bytes, media_type, .. } => html! {
-            (image) " taken in, " (units::size(*bytes)) " of " (media_type.mime())
-        },
-        Event::ImageAnnounced { device, .. } => html! {
-            (called(app, *device)) " says that it holds " (image)
-        },
-        Event::UploadStarted { remote, attempt, .. } => html! {
-            "upload of " (image) " to " (remote) " begun, attempt " (attempt)
-        },
-        Event::UploadFailed { remote, reason, retry_at, .. } => html! {
-            "upload of " (image) " to " (remote) " failed, again at " (units::time(*retry_at)) ": " (reason)
-        },
-        Event::UploadBlocked { remote, reason, .. } => html! {
-            "upload of " (image) " to " (remote) " is blocked: " (reason)
-        },
-        Event::UploadRetried { remote, .. } => html! {
-            "upload of " (image) " to " (remote) " asked for again"
-        },
-        Event::ImageUploaded { remote, already_there, url, .. } => html! {
-            (image)
-            @if *already_there { " was on " (remote) " already" } @else { " uploaded to " (remote) }
-            @if let Some(url) = url.as_ref().filter(|url| is_web(url)) { ": " a href=(url) rel="noopener noreferrer" { "its URL" } }
-        },
-        Event::ImageFetched { remote, bytes, .. } => html! {
-            (image) " fetched from " (remote) ", " (units::size(*bytes))
-        },
-        _ => html! { "local copy of " (image) " dropped" },
-    }
-}
-
-fn other(app: &App, event: &Event) -> Markup {
-    match event {
-        Event::LogBegun { name, .. } => html! { "log begun on device " (name) },
-        Event::SegmentPushed { remote, seq, through, .. } => html! {
-            "segment " (seq) " sent to " (remote) ", with all up to event " (through)
-        },
-        Event::SegmentPulled { remote, device, seq, .. } => html! {
-            "segment " (seq) " of " (called(app, *device)) " read from " (remote)
-        },
-        Event::CheckpointRead { remote, device, .. } => html! {
-            "all notes as " (called(app, *device)) " had them read from " (remote)
-        },
-        Event::NoteIndexed { .. } => html! { "earlier changes of a note looked up" },
-        Event::RemoteConfigured { remote, options } => html! {
-            "remote " (remote) " is " code { (options.url) }
-        },
-        Event::RemoteRemoved { remote } => html! { "remote " (remote) " removed" },
-        Event::RemoteReset { remote, .. } => html! {
-            "remote " (remote) " had lost what it confirmed, and is filled again"
-        },
-        Event::DeviceSeen { name, .. } => html! { "device " (name) " seen" },
-        Event::DeviceRenewed { from, to, .. } => html! {
-            "this device took a new identity: " (from.short()) " is " (to.short()) " now"
-        },
-        _ => html! {},
-    }
 }
