@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -28,6 +29,26 @@ fn open(folder: &Path) -> Log {
 fn seen(n: u8) -> New {
     let event = Event::DeviceSeen { device: DeviceId::from_bytes([n; 16]), name: n.to_string() };
     New { at: Timestamp(0), origin: Origin::Here, event }
+}
+
+fn long(n: u8) -> New {
+    let event = Event::DeviceSeen {
+        device: DeviceId::from_bytes([n; 16]),
+        name: n.to_string().repeat(20_000),
+    };
+    New { at: Timestamp(0), origin: Origin::Here, event }
+}
+
+/// Appends more than is left in a journal.
+fn grow(log: &Log, numbers: Range<u8>) {
+    for n in numbers {
+        log.append(vec![long(n)], None).unwrap();
+    }
+}
+
+/// How long the journal in a folder is.
+fn journal(folder: &Path) -> u64 {
+    fs::metadata(folder.join("db/0.jnl")).unwrap().len()
 }
 
 #[test]
@@ -106,23 +127,15 @@ fn after_a_failed_write_nothing_is_acknowledged_until_the_vault_is_opened_again(
 #[test]
 fn a_journal_that_grew_is_empty_after_a_clean_stop_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let long = |n: u8| {
-        let device = DeviceId::from_bytes([n; 16]);
-        let event = Event::DeviceSeen { device, name: n.to_string().repeat(20_000) };
-        New { at: Timestamp(0), origin: Origin::Here, event }
-    };
-    let active = folder.path().join("db/0.jnl");
     for round in 0..3 {
         let opened = open(folder.path());
         assert_eq!(opened.last().unwrap(), Seq(u64::from(round) * 61));
-        for n in 0..60 {
-            opened.append(vec![long(round * 60 + n)], None).unwrap();
-        }
+        grow(&opened, round * 60..(round + 1) * 60);
         drop(opened);
-        assert_eq!(fs::metadata(&active).unwrap().len(), 0);
+        assert_eq!(journal(folder.path()), 0);
         // What is little stays in it.
         open(folder.path()).append(vec![seen(round)], None).unwrap();
-        assert_ne!(fs::metadata(&active).unwrap().len(), 0);
+        assert_ne!(journal(folder.path()), 0);
     }
     let events = open(folder.path()).read(Seq(1)).map(|event| event.unwrap().event);
     let names = events.map(|event| match event {
@@ -139,23 +152,16 @@ fn a_journal_that_grew_is_empty_after_a_clean_stop_and_nothing_is_lost() {
 #[test]
 fn a_journal_that_grew_is_emptied_where_no_stop_is_ever_clean() {
     let folders = [(); 5].map(|()| tempfile::tempdir().unwrap());
-    let size = |folder: &Path| fs::metadata(folder.join("db/0.jnl")).unwrap().len();
     for pair in folders.windows(2) {
         let opened = open(pair[0].path());
         let before = opened.last().unwrap().0;
-        for n in 0..60 {
-            let device = DeviceId::from_bytes([n; 16]);
-            let event = Event::DeviceSeen { device, name: "long".repeat(5_000) };
-            opened
-                .append(vec![New { at: Timestamp(0), origin: Origin::Here, event }], None)
-                .unwrap();
-        }
+        grow(&opened, 0..60);
         assert_eq!(opened.last().unwrap(), Seq(before + 60));
         // What a killed process leaves.
         copy_folder(pair[0].path(), pair[1].path());
-        assert!(size(pair[1].path()) > 1 << 20);
+        assert!(journal(pair[1].path()) > 1 << 20);
         let reopened = open(pair[1].path());
-        assert_eq!(size(pair[1].path()), 0);
+        assert_eq!(journal(pair[1].path()), 0);
         assert_eq!(reopened.read(Seq(1)).map(Result::unwrap).count() as u64, before + 60);
     }
 }
@@ -364,18 +370,16 @@ fn a_log_without_its_beginning_is_not_read_as_a_whole_one() {
     assert!(matches!(error, LogError::Damaged(_)), "{error}");
 }
 
+/// Whoever waited for what can't be written would wait for ever.
 #[test]
-fn a_vault_whose_disk_is_gone_can_still_be_closed() {
+fn a_vault_whose_disk_is_gone_can_still_be_closed_and_makes_nothing_in_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let opened = open(folder.path());
-    for n in 0..60 {
-        let device = DeviceId::from_bytes([n; 16]);
-        let event = Event::DeviceSeen { device, name: "long".repeat(5_000) };
-        opened.append(vec![New { at: Timestamp(0), origin: Origin::Here, event }], None).unwrap();
-    }
+    grow(&opened, 0..60);
+    assert!(journal(folder.path()) > 1 << 20, "there are tables to write");
     fs::remove_dir_all(folder.path()).unwrap();
-    // There are tables to write now, and nowhere to write them.
     drop(opened);
+    assert!(!folder.path().exists());
 }
 
 #[test]
