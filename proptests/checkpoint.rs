@@ -65,7 +65,7 @@ impl Scene {
 /// Syncs a device that writes a checkpoint whenever there is anything to write one of.
 async fn sync(device: &Device, remote: &Arc<dyn Remote>) -> SyncReport {
     let options = SyncOptions { checkpoint: 1, ..SyncOptions::default() };
-    device.vault().sync(&origin(), Arc::clone(remote), &options, &|_| ()).await.unwrap()
+    device.sync_with(remote, &options).await.unwrap()
 }
 
 /// How many checkpoints a device read to their end, notes came whole, and were looked up.

@@ -6,7 +6,7 @@ use everleaf::{
     folder::{ExportOptions, ImportOptions, ImportedImages, export, import},
     note::Heads,
     remote::{Memory, Remote},
-    vault::VaultError,
+    vault::{SyncImages, SyncOptions, VaultError},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -56,7 +56,7 @@ fn an_image_that_is_not_here_is_not_taken_for_another_of_its_name() {
     let (folder, report) = desk.export("export");
     assert_eq!((report.images, report.missing.len()), (1, 1));
     desk.settled(&folder);
-    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [id(&elsewhere)]);
+    assert_eq!(desk.device.body(note).images(), [id(&elsewhere)]);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_file_that_an_export_leaves_is_shown_no_image_that_comes_later() {
     desk.device.note("later\n\n![](shared.png)\n");
     desk.export("export");
     assert_eq!(desk.try_import(&folder).changed, 0);
-    let body = desk.device.vault().read(thrown_away, None).unwrap().body;
+    let body = desk.device.body(thrown_away);
     assert_eq!(body.images(), [id(&absent)]);
 }
 
@@ -86,7 +86,7 @@ fn a_link_that_leads_nowhere_is_shown_no_image_that_an_export_puts_there() {
     assert!(folder.join("a.png").exists());
     assert_eq!(desk.try_import(&folder).changed, 0);
     desk.settled(&folder);
-    assert_eq!(desk.device.vault().read(dead, None).unwrap().body.images(), []);
+    assert_eq!(desk.device.body(dead).images(), []);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_hash_names_no_image_that_took_the_place_of_its_own() {
         }
     }
     desk.try_import(&folder);
-    let images = || desk.device.vault().read(note, None).unwrap().body.images();
+    let images = || desk.device.body(note).images();
     assert_eq!(images(), [id(&new)]);
     desk.device.edit(note, |text| text + &by_hash);
     assert_eq!(images(), [id(&new), id(&old)]);
@@ -298,6 +298,10 @@ async fn urls_stand_for_images_and_come_back_as_them() {
     desk.settled(&folder);
 }
 
+fn without_images() -> SyncOptions {
+    SyncOptions { images: SyncImages::None, ..SyncOptions::default() }
+}
+
 #[tokio::test]
 async fn images_that_are_elsewhere_are_named_and_reported() {
     let remote: Arc<dyn Remote> = Arc::new(Memory::new());
@@ -309,12 +313,7 @@ async fn images_that_are_elsewhere_are_named_and_reported() {
     desk.device.sync(&remote).await;
     let phone = Desk::of(Device::join("phone", 2, &desk.device));
     phone.device.add(&remote).await;
-    let options = everleaf::vault::SyncOptions {
-        images: everleaf::vault::SyncImages::None,
-        ..Default::default()
-    };
-    let name = crate::world::origin();
-    phone.device.vault().sync(&name, Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+    phone.device.sync_with(&remote, &without_images()).await.unwrap();
     let (folder, report) = phone.export("export");
     assert_eq!((report.notes, report.images, report.missing.len()), (1, 0, 1));
     assert_eq!(read(&folder, "note.md"), "![](a.png) and\n");
@@ -336,16 +335,11 @@ async fn an_image_called_by_its_hash_has_its_place_before_its_bytes_are_here() {
     desk.device.file("a.png", &picture);
     desk.device.note("![](a.png)\n");
     let note = desk.device.note(&format!("by its hash\n\n![](blake3:{})\n", id(&picture)));
-    let options = everleaf::vault::SyncOptions {
-        images: everleaf::vault::SyncImages::None,
-        ..Default::default()
-    };
     let phone = Desk::of(Device::join("phone", 2, &desk.device));
     desk.device.add(&remote).await;
     phone.device.add(&remote).await;
     desk.device.sync(&remote).await;
-    let name = crate::world::origin();
-    phone.device.vault().sync(&name, Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+    phone.device.sync_with(&remote, &without_images()).await.unwrap();
     let (folder, _) = phone.export("export");
     let absent = read(&folder, "by its hash.md");
     phone.settled(&folder);
@@ -354,7 +348,7 @@ async fn an_image_called_by_its_hash_has_its_place_before_its_bytes_are_here() {
     assert_eq!(read(&folder, "by its hash.md"), absent);
     let place = absent.split(['(', ')']).nth(1).unwrap();
     assert_eq!(fs::read(folder.join(place)).unwrap(), picture);
-    assert_eq!(phone.device.vault().read(note, None).unwrap().body.images(), [id(&picture)]);
+    assert_eq!(phone.device.body(note).images(), [id(&picture)]);
 }
 
 /// What a person may do between two imports.

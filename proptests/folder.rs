@@ -75,7 +75,7 @@ impl Desk {
     }
 
     pub(crate) fn images(&self, path: &str) -> Vec<ImageId> {
-        self.device.vault().read(self.note(path), None).unwrap().body.images()
+        self.device.body(self.note(path)).images()
     }
 
     pub(crate) fn last(&self) -> everleaf::id::Seq {

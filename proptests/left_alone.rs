@@ -48,7 +48,7 @@ fn an_image_that_is_written_beside_a_file_that_is_left_is_nobodys_edit() {
     assert_eq!(desk.try_import(&folder).changed, 1);
     assert_eq!(desk.source("a.md"), "a ![](a.png)\nin the file\n");
     assert_eq!(desk.images("a.md"), [id(&pictures[1])]);
-    let body = desk.device.vault().read(desk.note("a.md"), None).unwrap().body;
+    let body = desk.device.body(desk.note("a.md"));
     assert_eq!(body.embeds().count(), 1);
 }
 
@@ -85,7 +85,7 @@ fn a_file_that_no_note_shows_is_left_and_the_image_goes_elsewhere() {
         assert_eq!(fs::read(folder.join("a.png")).unwrap(), mine);
         desk.settled(&folder);
     }
-    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [id(&old)]);
+    assert_eq!(desk.device.body(note).images(), [id(&old)]);
     let elsewhere = folder.join(format!("a-{}.png", id(&old).short()));
     assert_eq!(fs::read(&elsewhere).unwrap(), old);
     // What is shown from there is replaced there.
@@ -93,7 +93,7 @@ fn a_file_that_no_note_shows_is_left_and_the_image_goes_elsewhere() {
     let skipped = desk.export("export").1.skipped;
     assert_eq!(skipped.len(), 1, "{skipped:?}");
     assert_eq!(desk.try_import(&folder).changed, 1);
-    assert_eq!(desk.device.vault().read(note, None).unwrap().body.images(), [id(&mine)]);
+    assert_eq!(desk.device.body(note).images(), [id(&mine)]);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_file_that_an_export_leaves_keeps_its_image() {
     desk.export("export");
     assert_eq!(desk.try_import(&folder).changed, 0);
     for (note, picture) in [(thrown_away, &pictures[0]), (kept, &pictures[1])] {
-        let body = desk.device.vault().read(note, None).unwrap().body;
+        let body = desk.device.body(note);
         assert_eq!(body.images(), [id(picture)]);
     }
 }
@@ -297,7 +297,7 @@ fn a_wiki_name_means_the_same_picture_in_an_export() {
     desk.write("trips/oslo/Night.md", "# Night\n![[x.png]]\n");
     desk.import();
     let shown = |desk: &Desk, note: &str| {
-        let body = desk.device.vault().read(desk.note(note), None).unwrap().body;
+        let body = desk.device.body(desk.note(note));
         body.embeds().map(|embed| embed.image).collect::<Vec<_>>()
     };
     assert_eq!(shown(&desk, "Day"), [&near, &far, &near].map(|bytes| id(bytes)));

@@ -191,8 +191,7 @@ async fn a_note_says_when_somebody_edited_it() {
     // Longer ago than the checkpoint that the next device reads, too.
     let options = SyncOptions { checkpoint: 1, ..SyncOptions::default() };
     for _ in 0..2 {
-        let name = crate::world::origin();
-        laptop.vault().sync(&name, Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+        laptop.sync_with(&remote, &options).await.unwrap();
     }
     assert!(laptop.vault().image_urls(picture).unwrap()[0].1.is_some());
     assert_eq!((updated(&laptop, picture), updated(&laptop, plain)), (second, second));

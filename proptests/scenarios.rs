@@ -169,9 +169,7 @@ async fn with_mixed_connectivity_every_image_goes_once() {
         };
         scene.ground.fail(two_go_well);
         let options = SyncOptions { parallel: Some(1), ..SyncOptions::default() };
-        let vault = scene.phone.vault();
-        let report =
-            vault.sync(&origin(), Arc::clone(&scene.remote), &options, &|_| ()).await.unwrap();
+        let report = scene.phone.sync_with(&scene.remote, &options).await.unwrap();
         assert_eq!(report.uploaded.images, 2);
         let uploaded = scene.states().iter().filter(|state| **state == State::Uploaded).count();
         assert_eq!(uploaded, 2);
@@ -256,9 +254,7 @@ async fn edits_around_an_image_whose_upload_finishes_meanwhile_merge() {
         let note = scene.phone.note("We baked: ![Crumb](crumb.png) and ate.\n");
         scene.image_trouble(u64::MAX);
         scene.phone.sync(&scene.remote).await;
-        let laptop = Device::join("laptop", 2, &scene.phone);
-        laptop.add(&scene.remote).await;
-        laptop.sync(&scene.remote).await;
+        let laptop = Device::joined("laptop", 2, &scene.phone, &scene.remote).await;
         let status = laptop.vault().note_status(note).unwrap();
         assert_eq!(status.elsewhere[0].devices, ["phone"]);
 

@@ -20,10 +20,7 @@ use self::{
     recorded::{Recorded, apply},
     view::View,
 };
-use crate::{
-    image::png,
-    world::{Device, origin},
-};
+use crate::{image::png, world::Device};
 
 /// Where the text of the trace ends; behind it are the pictures.
 const END: &str = "⁂\n";
@@ -207,7 +204,7 @@ impl<'a> Session<'a> {
         let first = &self.authors[0].device;
         first.note("so that there is something to put\n");
         let options = SyncOptions { checkpoint: 1, ..SyncOptions::default() };
-        first.vault().sync(&origin(), Arc::clone(&remote), &options, &|_| ()).await.unwrap();
+        first.sync_with(&remote, &options).await.unwrap();
         let joined = Device::join("by checkpoint", seed, first);
         joined.add_public(&remote, Some("https://img.example")).await;
         joined.sync(&remote).await;

@@ -165,9 +165,7 @@ async fn a_remote_that_was_emptied_is_filled_again_by_any_one_device() {
     laptop.sync(&scene.remote).await;
     assert_eq!(resets(&laptop), [ResetReason::Emptied]);
     // The laptop alone has put everything back: a third device gets it all.
-    let tablet = Device::join("tablet", 3, &laptop);
-    tablet.add(&scene.remote).await;
-    tablet.sync(&scene.remote).await;
+    let tablet = Device::joined("tablet", 3, &laptop, &scene.remote).await;
     assert_eq!(tablet.sources(), laptop.sources());
     let image = tablet.vault().image_list().unwrap().remove(0);
     assert!(image.local && image.notes == [note]);
@@ -182,9 +180,7 @@ async fn an_old_copy_of_a_remote_put_back_is_noticed_and_completed() {
     laptop.note("one\n");
     laptop.sync(&scene.remote).await;
     let old = scene.memory.snapshot();
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&scene.remote).await;
-    phone.sync(&scene.remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &scene.remote).await;
     phone.note("two, from the phone\n");
     phone.sync(&scene.remote).await;
     laptop.note("three\n");
@@ -271,9 +267,7 @@ async fn a_segment_that_its_head_does_not_name_yet_is_no_loss() {
     let mut objects = scene.memory.snapshot();
     objects.insert(name, old_head);
     scene.memory.restore(objects);
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&scene.remote).await;
-    phone.sync(&scene.remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &scene.remote).await;
     assert_eq!(phone.sources(), laptop.sources());
     for round in 0..3 {
         phone.note(&format!("round {round}\n"));
@@ -340,9 +334,7 @@ async fn what_a_remote_lost_or_damaged_is_found_and_put_again() {
         objects
     };
     assert_eq!(without_pulse(scene.memory.snapshot()), without_pulse(whole));
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&scene.remote).await;
-    phone.sync(&scene.remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &scene.remote).await;
     assert_eq!(phone.sources(), laptop.sources());
 }
 

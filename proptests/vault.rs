@@ -38,9 +38,7 @@ async fn two_devices_that_edit_one_paragraph_offline_end_up_the_same() {
     let bread = laptop.note("# Bread\n\nFlour and water.\n\n![Crumb](crumb.png)\n");
     laptop.sync(&remote).await;
 
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&remote).await;
-    phone.sync(&remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &remote).await;
     assert_eq!(phone.source(bread), laptop.source(bread));
 
     laptop.edit(bread, |text| text.replace("Flour", "Rye flour"));
@@ -69,9 +67,7 @@ async fn a_task_that_two_devices_tick_offline_is_ticked() {
     laptop.add(&remote).await;
     let list = laptop.note("- [ ] milk\n- [ ] bread\n- [x] salt\n");
     laptop.sync(&remote).await;
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&remote).await;
-    phone.sync(&remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &remote).await;
 
     laptop.edit(list, |text| text.replace("[ ] milk", "[x] milk"));
     laptop.edit(list, |text| text.replace("[x] salt", "[ ] sea salt"));
@@ -279,7 +275,7 @@ async fn a_damaged_or_lost_image_is_given_up_and_fetched_again() {
     let note = laptop.note("![a](damaged.png) ![b](lost.png)\n");
     laptop.sync(&remote).await;
     laptop.note("![c](alone.png)\n");
-    let images = laptop.vault().read(note, None).unwrap().body.images();
+    let images = laptop.body(note).images();
     let paths: Vec<_> =
         images.iter().map(|image| laptop.vault().local_file(*image).unwrap().unwrap()).collect();
     let replace = |path: &std::path::Path, bytes: &[u8]| {
@@ -347,9 +343,7 @@ async fn edits_made_while_a_sync_takes_in_others_edits_of_the_note_lose_neither(
     laptop.add(&remote).await;
     let note = laptop.note("start\n");
     laptop.sync(&remote).await;
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&remote).await;
-    phone.sync(&remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &remote).await;
     for round in 0..15 {
         for n in 0..5 {
             phone.edit(note, |text| format!("{text}phone {round} {n}\n"));
@@ -398,7 +392,7 @@ async fn a_local_image_goes_only_when_a_receipt_proves_that_a_remote_holds_it() 
     laptop.add(&remote).await;
     laptop.file("a.png", &png(3, 4, b"a"));
     let note = laptop.note("![a](a.png)\n");
-    let image = laptop.vault().read(note, None).unwrap().body.images()[0];
+    let image = laptop.body(note).images()[0];
     let refused = laptop.vault().evict(image).unwrap_err();
     assert!(matches!(refused, everleaf::vault::VaultError::OnlyCopy(_)), "{refused}");
     let file = laptop.vault().local_file(image).unwrap().unwrap();

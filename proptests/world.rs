@@ -6,6 +6,7 @@ use everleaf::{
     clock::{SimulatedClock, Timestamp},
     event::{RemoteName, RemoteOptions},
     id::NoteId,
+    note::Body,
     remote::Remote,
     vault::{NewNote, Options, SyncOptions, SyncReport, Vault, VaultError},
 };
@@ -31,6 +32,19 @@ impl Device {
     /// Another device of the vault of `other`.
     pub(crate) fn join(name: &str, seed: u64, other: &Self) -> Self {
         Self::create(name, seed, Some(other))
+    }
+
+    /// One that has read all that is on the remote, too.
+    pub(crate) async fn joined(
+        name: &str,
+        seed: u64,
+        other: &Self,
+        remote: &Arc<dyn Remote>,
+    ) -> Self {
+        let device = Self::join(name, seed, other);
+        device.add(remote).await;
+        device.sync(remote).await;
+        device
     }
 
     fn create(name: &str, seed: u64, other: Option<&Self>) -> Self {
@@ -99,8 +113,15 @@ impl Device {
         &self,
         remote: &Arc<dyn Remote>,
     ) -> Result<SyncReport, VaultError> {
-        let options = SyncOptions::default();
-        self.vault().sync(&origin(), Arc::clone(remote), &options, &|_| ()).await
+        self.sync_with(remote, &SyncOptions::default()).await
+    }
+
+    pub(crate) async fn sync_with(
+        &self,
+        remote: &Arc<dyn Remote>,
+        options: &SyncOptions,
+    ) -> Result<SyncReport, VaultError> {
+        self.vault().sync(&origin(), Arc::clone(remote), options, &|_| ()).await
     }
 
     pub(crate) fn note(&self, source: &str) -> NoteId {
@@ -116,8 +137,12 @@ impl Device {
         path
     }
 
+    pub(crate) fn body(&self, note: NoteId) -> Body {
+        self.vault().read(note, None).unwrap().body
+    }
+
     pub(crate) fn source(&self, note: NoteId) -> String {
-        self.vault().read(note, None).unwrap().body.source()
+        self.body(note).source()
     }
 
     pub(crate) fn edit(&self, note: NoteId, change: impl FnOnce(String) -> String) {

@@ -109,7 +109,7 @@ fn a_file_that_shows_pictures_very_often_is_edited_and_exported_like_any_other()
     desk.import();
     desk.write("a.md", format!("{text}more\n"));
     assert_eq!(desk.import().changed, 1);
-    let body = desk.device.vault().read(desk.note("a.md"), None).unwrap().body;
+    let body = desk.device.body(desk.note("a.md"));
     assert_eq!(body.embeds().count(), 2 * TIMES);
     let (folder, _) = desk.export("export");
     assert_eq!(read(&folder, "a.md"), format!("{text}more\n"));

@@ -47,6 +47,12 @@ fn merged(base: &str, ours: &str, theirs: &str) -> Body {
     one.body().clone()
 }
 
+/// That two who make these sources of one note come to have `merged`, whoever of them is which.
+fn merge(base: &str, [one, other]: [&str; 2], merged: &str) {
+    assert_eq!(self::merged(base, one, other).source(), merged);
+    assert_eq!(self::merged(base, other, one).source(), merged);
+}
+
 /// The lines of a body, in the order of what they are.
 fn sorted(body: &Body) -> Vec<String> {
     let mut lines: Vec<String> = body.source().lines().map(Into::into).collect();
@@ -146,8 +152,7 @@ fn a_line_in_the_place_of_another_keeps_its_letters() {
         // Where no spaces are between words, each character is one.
         ("这是一句话\n", "这是两句话\n", "这是一句长话\n", "这是两句长话\n"),
     ] {
-        assert_eq!(self::merged(base, ours, theirs).source(), merged);
-        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+        merge(base, [ours, theirs], merged);
     }
 }
 
@@ -200,8 +205,7 @@ fn two_who_touch_one_line_tear_no_other() {
         ("| 1 | 2 |\n", "| 1 | 3 |\n", "| 4 | 2 |\n", "| 4 | 3 |\n"),
         ("a: 1\n", "a: 3\n", "c: 1\n", "c: 3\n"),
     ] {
-        assert_eq!(self::merged(base, ours, theirs).source(), merged);
-        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+        merge(base, [ours, theirs], merged);
     }
 }
 
@@ -213,8 +217,7 @@ fn the_last_line_needs_no_line_break() {
         ("one\ntwo\nthree", "one\ntwo\nanother thing", "one\ntwo", "one\ntwo\nanother thing"),
         ("one\ntwo", "one\nanother thing\n", "one", "one\nanother thing\n"),
     ] {
-        assert_eq!(self::merged(base, ours, theirs).source(), merged);
-        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+        merge(base, [ours, theirs], merged);
     }
     // What one writes behind the line above stays there, and what one writes behind the last line out of it.
     let ours = "shopping\nbread and eggs";
@@ -257,8 +260,7 @@ fn what_fills_a_blank_line_is_a_line() {
         ("a\n\n\nb\n", "a\none\ntwo\nb\n", "a\n- x\n\n\nb\n", "a\n- x\none\ntwo\nb\n"),
         ("a\n \nb\n", "a\n\tone\nb\n", "a\n- x\n \nb\n", "a\n- x\n\tone\nb\n"),
     ] {
-        assert_eq!(self::merged(base, ours, theirs).source(), merged);
-        assert_eq!(self::merged(base, theirs, ours).source(), merged);
+        merge(base, [ours, theirs], merged);
     }
     let merged = self::merged("a\n\nb\n", "a\nfoo\nb\n", "a\nbar\nb\n");
     assert_eq!(sorted(&merged), ["a", "b", "bar", "foo"]);

@@ -2,19 +2,11 @@
 
 use everleaf::{
     id::ImageId,
-    note::{Body, Change, Note, markdown},
+    note::{Body, Note, markdown},
 };
 use proptest::{prelude::*, sample::Index};
 
-use super::{AT, body, copy, embed, find, note, text};
-
-/// Makes `source` of the note, as an edit of what it shows.
-fn edit(note: &mut Note, source: &str) -> Option<Change> {
-    let base = note.body();
-    let new = Body::parse_edit(base, source, |_, _| None, |destination, _| find(destination));
-    let heads = note.heads();
-    note.edit_body(&heads, &new, AT).unwrap()
-}
+use super::{body, copy, embed, note, text, twice::edit};
 
 fn change(note: &mut Note, from: &str, to: &str) {
     let source = note.body().source();

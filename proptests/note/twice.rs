@@ -6,7 +6,7 @@ use proptest::{prelude::*, sample::Index};
 use super::{AT, altered, copy, edits, embed, find, note, text};
 
 /// Makes `source` of the note, as an edit of what it shows.
-fn edit(note: &mut Note, source: &str) -> Option<Change> {
+pub(super) fn edit(note: &mut Note, source: &str) -> Option<Change> {
     let new =
         Body::parse_edit(note.body(), source, |_, _| None, |destination, _| find(destination));
     let heads = note.heads();

@@ -280,7 +280,7 @@ async fn a_text_from_elsewhere_reaches_for_no_file_here() {
     laptop.edit(note, |text| text.replace("```\n", ""));
     laptop.sync(&remote).await;
     phone.sync(&remote).await;
-    let body = phone.vault().read(note, None).unwrap().body;
+    let body = phone.body(note);
     let names: Vec<&str> = body.embeds().map(|embed| embed.name.as_str()).collect();
     assert_eq!(names, ["lake.png"]);
     assert_eq!(laptop.vault().image_list().unwrap().len(), 1);

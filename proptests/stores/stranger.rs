@@ -139,9 +139,7 @@ async fn a_stranger_finds_every_image_once() {
     assert_eq!(tally.images(), names(&images).map(|name| (name, 1)).collect());
     finds(&options, images.clone()).await;
 
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&remote).await;
-    phone.sync(&remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &remote).await;
     for image in images.keys() {
         let local = phone.vault().local_file(*image).unwrap().unwrap();
         let bytes = std::fs::read(local).unwrap();

@@ -218,9 +218,7 @@ async fn a_remote_of_the_same_name_in_another_place_is_another() {
     laptop.add(&one.remote).await;
     laptop.note("one\n");
     laptop.sync(&one.remote).await;
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&one.remote).await;
-    phone.sync(&one.remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &one.remote).await;
     phone.vault().remove_remote(&crate::world::origin()).unwrap();
     phone.add(&other.remote).await;
     // Nobody's head is missed there.

@@ -31,9 +31,7 @@ impl Apart {
         laptop.add(&here.remote).await;
         write(&laptop, before, "base", &here).await;
         let copy = laptop.copy(50);
-        let phone = Device::join("phone", 2, &laptop);
-        phone.add(&here.remote).await;
-        phone.sync(&here.remote).await;
+        let phone = Device::joined("phone", 2, &laptop, &here.remote).await;
         there.memory.restore(here.memory.snapshot());
         write(&copy, of_copy, "copy", &there).await;
         for _ in 0..of_laptop {
@@ -251,8 +249,7 @@ async fn no_checkpoint_stands_for_what_a_twin_put() {
     drop(copy);
     laptop.note("one more\n");
     let options = SyncOptions { checkpoint: 1, ..SyncOptions::default() };
-    let vault = laptop.vault();
-    vault.sync(&origin(), Arc::clone(&here.remote), &options, &|_| {}).await.unwrap();
+    laptop.sync_with(&here.remote, &options).await.unwrap();
     assert!(here.memory.snapshot().keys().any(|name| name.starts_with("checkpoints/")));
     carry(&there, &here);
     // It notices, and is cut off before it has told anything under its new id.

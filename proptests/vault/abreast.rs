@@ -14,7 +14,7 @@ use everleaf::{
 
 use crate::{
     image::png,
-    world::{Device, options, origin},
+    world::{Device, options},
 };
 
 /// A remote that sees how many ask it for images at once.
@@ -89,8 +89,7 @@ async fn crowds(images: u8, bytes: usize, parallel: Option<usize>) -> [usize; 2]
     let mut most = [0; 2];
     for (device, most) in [&mut laptop, &mut phone].into_iter().zip(&mut most) {
         inline(device);
-        let report = device.vault().sync(&origin(), Arc::clone(&remote), &sync, &|_| ()).await;
-        let report = report.unwrap();
+        let report = device.sync_with(&remote, &sync).await.unwrap();
         assert_eq!(report.uploaded.images + report.fetched.images, u64::from(images));
         *most = crowd.most.swap(0, Ordering::Relaxed);
     }
@@ -112,9 +111,8 @@ async fn a_line_that_did_not_carry_many_is_given_fewer() {
             laptop.file(&name, &png(4, 3, name.as_bytes()));
             laptop.note(&format!("![]({name})\n"));
         }
-        let options = SyncOptions::default();
-        let synced = laptop.vault().sync(&origin(), Arc::clone(&remote), &options, &|_| ()).await;
-        assert_eq!(synced.unwrap().uploaded.images == 0, is_slow);
+        let report = laptop.try_sync(&remote).await.unwrap();
+        assert_eq!(report.uploaded.images == 0, is_slow);
         most.push(crowd.most.swap(0, Ordering::Relaxed));
     }
     assert_eq!(most, [PARALLEL_SMALL, PARALLEL, PARALLEL_SMALL]);

@@ -143,10 +143,7 @@ async fn an_upload_that_always_breaks_off_has_failed_and_holds_nobody_up() {
     let (laptop, [small, large]) = scene.laptop().await;
     scene.withhold(Call::Put, small, Failure::Offline);
     let options = SyncOptions { parallel: Some(1), ..SyncOptions::default() };
-    let sync = async || {
-        let remote = Arc::clone(&scene.remote);
-        laptop.vault().sync(&origin(), remote, &options, &|_| ()).await.unwrap()
-    };
+    let sync = async || laptop.sync_with(&scene.remote, &options).await.unwrap();
     let report = sync().await;
     assert_eq!((report.uploaded.images, report.uploaded.failed), (1, 3));
     let states = laptop.vault().image_list().unwrap();

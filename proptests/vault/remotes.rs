@@ -176,9 +176,7 @@ async fn a_sync_ends_while_somebody_writes_all_the_while() {
     vault.sync(&origin, Arc::clone(&remote), &options, &writes).await.unwrap();
     assert!(written.load(std::sync::atomic::Ordering::Relaxed) < 1000);
     laptop.sync(&remote).await;
-    let phone = Device::join("phone", 2, &laptop);
-    phone.add(&remote).await;
-    phone.sync(&remote).await;
+    let phone = Device::joined("phone", 2, &laptop, &remote).await;
     assert_eq!(phone.sources(), laptop.sources());
 }
 

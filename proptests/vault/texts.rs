@@ -12,7 +12,7 @@ use super::memory;
 use crate::{image::png, world::Device};
 
 fn images(device: &Device, note: NoteId) -> Vec<ImageId> {
-    let body = device.vault().read(note, None).unwrap().body;
+    let body = device.body(note);
     body.embeds().map(|embed| embed.image).collect()
 }
 
