@@ -194,7 +194,7 @@ fn another_clients_blocks_are_left_alone() {
 }
 
 #[test]
-fn titles() {
+fn a_title_is_what_the_front_matter_or_a_heading_or_the_first_line_says() {
     let title = |source: &str| body(source).title();
     assert_eq!(title("---\ntitle: \"A b\"\n---\n# C").as_deref(), Some("A b"));
     assert_eq!(title("intro\n\n# *C* `d`\n").as_deref(), Some("C d"));
