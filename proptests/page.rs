@@ -207,7 +207,7 @@ impl std::ops::Deref for Page {
 }
 
 async fn bind(vault: &Vault, store: &Arc<Loopback>, port: u16, limits: Limits) -> Server {
-    let (sync, connect) = (SyncOptions::default(), connect(store));
+    let (sync, connect) = (SyncOptions::default(), Some(connect(store)));
     Server::bind(vault.clone(), web::Options { port, sync, connect, limits }).await.unwrap()
 }
 

@@ -59,6 +59,9 @@
 //! # }
 //! ```
 //!
+//! A remote of your own kind is passed in as here. One that has a URL is added once, and from then on
+//! [`vault::Vault::connect`] opens it by its name.
+//!
 //! # An editor that stays open
 //!
 //! It saves what was written since its last save, on the version that the last save gave, and hears

@@ -1,14 +1,50 @@
 //! A device and its remotes: what an idle sync costs, addresses that change, clocks that differ.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use everleaf::{
+    clock::Clock as _,
+    event::RemoteOptions,
     id::Seq,
-    vault::{NewNote, Options, SyncOptions, Vault},
+    remote::{self, Key, RetryPolicy},
+    vault::{NewNote, Options, SyncOptions, Vault, VaultError},
 };
 
 use super::memory;
-use crate::{image::png, world::Device};
+use crate::{
+    image::png,
+    world::{Device, origin},
+};
+
+/// With the vault's key, and with as many attempts as are asked for, between which the vault's clock waits.
+#[tokio::test]
+async fn a_remote_that_is_known_is_opened_by_its_name() {
+    let laptop = Device::new("laptop", 1);
+    let vault = laptop.vault();
+    let unknown = vault.connect(&origin(), RetryPolicy::default()).await;
+    assert!(matches!(unknown, Err(VaultError::UnknownRemote(name)) if name == origin()));
+    let folder = laptop.folder.path().join("meeting");
+    fs::create_dir(&folder).unwrap();
+    let url = format!("dir:{}", folder.display());
+    let options = RemoteOptions { url, ..RemoteOptions::default() };
+    let opened = remote::open(&options, vault.key()).await.unwrap();
+    vault.add_remote(origin(), options, opened).await.unwrap();
+    laptop.note("# A\n");
+    let remote = vault.connect(&origin(), RetryPolicy::default()).await.unwrap();
+    assert_eq!(laptop.sync(&remote).await.pushed.segments, 1);
+    assert_eq!(fs::read_dir(folder.join("log")).unwrap().count(), 1);
+
+    // A hub at which nobody listens.
+    let url = "http://127.0.0.1:1".to_owned();
+    let away = RemoteOptions { url, ..RemoteOptions::default() };
+    vault.add_remote(origin(), away, memory()).await.unwrap();
+    for attempts in [1, 3] {
+        let before = laptop.clock.now();
+        let remote = vault.connect(&origin(), RetryPolicy::of(attempts)).await.unwrap();
+        assert!(remote.head(&Key::Pulse).await.unwrap_err().is_transient());
+        assert_eq!(laptop.clock.now() > before, attempts > 1);
+    }
+}
 
 #[tokio::test]
 async fn an_idle_sync_asks_once_however_many_notes_there_are() {

@@ -5,6 +5,8 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
     process::{Child, Stdio},
+    thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -81,6 +83,21 @@ fn the_page_is_served_where_no_browser_can_be_started() {
     assert_eq!(Session::open(serving.1["url"].as_str().unwrap()).get("list").status, 200);
     assert!(!machine.vault("vault").join("open.html").exists());
     assert_eq!(serving.interrupt(), Some(0));
+}
+
+/// It opens them by what the vault knows of them.
+#[test]
+fn the_page_keeps_the_vault_in_step_with_its_remotes() {
+    let machine = Machine::with_vault();
+    machine.run(&["remote", "add", "origin", "dir:meeting"]).ok();
+    machine.run_with("vault", &["new", "-"], b"# A\n").ok();
+    assert!(!machine.path("meeting/log").exists());
+    let serving = Serving::start(&machine, &["web", "--port", "0"]);
+    while !machine.path("meeting/log").exists() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(serving.interrupt(), Some(0));
+    machine.run(&["sync"]).ok();
 }
 
 #[test]

@@ -4,16 +4,11 @@ use std::{
     fmt::Display,
     io::{self, IsTerminal as _, Write},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use everleaf::{
-    clock::SystemClock,
-    event::{RemoteName, RemoteOptions},
-    remote::{self, Remote, Retry, RetryPolicy},
-    seal::VaultKey,
     socket::Door,
-    vault::{Options, SyncImages, SyncOptions, VaultError},
+    vault::{Options, SyncImages, SyncOptions},
 };
 use serde::Serialize;
 
@@ -104,26 +99,4 @@ pub(super) fn write_text(text: &str) -> Result<()> {
 pub(super) fn write(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
-}
-
-/// Opens a remote for commands that exchange much with it. The S3 client repeats requests by itself;
-/// another round helps where a store asks to be left alone for a second.
-pub(super) async fn connect(
-    name: &RemoteName,
-    options: &RemoteOptions,
-    key: &VaultKey,
-) -> Result<Arc<dyn Remote>, VaultError> {
-    let policy = RetryPolicy { attempts: 2, ..RetryPolicy::default() };
-    let remote = connect_once(name, options, key).await?;
-    Ok(Arc::new(Retry::new(remote, policy, Arc::new(SystemClock))))
-}
-
-/// Opens a remote for commands that would rather hear soon that it can't be reached.
-pub(super) async fn connect_once(
-    name: &RemoteName,
-    options: &RemoteOptions,
-    key: &VaultKey,
-) -> Result<Arc<dyn Remote>, VaultError> {
-    let error = |source| VaultError::Remote { remote: name.clone(), source };
-    remote::open(options, key).await.map_err(error)
 }

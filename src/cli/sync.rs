@@ -10,6 +10,7 @@ use everleaf::{
     clock::Timestamp,
     event::RemoteName,
     id::ImageId,
+    remote::RetryPolicy,
     socket::{
         self, Door,
         calls::{self, Synced},
@@ -23,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CliError, Context, Result,
-    context::connect,
     error,
     progress::Shown,
     signal::stopped,
@@ -121,8 +121,8 @@ async fn watch(
     options: SyncOptions,
     shown: Shown,
 ) -> Result {
-    let (name, described) = vault.remote(name.as_ref())?;
-    let remote = connect(&name, &described, vault.key()).await?;
+    let (name, _) = vault.remote(name.as_ref())?;
+    let remote = vault.connect(&name, RetryPolicy::of(2)).await?;
     // In the order in which they came: a sync is told of before the next one begins.
     let (reports, mut reported) = mpsc::unbounded_channel();
     let each = |result: std::result::Result<&SyncReport, &VaultError>| {

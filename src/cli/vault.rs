@@ -5,11 +5,14 @@ use std::{
     io::{self, Read as _},
     path::Path,
     process::{Command, ExitCode},
+    sync::Arc,
 };
 
 use clap::Args;
 use everleaf::{
+    clock::SystemClock,
     event::RemoteName,
+    remote::{self, RetryPolicy},
     seal::VaultKey,
     socket::{Door, calls::Synced},
     vault::{Vault, VaultError},
@@ -17,9 +20,7 @@ use everleaf::{
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{
-    CliError, Context, Result, context::connect, progress::Shown, remote::RemoteArgs, sync,
-};
+use super::{CliError, Context, Result, progress::Shown, remote::RemoteArgs, sync};
 
 /// More than any key takes.
 const KEY_TEXT: usize = 1024;
@@ -102,7 +103,11 @@ impl Join {
         let key = read_key(context, Zeroizing::new(key))?;
         let origin: RemoteName = "origin".parse().map_err(VaultError::from)?;
         let options = remote.options(&origin, &urls, key.vault_id())?;
-        let opened = connect(&origin, &options, &key).await?;
+        // No vault here knows it yet.
+        let opened =
+            remote::open_patient(&options, &key, RetryPolicy::of(2), Arc::new(SystemClock)).await;
+        let error = |source| VaultError::Remote { remote: origin.clone(), source };
+        let opened = opened.map_err(error)?;
         // Before anything is made here: a typing error in the URL or the key leaves no trace.
         Vault::check_joinable(&origin, &*opened, &key).await?;
         let name = name.unwrap_or_else(host_name);

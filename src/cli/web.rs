@@ -6,20 +6,18 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    sync::Arc,
 };
 
 use clap::Args;
 use everleaf::{
     socket::{self, Door},
     vault::chain,
-    web::{self, Connect, Limits, Server},
+    web::{self, Limits, Server},
 };
-use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{CliError, Context, Result, context::connect, signal::stopped};
+use super::{CliError, Context, Result, signal::stopped};
 
 /// Show your notes and their images in the browser
 ///
@@ -47,15 +45,11 @@ impl Web {
             let hint = "end that first; `everleaf web` syncs as well";
             return Err(CliError::Served { process, hint });
         };
-        let (folder, key) = (vault.folder().to_owned(), vault.key().clone());
-        let connect: Connect = Arc::new(move |name, options| {
-            let key = key.clone();
-            async move { connect(&name, &options, &key).await }.boxed()
-        });
+        let folder = vault.folder().to_owned();
         let options = web::Options {
             port: self.port,
             sync: context.sync_options(),
-            connect,
+            connect: None,
             limits: Limits::default(),
         };
         let server = Server::bind(vault.clone(), options).await?;

@@ -65,7 +65,7 @@ async fn serve(device: super::Device, store: &Arc<Loopback>) -> Result<Server, D
     let options = web::Options {
         port: 0,
         sync: SyncOptions::default(),
-        connect,
+        connect: Some(connect),
         limits: web::Limits::default(),
     };
     Server::bind(vault, options).await.map_err(DemoError::Web)

@@ -2,8 +2,8 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
-use super::{Dir, Remote, RemoteError};
-use crate::{event::RemoteOptions, seal::VaultKey};
+use super::{Dir, Remote, RemoteError, Retry, RetryPolicy};
+use crate::{clock::Clock, event::RemoteOptions, seal::VaultKey};
 
 /// Every hub is asked where the ones before it fail.
 #[cfg(feature = "https")]
@@ -99,7 +99,10 @@ fn hubs(_: &str) -> Result<Location, RemoteError> {
 }
 
 /// The remote that `options` describe, for the vault that `key` is of. Nothing is asked before the first
-/// call: what is away now may be back by then.
+/// call: what is away now may be back by then. Each call is made once; see [`open_patient`].
+///
+/// For what is not configured yet: a remote that a vault knows is what
+/// [`Vault::connect`](crate::vault::Vault::connect) gives.
 ///
 /// # Errors
 ///
@@ -124,4 +127,19 @@ pub async fn open(options: &RemoteOptions, key: &VaultKey) -> Result<Arc<dyn Rem
             "this build has no HTTPS: build it with the feature `https`, or use `dir:PATH`",
         )),
     }
+}
+
+/// The same, with calls repeated as `retries` says where they fail for a reason that may pass; `clock` is
+/// asked how long that takes.
+///
+/// # Errors
+///
+/// As [`open`].
+pub async fn open_patient(
+    options: &RemoteOptions,
+    key: &VaultKey,
+    retries: RetryPolicy,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Remote>, RemoteError> {
+    Ok(Arc::new(Retry::new(open(options, key).await?, retries, clock)))
 }

@@ -26,6 +26,12 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// So many calls in all, with the waits of the default.
+    #[must_use]
+    pub fn of(attempts: u32) -> Self {
+        Self { attempts, ..Self::default() }
+    }
+
     /// How long to wait after `failures` in a row: exponential, with full jitter, so that many
     /// devices that failed together do not come back together.
     fn wait(&self, failures: u32, error: &RemoteError, clock: &dyn Clock) -> Duration {

@@ -1,18 +1,17 @@
 //! The façade's calls, as values.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Asked, Call, Refusal, Step, Tell, server::not_understood};
 use crate::{
-    clock::SystemClock,
     event::{Event, Recorded, RemoteName, RemoteOptions},
     folder::{self, ExportOptions, Exported, ImportOptions, Imported},
     id::{ImageId, NoteId, Seq, VaultId},
     note::{Embed, Heads},
-    remote::{self, Remote, RetryPolicy},
+    remote::{self, RetryPolicy},
     vault::{
         AttachedImage, Found, ImageStatus, Listed, NewNote, NoteStatus, RemoteStatus,
         SearchOptions, SyncOptions, SyncReport, Vault, VaultError, VaultStatus, Verification,
@@ -294,7 +293,9 @@ calls! {
         /// Where it is.
         options: RemoteOptions,
     } -> (), |self, vault, _tell| {
-        let remote = connect(&vault, &self.name, &self.options, 1).await?;
+        let opened = remote::open(&self.options, vault.key()).await;
+        let error = |source| VaultError::Remote { remote: self.name.clone(), source };
+        let remote = opened.map_err(error)?;
         vault.add_remote(self.name, self.options, remote).await
     };
 
@@ -319,8 +320,8 @@ calls! {
         #[serde(default)]
         hasty: bool,
     } -> Synced, |self, vault, tell| {
-        let (remote, described) = vault.remote(self.remote.as_ref())?;
-        let opened = connect(&vault, &remote, &described, if self.hasty { 1 } else { 2 }).await?;
+        let (remote, _) = vault.remote(self.remote.as_ref())?;
+        let opened = vault.connect(&remote, RetryPolicy::of(if self.hasty { 1 } else { 2 })).await?;
         let tell = move |step| tell(Step::Sync(step));
         let report = vault.sync(&remote, opened, &self.options, &tell).await?;
         Ok(Synced { remote, report })
@@ -344,11 +345,10 @@ calls! {
         })
         .await?;
         if let Some(name) = &self.remote {
-            let (name, options) = vault.remote(Some(name))?;
-            let remote = connect(&vault, &name, &options, 2).await?;
-            vault.verify_remote(&name, &*remote, repair, &mut found).await?;
+            let remote = vault.connect(name, RetryPolicy::of(2)).await?;
+            vault.verify_remote(name, &*remote, repair, &mut found).await?;
             if self.images {
-                vault.verify_remote_images(&name, &*remote, repair, &mut found).await?;
+                vault.verify_remote_images(name, &*remote, repair, &mut found).await?;
             }
         }
         Ok(Verified { given_up, found })
@@ -418,20 +418,4 @@ fn events(vault: &Vault, first: Seq) -> Result<Vec<Recorded>, VaultError> {
         }
     }
     Ok(events)
-}
-
-/// Opens a remote, and tries so often what fails for a reason that may pass.
-async fn connect(
-    vault: &Vault,
-    name: &RemoteName,
-    options: &RemoteOptions,
-    attempts: u32,
-) -> Result<Arc<dyn Remote>, VaultError> {
-    let error = |source| VaultError::Remote { remote: name.clone(), source };
-    let remote = remote::open(options, vault.key()).await.map_err(error)?;
-    if attempts == 1 {
-        return Ok(remote);
-    }
-    let policy = RetryPolicy { attempts, ..RetryPolicy::default() };
-    Ok(Arc::new(remote::Retry::new(remote, policy, Arc::new(SystemClock))))
 }

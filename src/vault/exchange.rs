@@ -175,15 +175,15 @@ pub(super) struct Session<'a> {
 }
 
 impl Vault {
-    /// Exchanges everything with a remote, until nothing is left to exchange. `remote` is what the
-    /// options of the remote called `name` describe. `progress` is told of each step, and waited for.
+    /// Exchanges everything with a remote, until nothing is left to exchange. `remote` is the one that is
+    /// called `name`: [`Vault::connect`] opens it. `progress` is told of each step, and waited for.
     ///
     /// There is one exchange at a time, whatever the remote: one that hangs holds the others up. To end a sync,
     /// drop its future: an append that is under way is done, and whatever was not done is for the next.
     ///
     /// # Errors
     ///
-    /// Where the remote can't be used. What was done until then is done, and what was not is done
+    /// [`VaultError::UnknownRemote`], or where the remote can't be used. What was done until then is done, and what was not is done
     /// by the next sync. A single image that fails is no error: the report counts it.
     pub async fn sync(
         &self,
@@ -217,7 +217,7 @@ impl Vault {
     }
 
     /// Syncs, then goes on: at once when something happens here, or elsewhere where the remote tells
-    /// of it, and every 2 to 60 seconds otherwise. `each` is told what came of every sync. Ends when
+    /// of it, and every 2 to 60 seconds otherwise. `remote` is as for [`Vault::sync`]. `each` is told what came of every sync. Ends when
     /// `stop` does: an upload that is cut off then is begun again by the next sync.
     pub async fn watch(
         &self,

@@ -9,7 +9,7 @@ use crate::{
     event::{Event, RemoteName, RemoteOptions},
     id::VaultId,
     projection::receipts,
-    remote::{Key, Location, Remote, RemoteError, RemoteExt as _},
+    remote::{self, Key, Location, Remote, RemoteError, RemoteExt as _, RetryPolicy},
     seal::VaultKey,
     segment::{VAULT_FILE_LIMIT, VaultFile},
 };
@@ -78,9 +78,27 @@ impl Vault {
         Ok((name, remote.options))
     }
 
+    /// Opens the remote that this device calls `name`, as [`Vault::sync`] and the others want it: with the
+    /// vault's key, and with calls repeated as `retries` says, by the vault's clock, where they fail for a
+    /// reason that may pass. Nothing is asked yet: what is away now may be back by the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::UnknownRemote`], and [`VaultError::Remote`] where its options make no sense.
+    pub async fn connect(
+        &self,
+        name: &RemoteName,
+        retries: RetryPolicy,
+    ) -> Result<Arc<dyn Remote>, VaultError> {
+        let (remote, options) = self.remote(Some(name))?;
+        let clock = Arc::clone(&self.0.clock);
+        let opened = remote::open_patient(&options, &self.0.key, retries, clock).await;
+        opened.map_err(|source| VaultError::Remote { remote, source })
+    }
+
     /// Adds a remote, or gives it new options, after checking that it can be reached and that it is
-    /// this vault's or nobody's yet. `remote` is what `options` describe. Where it has these options,
-    /// nothing is recorded.
+    /// this vault's or nobody's yet. `remote` is what `options` describe, as [`remote::open`] opens it.
+    /// Where it has these options, nothing is recorded.
     ///
     /// # Errors
     ///

@@ -71,8 +71,8 @@ pub struct Options {
     pub port: u16,
     /// How syncs are done.
     pub sync: SyncOptions,
-    /// How remotes are reached.
-    pub connect: Connect,
+    /// How remotes are reached where not as [`Vault::connect`] does, with two calls at most.
+    pub connect: Option<Connect>,
     /// How much it puts up with: any user of this machine can connect to it.
     pub limits: Limits,
 }
@@ -124,7 +124,7 @@ struct App {
     /// Pictures that were pasted, by the names that the texts of their notes call them.
     pictures: Mutex<BTreeMap<NoteId, BTreeMap<String, Stored>>>,
     sync: SyncOptions,
-    connect: Connect,
+    connect: Option<Connect>,
     /// Whether the page is being closed.
     closing: watch::Sender<bool>,
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::App;
 use crate::{
     event::{RemoteName, RemoteOptions},
-    remote::Counted,
+    remote::{Counted, RetryPolicy},
     vault::{Progress, SyncReport, VaultError, chain},
 };
 
@@ -67,8 +67,13 @@ async fn with_one(app: Arc<App>, name: RemoteName) {
 }
 
 async fn connect(app: &App, name: &RemoteName) -> Result<Arc<Counted>, VaultError> {
-    let (name, options) = app.vault.remote(Some(name))?;
-    let remote = (app.connect)(name, options).await?;
+    let remote = match &app.connect {
+        Some(connect) => {
+            let (name, options) = app.vault.remote(Some(name))?;
+            connect(name, options).await?
+        }
+        None => app.vault.connect(name, RetryPolicy::of(2)).await?,
+    };
     Ok(Arc::new(Counted::new(remote)))
 }
 
