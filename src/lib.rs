@@ -120,7 +120,8 @@
 //! | `loopback` `demo` `sim` | a store in this process; the main job, shown; all promises, attacked |
 //!
 //! What comes before [`remote`] blocks and knows no runtime. A remote, and what of the vault talks to
-//! one, is async on tokio; all other calls of [`vault::Vault`] block, if only for an `fsync`.
+//! one, is async on tokio (its module lists what that is); all other calls of [`vault::Vault`] block, if only
+//! for an `fsync`.
 //!
 //! # What it is not
 //!

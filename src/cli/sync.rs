@@ -23,8 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CliError, Context, Result,
-    error,
+    CliError, Context, Result, error,
     progress::Shown,
     signal::stopped,
     text::{count, size, time},

@@ -6,9 +6,13 @@ use futures_util::StreamExt as _;
 
 use super::{Vault, VaultError, Verification, error::chain, exchange::Session};
 use crate::{
-    event::{Event, RemoteName},
-    id::{DeviceId, ImageId},
-    projection::{catalog, outbox, receipts::Chain},
+    event::{Event, RemoteName, RenewReason},
+    id::{DeviceId, ImageId, Seq},
+    projection::{
+        catalog::{self, ImageRecord},
+        outbox,
+        receipts::{self, Chain},
+    },
     remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
     segment::{HEAD_LIMIT, Head},
 };
@@ -104,11 +108,8 @@ impl Vault {
         let _one_at_a_time = self.exchange().await;
         let error = |source| VaultError::Remote { remote: name.clone(), source };
         self.check_owner(name, remote, found).await?;
-        for (image, upload) in outbox::list(self.db(), name)? {
-            let Some(record) = catalog::image_record(self.db(), image)? else { continue };
-            if !upload.is_done() {
-                continue;
-            }
+        let of = name.clone();
+        for (image, record) in self.blocking(move |vault| vault.receipted_images(&of)).await? {
             let key = Key::Image { image, media_type: record.media_type };
             match is_image(remote, &key, image, record.bytes).await.map_err(error)? {
                 // One that is missing is found by asking for its size.
@@ -126,6 +127,51 @@ impl Vault {
             }
         }
         Ok(())
+    }
+
+    /// The segments that a remote is said to hold since it last lost anything.
+    pub(super) fn receipted_segments(&self, name: &RemoteName) -> Result<Vec<Key>, VaultError> {
+        let mut keys = Vec::new();
+        let (mut own, mut content) = (None, receipts::Content::of(name));
+        for recorded in self.events(Seq(1)) {
+            let event = recorded?.event;
+            if content.is_forgotten(&event) {
+                keys.clear();
+            }
+            match event {
+                Event::LogBegun { device, .. } => own = Some(device),
+                Event::DeviceRenewed { from, to, reason } => {
+                    if reason == RenewReason::Diverged {
+                        // All of it is told again under the new id.
+                        keys.retain(
+                            |key| !matches!(key, Key::Segment { device, .. } if *device == from),
+                        );
+                    }
+                    own = Some(to);
+                }
+                Event::SegmentPulled { remote, device, seq, hash, .. } if remote == *name => {
+                    keys.push(Key::Segment { device, seq, hash });
+                }
+                Event::SegmentPushed { remote, seq, hash, .. } if remote == *name => {
+                    keys.extend(own.map(|device| Key::Segment { device, seq, hash }));
+                }
+                _ => {}
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The images that a remote is said to hold.
+    pub(super) fn receipted_images(
+        &self,
+        name: &RemoteName,
+    ) -> Result<Vec<(ImageId, ImageRecord)>, VaultError> {
+        let mut images = Vec::new();
+        for (image, upload) in outbox::list(self.db(), name)? {
+            let record = catalog::image_record(self.db(), image)?.filter(|_| upload.is_done());
+            images.extend(record.map(|record| (image, record)));
+        }
+        Ok(images)
     }
 
     /// Checks that a remote is one of this device's, and this vault's; says where it is nobody's.

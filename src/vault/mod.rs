@@ -12,7 +12,11 @@
 //!   lock open tmp/
 //! ```
 //!
-//! What is here blocks and knows no runtime, except for [`Vault::sync`] and what it calls.
+//! What is here blocks and knows no runtime, but for what talks to a remote: [`Vault::sync`],
+//! [`Vault::watch`], [`Vault::connect`], [`Vault::add_remote`], [`Vault::check_joinable`],
+//! [`Vault::verify_remote`] and [`Vault::verify_remote_images`] are async on tokio, and have what takes long
+//! done by threads that may block. So is [`Vault::close`], and [`Vault::follow`] gives what can be waited for
+//! on any runtime.
 
 mod abreast;
 mod ahead;

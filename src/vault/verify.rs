@@ -17,7 +17,7 @@ use crate::{
     id::{ImageId, Seq},
     images::{Entry, ImageError},
     note,
-    projection::{self, catalog, documents, outbox, receipts},
+    projection::{self, catalog, documents},
     remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
     segment,
 };
@@ -292,7 +292,9 @@ impl Vault {
         let mut keys: BTreeSet<String> = BTreeSet::new();
         let mut bad = HashSet::new();
         let covered = self.covered_segments(name, remote, found).await?;
-        for key in self.receipted_segments(name)?.into_iter().chain(covered) {
+        let of = name.clone();
+        let receipted = self.blocking(move |vault| vault.receipted_segments(&of)).await?;
+        for key in receipted.into_iter().chain(covered) {
             if !keys.insert(key.to_string()) {
                 continue;
             }
@@ -332,11 +334,8 @@ impl Vault {
         let listed = remote.list_all(&Prefix::Images, None).await.map_err(error)?;
         let sizes: BTreeMap<String, u64> =
             listed.into_iter().map(|listed| (listed.key.to_string(), listed.size)).collect();
-        for (image, upload) in outbox::list(self.db(), name)? {
-            let Some(record) = catalog::image_record(self.db(), image)? else { continue };
-            if !upload.is_done() {
-                continue;
-            }
+        let of = name.clone();
+        for (image, record) in self.blocking(move |vault| vault.receipted_images(&of)).await? {
             found.receipts += 1;
             let key = Key::Image { image, media_type: record.media_type }.to_string();
             match sizes.get(&key) {
@@ -366,38 +365,6 @@ impl Vault {
             self.record(events)?;
         }
         self.forget_pulse(name)
-    }
-
-    /// The segments that a remote is said to hold since it last lost anything.
-    pub(super) fn receipted_segments(&self, name: &RemoteName) -> Result<Vec<Key>, VaultError> {
-        let mut keys = Vec::new();
-        let (mut own, mut content) = (None, receipts::Content::of(name));
-        for recorded in self.events(Seq(1)) {
-            let event = recorded?.event;
-            if content.is_forgotten(&event) {
-                keys.clear();
-            }
-            match event {
-                Event::LogBegun { device, .. } => own = Some(device),
-                Event::DeviceRenewed { from, to, reason } => {
-                    if reason == RenewReason::Diverged {
-                        // All of it is told again under the new id.
-                        keys.retain(
-                            |key| !matches!(key, Key::Segment { device, .. } if *device == from),
-                        );
-                    }
-                    own = Some(to);
-                }
-                Event::SegmentPulled { remote, device, seq, hash, .. } if remote == *name => {
-                    keys.push(Key::Segment { device, seq, hash });
-                }
-                Event::SegmentPushed { remote, seq, hash, .. } if remote == *name => {
-                    keys.extend(own.map(|device| Key::Segment { device, seq, hash }));
-                }
-                _ => {}
-            }
-        }
-        Ok(keys)
     }
 
     /// Drops the projections and makes them again from the log.

@@ -147,7 +147,8 @@ impl Vault {
         remote: &dyn Remote,
         found: &mut Verification,
     ) -> Result<Vec<Key>, VaultError> {
-        let covered = self.covered_numbers(name)?;
+        let of = name.clone();
+        let covered = self.blocking(move |vault| vault.covered_numbers(&of)).await?;
         let mut keys = Vec::new();
         for (device, last) in covered {
             let after = After::before_segment(device, 1);
