@@ -50,6 +50,13 @@ pub use self::{
 /// A store of objects.
 ///
 /// Every call may be repeated: none does more the second time.
+///
+/// # Errors
+///
+/// What a call may say, whichever it is, besides what stands at each: [`RemoteError::Offline`] and
+/// [`RemoteError::Busy`], after which the same call may succeed later with nobody doing anything; and
+/// [`RemoteError::Denied`], [`RemoteError::NoDirectory`], [`RemoteError::NoBucket`],
+/// [`RemoteError::Misconfigured`], [`RemoteError::Damaged`] and [`RemoteError::Io`], which need somebody.
 #[async_trait]
 pub trait Remote: fmt::Debug + Send + Sync {
     /// Begins to read an object.
@@ -84,19 +91,36 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// What can be told of an object without reading it; `None` where there is none.
     ///
     /// Some stores cannot tell a missing bucket from a missing object here.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote could not be asked, or did not answer; that there is no such object is none.
     async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>, RemoteError>;
 
     /// Creates or replaces an object, all of it or nothing.
     ///
     /// After an error it may have taken effect all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::TooLarge`] and [`RemoteError::NoRoom`] where the remote does not take it, and
+    /// [`RemoteError::Io`] where the file of an [`Upload::File`] can't be read or has another size.
     async fn put(&self, key: &Key, body: Upload) -> Result<(), RemoteError>;
 
     /// Some of the keys of a group in the order of their names, from the first one behind `after`.
     ///
     /// Objects whose names are no keys are passed over.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote could not be asked, or did not answer; that there are none is an empty page.
     async fn list(&self, prefix: &Prefix, after: Option<&After>) -> Result<Page, RemoteError>;
 
     /// Removes an object; that there is none is success.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote could not be asked, or did not do it. It may have taken effect all the same.
     async fn delete(&self, key: &Key) -> Result<(), RemoteError>;
 
     /// Tells of the pulse as it changes, where the remote can; `None` where it can't.
@@ -105,6 +129,10 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// there is none; changes that follow close upon one another may be told as one. The first comes
     /// at once, unless it is `seen`. After an error, or where the stream ends, whoever listens begins
     /// anew.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote could not be asked, or did not answer; that it can't tell is none.
     async fn watch(&self, seen: Option<&str>) -> Result<Option<Watch>, RemoteError> {
         let _ = seen;
         Ok(None)
