@@ -240,7 +240,7 @@ async fn an_upload_that_needs_a_person_waits_for_one() {
         scene.ground.heal();
         scene.phone.clock.advance(Duration::from_hours(48));
         assert_eq!(scene.phone.sync(&scene.remote).await.uploaded.images, 0);
-        assert_eq!(scene.phone.vault().retry(&[]).unwrap(), 1);
+        assert_eq!(scene.phone.vault().retry(None).unwrap(), 1);
         assert_eq!(scene.phone.sync(&scene.remote).await.uploaded.images, 1);
     })
     .await;

@@ -101,7 +101,7 @@ async fn every_call_answers_alike_at_both_doors() {
         same(&here, &there, asked, calls::Status {}).await;
         let images = same(&here, &there, asked, calls::Images {}).await;
         assert_eq!(images.as_array().unwrap().len(), 2);
-        same(&here, &there, asked, calls::Retry { images: Vec::new() }).await;
+        same(&here, &there, asked, calls::Retry { images: None }).await;
         same(&here, &there, asked, calls::Remotes {}).await;
         let verify = calls::Verify { remote: Some(origin()), images: true, repair: false };
         let found = same(&here, &there, asked, verify).await;

@@ -86,7 +86,7 @@ async fn what_a_put_that_was_cut_off_left_is_not_taken_for_the_image() {
     assert_eq!(phone.sync(&remote).await.uploaded.failed, 3);
     assert_ne!(state(&phone), Some(State::Uploaded));
     // Neither a retry that somebody asks for nor a new process forgets it.
-    phone.vault().retry(&[]).unwrap();
+    phone.vault().retry(None).unwrap();
     phone.reopen();
     phone.clock.advance(std::time::Duration::from_mins(1));
     assert_eq!(phone.sync(&remote).await.uploaded.failed, 3);

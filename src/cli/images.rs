@@ -95,7 +95,8 @@ pub(super) struct Retry {
 impl Retry {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
-        let retried = vault.ask(calls::Retry { images: self.images }).await?;
+        let images = Some(self.images).filter(|images| !images.is_empty());
+        let retried = vault.ask(calls::Retry { images }).await?;
         context.show(&json!({ "retried": retried }), |out| match retried {
             0 => writeln!(out, "No upload has failed or is blocked."),
             some => {

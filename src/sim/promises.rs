@@ -75,9 +75,7 @@ impl World {
                 let images = vault.image_list()?.into_iter();
                 let blocked = images.filter(|image| image.state == Some(State::Blocked));
                 let blocked: Vec<ImageId> = blocked.map(|image| image.image).collect();
-                if !blocked.is_empty() {
-                    vault.retry(&blocked)?;
-                }
+                vault.retry(Some(&blocked))?;
                 self.remote.carry_all(n).await;
                 let came = self.device(n)?.sync(self.remote_of(n)?).await?;
                 quiet &= came.is_quiet();

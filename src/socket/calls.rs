@@ -267,15 +267,18 @@ calls! {
         blocking(move || vault.stuck_images()).await
     };
 
-    /// Makes the failed and blocked uploads of these images due, named by unique starts of their ids;
-    /// of all without any. Answers how many. See [`Vault::retry`].
+    /// Makes failed and blocked uploads due. Answers how many. See [`Vault::retry`].
     "retry" Retry {
-        /// Unique starts of ids.
-        images: Vec<String>,
+        /// Unique starts of the ids of images; of all, where this is left out.
+        #[serde(default)]
+        images: Option<Vec<String>>,
     } -> usize, |self, vault, _tell| {
         blocking(move || {
-            let images = self.images.iter().map(|start| vault.find_image(start));
-            vault.retry(&images.collect::<Result<Vec<_>, _>>()?)
+            let found = |starts: &Vec<String>| {
+                starts.iter().map(|start| vault.find_image(start)).collect::<Result<Vec<_>, _>>()
+            };
+            let images = self.images.as_ref().map(found).transpose()?;
+            vault.retry(images.as_deref())
         })
         .await
     };

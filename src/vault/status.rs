@@ -251,16 +251,17 @@ impl Vault {
         Ok(Vec::new())
     }
 
-    /// Makes failed and blocked uploads due now: of these images, or of all. Gives how many.
+    /// Makes failed and blocked uploads due now: of these images, or of all where none are named. Gives how
+    /// many; an image counts once for each remote.
     ///
     /// # Errors
     ///
     /// Where nothing was changed.
-    pub fn retry(&self, images: &[ImageId]) -> Result<usize, VaultError> {
+    pub fn retry(&self, images: Option<&[ImageId]>) -> Result<usize, VaultError> {
         let mut events = Vec::new();
         for (remote, _) in receipts::list(self.db())? {
             for (image, upload) in outbox::active(self.db(), &remote)? {
-                let wanted = images.is_empty() || images.contains(&image);
+                let wanted = images.is_none_or(|images| images.contains(&image));
                 let stuck = upload.error.is_some() && !matches!(upload.stage, Stage::Started);
                 if wanted && stuck {
                     events.push(Event::UploadRetried { image, remote: remote.clone() });

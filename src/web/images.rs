@@ -242,15 +242,16 @@ fn told(app: &App, image: ImageId) -> Answer<Markup> {
 }
 
 pub(super) async fn retry_all(State(app): Shared) -> Answer<String> {
-    retried(&app, Vec::new()).await
+    retried(&app, None).await
 }
 
 pub(super) async fn retry(State(app): Shared, Path(image): Path<ImageId>) -> Answer<String> {
-    retried(&app, vec![image]).await
+    retried(&app, Some(image)).await
 }
 
-async fn retried(app: &Arc<App>, images: Vec<ImageId>) -> Answer<String> {
-    let retried = app.ask(move |app| Ok(app.vault.retry(&images)?)).await?;
+async fn retried(app: &Arc<App>, image: Option<ImageId>) -> Answer<String> {
+    let images = image.map(|image| [image]);
+    let retried = app.ask(move |app| Ok(app.vault.retry(images.as_ref().map(<[_; 1]>::as_slice))?)).await?;
     Ok(format!("{} will be tried", count(retried as u64, "upload")))
 }
 
