@@ -165,10 +165,15 @@ fn an_edit_may_be_of_an_older_version() {
     machine.run_with("vault", &["new"], b"# Bread\nFlour.\n").ok();
     let shown = machine.run(&["--json", "show", "Bread"]).json();
     machine.run_with("vault", &["edit", "Bread", "-"], b"# Bread\nRye flour.\n").ok();
-    let at = ["edit", "Bread", "-", "--at", shown["heads"].as_str().unwrap()];
-    machine.run_with("vault", &at, b"# Bread\nFlour.\nSalt.\n").ok();
+    let at = ["--json", "edit", "Bread", "-", "--at", shown["heads"].as_str().unwrap()];
+    let edited = machine.run_with("vault", &at, b"# Bread\nFlour.\nSalt.\n").json();
     let merged = machine.run(&["show", "Bread", "--source"]).ok();
     assert_eq!(merged, "# Bread\nRye flour.\nSalt.\n");
+    // What its author has before them now, and goes on with.
+    let at = ["edit", "Bread", "-", "--at", edited["heads"].as_str().unwrap()];
+    machine.run_with("vault", &at, b"# Bread\nFlour.\nSalt.\nWater.\n").ok();
+    let merged = machine.run(&["show", "Bread", "--source"]).ok();
+    assert_eq!(merged, "# Bread\nRye flour.\nSalt.\nWater.\n");
 }
 
 #[test]

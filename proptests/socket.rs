@@ -75,9 +75,12 @@ async fn every_call_answers_alike_at_both_doors() {
         same(&here, &there, asked, calls::Read { note, heads }).await;
         let source = text.source + "More.\n";
         let edit = calls::Edit { note, heads: text.heads, source, folder: None };
-        // The second finds it done.
-        assert!(there.ask(edit.clone()).await.unwrap());
-        same(&here, &there, asked, edit).await;
+        let edited = there.ask(edit.clone()).await.unwrap();
+        assert!(edited.changed);
+        // What its author goes on from; nothing is left to be done there.
+        let edit = calls::Edit { heads: edited.heads, ..edit };
+        let again = same(&here, &there, asked, edit).await;
+        assert_eq!(again["changed"], false);
         let attach = calls::Attach { note, images: vec![home.join("crust.png")], alt: None };
         let attached = there.ask(attach).await.unwrap();
         assert!(!attached[0].already_stored);

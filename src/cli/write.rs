@@ -14,7 +14,7 @@ use everleaf::{
         markdown::{self, Syntax},
     },
     socket::{Door, calls},
-    vault::NewNote,
+    vault::{Edited, NewNote},
 };
 use serde_json::json;
 
@@ -121,11 +121,11 @@ impl Edit {
         let take_in = async |text: Text| {
             let vault = context.vault().await?;
             let folder = Some(path_at(&vault, &text.folder)?);
-            let changed =
+            let edited =
                 vault.ask(calls::Edit { note, heads, source: text.source, folder }).await?;
-            Ok((vault, changed))
+            Ok((vault, edited))
         };
-        let (vault, changed) = if let Some(file) = &self.file {
+        let (vault, edited) = if let Some(file) = &self.file {
             let text = Text::from(file)?;
             if text.source.trim().is_empty() && !source.trim().is_empty() {
                 return Err(CliError::Emptied);
@@ -139,15 +139,17 @@ impl Edit {
             };
             taken.map_err(|error| draft.keep(error))?
         };
-        report_edit(context, &vault, note, changed).await
+        report_edit(context, &vault, note, &edited).await
     }
 }
 
-async fn report_edit(context: &Context, vault: &Door, note: NoteId, changed: bool) -> Result {
+async fn report_edit(context: &Context, vault: &Door, note: NoteId, edited: &Edited) -> Result {
     let missing = missing(&vault.ask(calls::Read { note, heads: None }).await?);
-    let value = json!({ "note": note, "changed": changed, "missing": missing });
+    let Edited { heads, changed } = edited;
+    let heads = heads.to_string();
+    let value = json!({ "note": note, "heads": heads, "changed": changed, "missing": missing });
     context.show(&value, |out| {
-        let what = if changed { "changed" } else { "nothing to change" };
+        let what = if *changed { "changed" } else { "nothing to change" };
         writeln!(out, "{note}  {what}")
     })?;
     tell_missing(context, &missing);

@@ -13,7 +13,7 @@ use crate::{
     note::{Embed, Heads},
     remote::{self, RetryPolicy},
     vault::{
-        AttachedImage, Found, ImageStatus, Listed, NewNote, NoteStatus, RemoteStatus,
+        AttachedImage, Edited, Found, ImageStatus, Listed, NewNote, NoteStatus, RemoteStatus,
         SearchOptions, SyncOptions, SyncReport, Vault, VaultError, VaultStatus, Verification,
     },
 };
@@ -200,8 +200,7 @@ calls! {
         note: NewNote,
     } -> NoteId, |self, vault, _tell| blocking(move || vault.new_note(&self.note)).await;
 
-    /// Edits a note at the heads that its author saw; answers whether that changed anything. See
-    /// [`Vault::edit`].
+    /// Edits a note at the heads that its author saw. See [`Vault::edit`].
     "edit" Edit {
         /// The note.
         note: NoteId,
@@ -211,9 +210,9 @@ calls! {
         source: String,
         /// Where relative destinations of new images are looked for; absolute.
         folder: Option<PathBuf>,
-    } -> bool, |self, vault, _tell| {
+    } -> Edited, |self, vault, _tell| {
         let edit = move || vault.edit(self.note, &self.heads, &self.source, self.folder.as_deref());
-        Ok(blocking(edit).await?.changed)
+        blocking(edit).await
     };
 
     /// Appends images to a note. See [`Vault::attach`].

@@ -52,7 +52,7 @@ pub struct Reading {
 }
 
 /// Where an edit left its author: not yet merged with what others did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Edited {
     /// The version that shows just what was written: what the author's next edit is based on. The note's
     /// present version, which [`Vault::read`] gives, has what others did besides, which the author has not

@@ -251,7 +251,8 @@ pub(super) async fn retry(State(app): Shared, Path(image): Path<ImageId>) -> Ans
 
 async fn retried(app: &Arc<App>, image: Option<ImageId>) -> Answer<String> {
     let images = image.map(|image| [image]);
-    let retried = app.ask(move |app| Ok(app.vault.retry(images.as_ref().map(<[_; 1]>::as_slice))?)).await?;
+    let retried =
+        app.ask(move |app| Ok(app.vault.retry(images.as_ref().map(<[_; 1]>::as_slice))?)).await?;
     Ok(format!("{} will be tried", count(retried as u64, "upload")))
 }
 
