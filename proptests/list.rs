@@ -228,3 +228,15 @@ async fn an_image_that_was_let_go_of_is_not_said_to_have_yet_to_be_uploaded() {
     let status = vault.note_status(note).unwrap();
     assert_eq!((status.pending_image_count, status.elsewhere.len()), (0, 1));
 }
+
+/// It would read as one that has no image to be uploaded.
+#[test]
+fn a_note_that_is_not_there_has_no_standing() {
+    let laptop = Device::new("laptop", 1);
+    let (vault, nobodys) = (laptop.vault(), NoteId::from_bytes([0xff; 16]));
+    let unknown =
+        |error| matches!(error, Some(VaultError::UnknownNote(id)) if id == nobodys.to_string());
+    assert!(unknown(vault.note_status(nobodys).err()));
+    assert!(unknown(vault.image_urls(nobodys).err()));
+    assert!(unknown(vault.read(nobodys, None).err()));
+}

@@ -20,7 +20,7 @@ use crate::{
     id::{ImageId, NoteId},
     images::{ImageError, Stored},
     note::{Body, Embed, Heads, Piece},
-    projection::catalog,
+    projection::{catalog, documents},
     upload::State,
 };
 
@@ -143,9 +143,14 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// What the database said.
+    /// [`VaultError::UnknownNote`], or what the database said.
     pub fn image_urls(&self, note: NoteId) -> Result<Vec<(ImageId, Option<String>)>, VaultError> {
-        Ok(catalog::get(self.db(), note)?.map(|entry| entry.digest.images).unwrap_or_default())
+        match catalog::get(self.db(), note)? {
+            Some(entry) => Ok(entry.digest.images),
+            // One that can't be loaded has no row there.
+            None if documents::get(self.db(), note)?.is_some() => Ok(Vec::new()),
+            None => Err(VaultError::UnknownNote(note.to_string())),
+        }
     }
 
     /// Where the bytes of an image are on this device.

@@ -150,7 +150,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// What the database said.
+    /// [`VaultError::UnknownNote`], or what the database said.
     pub fn note_status(&self, note: NoteId) -> Result<NoteStatus, VaultError> {
         let images = self.image_urls(note)?;
         let states = self.states_of(images.iter().map(|(image, _)| *image).collect())?;
