@@ -448,6 +448,8 @@ proptest! {
         long in 240..400_usize,
     ) {
         let desk = Desk::new();
+        // The vault takes no empty one; see `security::paths` for a stranger's.
+        let paths: Vec<String> = paths.into_iter().filter(|path| !path.is_empty()).collect();
         let long = ["l".repeat(long), format!("{}.md", "é/".repeat(2 * long))];
         for path in paths.iter().chain(&long) {
             let new = everleaf::vault::NewNote {

@@ -24,10 +24,12 @@ const NAMES: [&str; 6] = ["Bread", "bread", "", "01", "Brot 🍞", "A/Bread.md"]
 
 fn act() -> impl Strategy<Value = Act> {
     let name = || select(&NAMES[..]);
+    // The vault takes no empty path.
+    let path = || option::of(name().prop_filter("empty", |name| !name.is_empty()));
     prop_oneof![
-        3 => (name(), option::of(name())).prop_map(|(title, path)| Act::New(title, path)),
+        3 => (name(), path()).prop_map(|(title, path)| Act::New(title, path)),
         1 => (any::<Index>(), name()).prop_map(|(note, title)| Act::Rename(note, title)),
-        1 => (any::<Index>(), option::of(name())).prop_map(|(note, path)| Act::Move(note, path)),
+        1 => (any::<Index>(), path()).prop_map(|(note, path)| Act::Move(note, path)),
         1 => (any::<Index>(), any::<bool>()).prop_map(|(note, trashed)| Act::Trash(note, trashed)),
     ]
 }

@@ -2,6 +2,7 @@
 
 mod abreast;
 mod amiss;
+mod asked;
 mod remotes;
 mod sizes;
 mod texts;

@@ -5,15 +5,25 @@ use std::{
     os::unix::{fs::symlink, net::UnixListener},
     path::Path,
     process::Command,
+    sync::Arc,
 };
 
-use everleaf::vault::NewNote;
+use everleaf::{
+    event::ChangeBytes,
+    id::NoteId,
+    note::{Body, Note, Piece},
+    remote::{Memory, Remote},
+    segment::Item,
+    vault::NewNote,
+};
 
+use super::notes::push;
 use crate::{
     folder::{Desk, read, reasons, write},
     image::png,
     machine::Machine,
     vaults::hashes,
+    world::NOW,
 };
 
 fn fifo(path: &Path) {
@@ -285,4 +295,23 @@ fn a_picture_that_says_it_is_endless_takes_the_room_of_its_bytes() {
     let mut sizes: Vec<_> = images.iter().map(|image| (image.width, image.height)).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [(None, None), (Some(u32::MAX), Some(u32::MAX))]);
+}
+
+/// No vault gives a note such a path, but a device with a fault may.
+#[tokio::test]
+async fn an_empty_path_of_a_stranger_is_none() {
+    let desk = Desk::new();
+    let remote: Arc<dyn Remote> = Arc::new(Memory::new());
+    desk.device.add(&remote).await;
+    let note = NoteId::from_bytes([9; 16]);
+    let body = Body::new(vec![Piece::Text("# Bread\n".into())]);
+    let (changes, _) = Note::begin(note, [9; 8], Some(""), &body, NOW).unwrap();
+    let changes = changes.into_iter().map(|change| change.bytes);
+    let item = |bytes| Item::Change { note, change: ChangeBytes(bytes), projector: false };
+    push(&*remote, &desk.device, "buggy", changes.map(item).collect()).await;
+    desk.device.sync(&remote).await;
+    let (folder, report) = desk.export("export");
+    assert_eq!((report.notes, report.skipped), (1, vec![]));
+    assert_eq!(hashes(&folder).into_keys().collect::<Vec<_>>(), ["Bread.md"]);
+    desk.settled(&folder);
 }

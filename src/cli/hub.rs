@@ -7,11 +7,12 @@ use everleaf::{
     event::RemoteOptions,
     hub::{Options, Quotas, Server, open_data},
     id::VaultId,
+    remote::web_address,
 };
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::{CliError, Context, Log, Result, remote::web_address, signal::stopped};
+use super::{CliError, Context, Log, Result, signal::stopped};
 use crate::config::size;
 
 /// Serve a remote over HTTP, for devices that hear of each other at once

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use everleaf::{
     event::{RemoteName, RemoteOptions},
     id::VaultId,
-    remote::{Location, hub_public_url},
+    remote::{Location, hub_public_url, web_address},
     socket::{AskError, calls},
     vault::VaultError,
 };
@@ -58,19 +58,6 @@ pub(super) struct RemoteArgs {
     /// s3: profile of ~/.aws to take credentials from
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
-}
-
-pub(super) fn web_address(url: &str) -> std::result::Result<String, String> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let plain = |rest: &str| {
-        let ok = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '"' | '<' | '>');
-        !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(ok)
-    };
-    if rest.is_some_and(plain) {
-        Ok(url.trim_end_matches('/').to_owned())
-    } else {
-        Err("it should begin with https:// and have no `?`, `#` or `@`".to_owned())
-    }
 }
 
 impl RemoteArgs {

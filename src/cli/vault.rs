@@ -15,7 +15,7 @@ use everleaf::{
     remote::{self, RetryPolicy},
     seal::VaultKey,
     socket::{Door, calls::Synced},
-    vault::{Vault, VaultError},
+    vault::{Vault, VaultError, device_name},
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -170,16 +170,6 @@ fn remove(folder: &Path, keep_folder: bool) -> Result<()> {
         removed.map_err(CliError::file("remove", &path))?;
     }
     Ok(())
-}
-
-/// What people can call a device.
-fn device_name(name: &str) -> std::result::Result<String, String> {
-    let name = name.trim();
-    if (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
-        Ok(name.to_owned())
-    } else {
-        Err("a device's name has 1 to 64 characters".to_owned())
-    }
 }
 
 fn host_name() -> String {

@@ -43,7 +43,7 @@ pub use self::{
     key::{After, Key, ParseKeyError, Prefix, hub_public_url, public_url},
     layer::Call,
     memory::Memory,
-    open::{Location, open, open_patient},
+    open::{Location, open, open_patient, web_address},
     retry::{Retry, RetryPolicy},
 };
 

@@ -98,6 +98,24 @@ fn hubs(_: &str) -> Result<Location, RemoteError> {
     ))
 }
 
+/// An address of a server or of a public place as options hold it, without slashes at its end: it begins with
+/// `https://` or `http://`, and has nothing behind its path and no password. Notes get what begins with it.
+///
+/// # Errors
+///
+/// [`RemoteError::Misconfigured`] where it is none.
+pub fn web_address(url: &str) -> Result<String, RemoteError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let plain = |rest: &str| {
+        let ok = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '"' | '<' | '>');
+        !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(ok)
+    };
+    if rest.is_some_and(plain) {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    Err(RemoteError::misconfigured("it should begin with https:// and have no `?`, `#` or `@`"))
+}
+
 /// The remote that `options` describe, for the vault that `key` is of. Nothing is asked before the first
 /// call: what is away now may be back by then. Each call is made once; see [`open_patient`].
 ///

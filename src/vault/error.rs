@@ -5,6 +5,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
+use super::PATH_LIMIT;
 use crate::{
     db::DbError,
     event::{ParseRemoteNameError, RemoteName},
@@ -137,6 +138,12 @@ pub enum VaultError {
     /// Nothing can be looked for by that.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A device can't be called that.
+    #[error("a device's name has 1 to 64 characters")]
+    DeviceName,
+    /// A note can't be at a path of this many bytes.
+    #[error("a note's path has 1 to {PATH_LIMIT} bytes, not {0}")]
+    NotePath(usize),
     /// No note is called that.
     #[error("no note is called `{0}`")]
     UnknownNote(String),

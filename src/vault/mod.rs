@@ -33,6 +33,7 @@ mod former;
 mod history;
 mod late;
 mod list;
+mod names;
 mod notes;
 mod open;
 mod parse;
@@ -69,6 +70,7 @@ pub use self::{
     exchange::{Pass, Progress, SyncImages, SyncOptions, SyncReport, Totals},
     history::Version,
     list::Listed,
+    names::{PATH_LIMIT, device_name},
     notes::{AttachedImage, Edited, NOTE_LIMIT, NewNote, Reading, read_source},
     open::Options,
     remotes::RemoteStatus,

@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::{
     Vault, VaultError,
     cache::{Begun, begin, changed},
+    names::check_path,
     open::io,
     spelling::Spellings,
 };
@@ -34,7 +35,7 @@ pub const NOTE_LIMIT: u64 = 4 << 20;
 pub struct NewNote {
     /// Markdown source.
     pub source: String,
-    /// Where export is to put it.
+    /// Where export is to put it: 1 to [`PATH_LIMIT`](super::PATH_LIMIT) bytes.
     pub path: Option<String>,
     /// Where relative destinations of images are looked for; without, none is.
     pub folder: Option<PathBuf>,
@@ -78,9 +79,11 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// Where nothing was made.
+    /// Where nothing was made: [`VaultError::TooLong`]; [`VaultError::NotePath`]; [`VaultError::ImageFile`] for a
+    /// file that is too large an image.
     pub fn new_note(&self, new: &NewNote) -> Result<NoteId, VaultError> {
         check_length(&new.source)?;
+        check_path(new.path.as_deref())?;
         let mut found = Vec::new();
         let body = self.parse(&new.source, None, new.folder.as_deref(), &mut found)?;
         self.create_note(new.path.as_deref(), &body, &found)
@@ -192,11 +195,13 @@ impl Vault {
         self.edit_body(note, base, &body, &found)
     }
 
-    /// Appends the markup of images to a note, after taking them in.
+    /// Appends the markup of images to a note, after taking them in. What they show, for who can't see them, is
+    /// `alt`, or the names of their files.
     ///
     /// # Errors
     ///
-    /// Where none was attached.
+    /// Where none was attached: [`VaultError::UnknownNote`]; [`VaultError::ImageFile`] for a file that can't be one;
+    /// [`VaultError::TooLong`] where the note would be.
     pub fn attach(
         &self,
         note: NoteId,
@@ -223,8 +228,10 @@ impl Vault {
             }));
             pieces.push(Piece::Text(")\n".to_owned()));
         }
+        let body = Body::new(pieces);
+        check_length(&body.source())?;
         let known = self.known(&stored)?;
-        self.edit_body(note, &reading.heads, &Body::new(pieces), &stored)?;
+        self.edit_body(note, &reading.heads, &body, &stored)?;
         let states = self.states_of(stored.iter().map(|image| image.image).collect())?;
         let attached = stored.iter().zip(known).map(|(image, known)| AttachedImage {
             image: image.image,
@@ -234,12 +241,14 @@ impl Vault {
         Ok(attached.collect())
     }
 
-    /// Moves a note, or takes its path away.
+    /// Moves a note to a path of 1 to [`PATH_LIMIT`](super::PATH_LIMIT) bytes, or takes its path away. Gives whether that changed
+    /// anything.
     ///
     /// # Errors
     ///
-    /// Where nothing was changed.
+    /// Where nothing was changed: [`VaultError::UnknownNote`], and [`VaultError::NotePath`].
     pub fn set_path(&self, note: NoteId, path: Option<&str>) -> Result<bool, VaultError> {
+        check_path(path)?;
         let at = self.0.clock.now();
         self.change_note(note, &Origin::Here, Vec::new(), |loaded| {
             Ok(loaded.set_path(path, at)?.into_iter().collect())

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Inner, Vault, VaultError, cache::Cache, error::chain};
+use super::{Inner, Vault, VaultError, cache::Cache, error::chain, names::device_name};
 use crate::{
     clock::{Clock, SystemClock, random},
     crash,
@@ -72,17 +72,20 @@ const SMALL_FILE: u64 = 64 << 10;
 
 impl Vault {
     /// Makes a vault in `folder`, on a device that people call `name`, and opens it. With a `key`,
-    /// this is another device of the vault that the key is of; without, the vault is new.
+    /// this is another device of the vault that the key is of; without, the vault is new. The name is what
+    /// [`device_name`] makes of it.
     ///
     /// # Errors
     ///
-    /// [`VaultError::Exists`] or [`VaultError::NotEmpty`] where something is there.
+    /// [`VaultError::Exists`] or [`VaultError::NotEmpty`] where something is there, and
+    /// [`VaultError::DeviceName`]; nothing was made then.
     pub fn create(
         folder: &Path,
         name: &str,
         key: Option<VaultKey>,
         options: Options,
     ) -> Result<Self, VaultError> {
+        let name = device_name(name)?;
         make_folder(folder)?;
         let lock = Lock::take(folder, options.patience)?;
         clear_begun(folder, &lock)?;
@@ -91,8 +94,6 @@ impl Vault {
         write_private(&folder.join(KEY_FILE), key.to_bech32().as_bytes())?;
         let opened = assemble(folder, lock, key, options)?;
         let device = DeviceId::from_bytes(opened.random());
-        // A head, which names the device, has its limit.
-        let name = name.chars().take(64).collect();
         opened.record([Event::LogBegun { vault, device, name }])?;
         // Last: without it, the next `create` clears away what is here.
         write_private(&folder.join(VAULT_FILE), &VaultFile::new(vault).to_bytes())?;

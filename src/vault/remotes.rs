@@ -9,7 +9,7 @@ use crate::{
     event::{Event, RemoteName, RemoteOptions},
     id::VaultId,
     projection::receipts,
-    remote::{self, Key, Location, Remote, RemoteError, RemoteExt as _, RetryPolicy},
+    remote::{self, Key, Location, Remote, RemoteError, RemoteExt as _, RetryPolicy, web_address},
     seal::VaultKey,
     segment::{VAULT_FILE_LIMIT, VaultFile},
 };
@@ -114,6 +114,11 @@ impl Vault {
             self.refuse_inside(&path)?;
         }
         let error = |source| VaultError::Remote { remote: name.clone(), source };
+        for (what, url) in [("endpoint", &options.endpoint), ("public URL", &options.public_url)] {
+            let Some(Err(problem)) = url.as_deref().map(web_address) else { continue };
+            let advice = format!("its {what} is no address: {problem}");
+            return Err(error(RemoteError::Misconfigured { advice, source: None }));
+        }
         if !self.is_ours(&name, &*remote).await? {
             let file = VaultFile::new(self.id()?).to_bytes();
             remote.put(&Key::Vault, bytes::Bytes::from(file).into()).await.map_err(error)?;
