@@ -42,6 +42,7 @@ fn variant(event: &Event) -> (usize, &'static str) {
         Event::NoteReceived { .. } => (18, "NoteReceived"),
         Event::NoteIndexed { .. } => (19, "NoteIndexed"),
         Event::CheckpointRead { .. } => (20, "CheckpointRead"),
+        other => panic!("{other:?} has no number here"),
     }
 }
 
@@ -151,6 +152,14 @@ fn log() -> Vec<(Seq, EventHash, Timestamp, Origin, Event, Vec<u8>)> {
         previous = hash;
     }
     log
+}
+
+/// No compiler asks for it: to other crates, there may always be more.
+#[test]
+fn every_variant_has_a_number_here() {
+    let error = serde_json::from_str::<Event>("\"Unheard\"").unwrap_err().to_string();
+    let (_, known) = error.split_once("expected one of ").unwrap();
+    assert_eq!(known.matches('`').count(), 2 * VARIANTS, "{known}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ const HEADER: usize = 1 + EventHash::LEN;
 
 /// Something that happened to this device's copy of the vault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Event {
     /// This log was begun: the vault was created here, or joined.
     LogBegun {

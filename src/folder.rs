@@ -62,6 +62,7 @@ pub struct ExportOptions {
 /// How it is going; for whoever shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Progress {
     /// This many notes are there.
     Notes(u64),

@@ -18,6 +18,7 @@ pub const START: usize = 64 * 1024;
 ///
 /// In JSON, its MIME type; in binary formats, its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum MediaType {
     /// `image/png`
     Png,

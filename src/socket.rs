@@ -69,6 +69,7 @@ pub trait Call: Serialize + DeserializeOwned + Send + 'static {
 /// How a long call is going; for whoever shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Step {
     /// A sync.
     Sync(Progress),

@@ -241,5 +241,7 @@ fn describe(event: &Event) -> String {
         Event::DeviceRenewed { from, to, reason } => {
             format!("device {} renewed as {}: {reason:?}", from.short(), to.short())
         }
+        // There is no other in this version.
+        other => format!("{other:?}"),
     }
 }

@@ -47,6 +47,8 @@ impl Shown {
         Arc::new(move |step| match step {
             Step::Sync(step) => shown.sync(step),
             Step::Folder(step) => shown.folder(what, step),
+            // There is no other in this version.
+            _ => {}
         })
     }
 
@@ -60,7 +62,8 @@ impl Shown {
             | Progress::Uploaded(_)
             | Progress::NotUploaded(_)
             | Progress::Fetched(_) => self.advance(),
-            Progress::Pushed => {}
+            // How many there will be is not known before.
+            Progress::Pushed | _ => {}
         }
     }
 
@@ -69,6 +72,7 @@ impl Shown {
         match progress {
             folder::Progress::Notes(notes) => self.begin(what, notes, "note"),
             folder::Progress::Note => self.advance(),
+            _ => {}
         }
     }
 

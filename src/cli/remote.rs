@@ -83,7 +83,7 @@ impl RemoteArgs {
             Location::Dir(path) => {
                 Location::Dir(std::path::absolute(&path).map_err(CliError::file("find", path))?)
             }
-            location @ (Location::S3 { .. } | Location::Hub(_)) => location,
+            location => location,
         };
         let Self { endpoint, region, public_url, private, profile } = self;
         let public_url = match &location {

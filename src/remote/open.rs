@@ -11,6 +11,7 @@ const MOST_HUBS: usize = 8;
 
 /// Where a remote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Location {
     /// `dir:PATH`
     Dir(PathBuf),

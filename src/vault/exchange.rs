@@ -26,6 +26,7 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 /// Which images a sync brings here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SyncImages {
     /// All that notes show.
     #[default]
@@ -107,6 +108,7 @@ pub struct Totals {
 /// How a sync is going; for whoever shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Progress {
     /// This many segments are to be read.
     Pulling(u64),

@@ -21,6 +21,7 @@ pub(super) const NO_ROOM: &str =
 /// Why a hub refused, by what the client can do; part of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Reason {
     /// The request makes no sense.
     BadRequest,

@@ -86,6 +86,7 @@ impl S3Options {
 
 /// By what a store knows us.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum S3Credentials {
     /// Environment variables, else the files in `~/.aws`, else what the machine is given.
     Chain {
