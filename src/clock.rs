@@ -67,34 +67,43 @@ impl FromStr for Timestamp {
 #[error("`{0}` is no time: write it as in 2026-01-31T12:00:00Z")]
 pub struct ParseTimestampError(String);
 
-/// Times as text in JSON that people read: `#[serde(with = "as_text")]`.
-pub(crate) mod as_text {
+/// Times as text in JSON that people read, as `Display` writes them: `#[serde(with = "as_text")]`. Elsewhere they are
+/// the number that they are, so that none of it is lost.
+pub mod as_text {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     use super::Timestamp;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde hands over")]
-    pub(crate) fn serialize<S: Serializer>(
-        at: &Timestamp,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    /// Writes a time.
+    ///
+    /// # Errors
+    ///
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(at)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Timestamp, D::Error> {
+    /// Reads a time.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 
     /// The same for times that may be none.
-    pub(crate) mod optional {
+    pub mod optional {
         use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
         use super::Timestamp;
 
-        #[expect(clippy::ref_option, reason = "what serde hands over")]
-        pub(crate) fn serialize<S: Serializer>(
+        /// Writes a time, or that there is none.
+        ///
+        /// # Errors
+        ///
+        /// What the serializer says.
+        pub fn serialize<S: Serializer>(
             at: &Option<Timestamp>,
             serializer: S,
         ) -> Result<S::Ok, S::Error> {
@@ -104,7 +113,12 @@ pub(crate) mod as_text {
             }
         }
 
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        /// Reads a time, or that there is none.
+        ///
+        /// # Errors
+        ///
+        /// Where it is neither.
+        pub fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Timestamp>, D::Error> {
             let text = Option::<String>::deserialize(deserializer)?;

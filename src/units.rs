@@ -30,15 +30,8 @@ pub fn size(bytes: u64) -> String {
 /// A time by the clock on the wall: `2026-11-23 04:06`.
 #[must_use]
 pub fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), local)
-}
-
-/// Such a time from RFC 3339.
-#[must_use]
-pub fn time_of(rfc3339: &str) -> String {
-    rfc3339.parse().map_or_else(|_| rfc3339.to_owned(), local)
-}
-
-fn local(time: jiff::Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+    match jiff::Timestamp::from_millisecond(at.0) {
+        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+        Err(_) => at.to_string(),
+    }
 }

@@ -4,7 +4,7 @@ use std::{pin::pin, process::ExitCode, time::Duration};
 
 use clap::Args;
 use everleaf::{
-    clock::Timestamp,
+    clock::{Timestamp, as_text},
     event::{Event, Origin, Recorded},
     id::Seq,
     socket::{Door, calls},
@@ -105,7 +105,8 @@ const fn is_taken(error: &CliError) -> bool {
 #[derive(Serialize)]
 struct Flat {
     seq: Seq,
-    at: String,
+    #[serde(serialize_with = "as_text::serialize")]
+    at: Timestamp,
     origin: Value,
     event: String,
     #[serde(flatten)]
@@ -116,7 +117,7 @@ impl Flat {
     fn new(recorded: &Recorded) -> Self {
         let mut flat = Self {
             seq: recorded.seq,
-            at: recorded.at.to_string(),
+            at: recorded.at,
             origin: origin(&recorded.origin),
             event: String::new(),
             fields: Map::new(),

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{
     CliError, Context, Result,
-    text::{Table, count, time_of},
+    text::{Table, count, time},
 };
 
 /// Say where this device meets the others
@@ -170,7 +170,7 @@ impl List {
         context.show(&remotes, |out| {
             let mut table = Table::default();
             for remote in &remotes {
-                let last = remote.last_sync.as_deref().map_or("never".into(), time_of);
+                let last = remote.last_sync.map_or("never".into(), time);
                 let owed = count(remote.unpushed_changes as u64, "change");
                 let public = remote.public_url.clone().unwrap_or_default();
                 table.row([

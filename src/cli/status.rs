@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{
     Context, Result,
     notes::elsewhere,
-    text::{Table, clean, count, size, time_of},
+    text::{Table, clean, count, size, time},
 };
 
 /// Show what is synced and what is not
@@ -64,7 +64,7 @@ fn write(standing: &calls::Standing, out: &mut dyn Write) -> io::Result<()> {
     let bytes = size(images.bytes);
     table.row(["images".into(), format!("{} of {bytes}{states}", images.distinct)]);
     for remote in remotes {
-        let last = remote.last_sync.as_deref().map_or("never".into(), time_of);
+        let last = remote.last_sync.map_or("never".into(), time);
         let owed = match remote.unpushed_changes {
             0 => String::new(),
             changes => format!(", {} to push", count(changes as u64, "change")),

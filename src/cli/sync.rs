@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use everleaf::{
-    clock::Timestamp,
+    clock::{Timestamp, as_text},
     event::RemoteName,
     id::ImageId,
     remote::RetryPolicy,
@@ -18,7 +18,7 @@ use everleaf::{
     upload::State,
     vault::{SyncImages, SyncOptions, SyncReport, Vault, VaultError, chain},
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -196,16 +196,8 @@ struct Stuck {
     image: ImageId,
     state: State,
     error: Option<String>,
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text::optional::serialize")]
     retry_at: Option<Timestamp>,
-}
-
-#[expect(clippy::ref_option, reason = "what serde hands over")]
-fn as_text<S: Serializer>(
-    at: &Option<Timestamp>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    at.map(|at| at.to_string()).serialize(serializer)
 }
 
 impl Outcome {

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-pub(super) use everleaf::units::{count, size, time, time_of};
+pub(super) use everleaf::units::{count, size, time};
 use unicode_width::UnicodeWidthStr as _;
 
 /// The widest column that is padded; longer cells push the rest of their line to the right.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Vault, VaultError};
 use crate::{
+    clock::{self, Timestamp},
     event::{Event, RemoteName, RemoteOptions},
     id::VaultId,
     projection::receipts,
@@ -28,7 +29,8 @@ pub struct RemoteStatus {
     /// Where anybody can read its images.
     pub public_url: Option<String>,
     /// When a sync with it last came to its end; RFC 3339.
-    pub last_sync: Option<String>,
+    #[serde(with = "clock::as_text::optional")]
+    pub last_sync: Option<Timestamp>,
     /// Changes that it has yet to be told of.
     pub unpushed_changes: usize,
 }
@@ -45,7 +47,7 @@ impl Vault {
             let memory = self.memory(&name)?;
             remotes.push(RemoteStatus {
                 unpushed_changes: receipts::unpushed_changes(self.db(), &name)?,
-                last_sync: memory.last_sync.map(|at| at.to_string()),
+                last_sync: memory.last_sync,
                 name: name.into(),
                 url: remote.options.url,
                 endpoint: remote.options.endpoint,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     remote::Requests,
-    units::{count, size, time_of},
+    units::{count, size, time},
     upload::State,
     vault::RemoteStatus,
 };
@@ -159,7 +159,7 @@ fn of_remote(remote: &RemoteStatus, now: &Exchange, held: bool) -> Markup {
                     @else { "nothing to do" }
                 }
                 dt { "Last sync" }
-                dd { (remote.last_sync.as_deref().map_or_else(|| "never".to_owned(), time_of)) }
+                dd { (remote.last_sync.map_or_else(|| "never".to_owned(), time)) }
                 dt { "To send" } dd { (count(remote.unpushed_changes as u64, "change")) }
                 @if let Some(public) = &remote.public_url { dt { "Public at" } dd { (public) } }
                 dt { "Requests" }
