@@ -218,6 +218,15 @@ fn an_image_that_is_too_large_and_one_that_is_none() {
         error: ./crumb.png was not taken in: it is larger than the limit of 20 bytes; make the image smaller or raise the limit
         hint: EVERLEAF_IMAGE_LIMIT raises the limit, as in `EVERLEAF_IMAGE_LIMIT=1G`
         ");
+    fs::create_dir(machine.path("notes")).unwrap();
+    machine.file("notes/crumb.png", png(4, 3, b"crumb"));
+    machine.file("notes/walk.md", "![](crumb.png)\n");
+    let imported = machine.run(&["import", "notes"]);
+    assert_snapshot!(machine.said(&Ran { stdout: String::new(), ..imported }), @r"
+        exit 0
+        importing 1 note
+        crumb.png: passed over: it is larger than the limit of 20 bytes; make the image smaller or raise the limit; EVERLEAF_IMAGE_LIMIT raises the limit, as in `EVERLEAF_IMAGE_LIMIT=1G`
+        ");
     machine.set("EVERLEAF_IMAGE_LIMIT", "lots");
     assert_snapshot!(machine.said(&machine.run(&["list"])), @r"
         exit 1

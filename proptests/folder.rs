@@ -19,6 +19,7 @@ use everleaf::{
     id::{ImageId, NoteId},
     note::Heads,
     remote::{Memory, Remote},
+    vault::hint,
 };
 
 use crate::{image::png, vaults::hashes, world::Device};
@@ -159,10 +160,12 @@ fn what_cannot_be_taken_in_is_listed_and_the_rest_comes_in() {
     let report = desk.try_import(&desk.folder);
     assert_eq!((report.notes, report.changed), (1, 1));
     let expected = [
-        ("latin.md", "it is not UTF-8 text; save it as UTF-8"),
-        ("long.md", "a note of 4194305 bytes is larger than the limit of 4194304; split the note"),
+        ("latin.md", "it is not UTF-8 text"),
+        ("long.md", "a note of 4194305 bytes is larger than the limit of 4194304"),
     ];
     assert_eq!(reasons(&report.skipped), expected);
+    let hints = report.skipped.iter().map(|one| one.hint.as_deref());
+    assert!(hints.eq([Some("save it as UTF-8"), Some("split the note")]));
     let missing: Vec<_> =
         report.missing.iter().map(|one| (one.destination.as_str(), one.hint.as_deref())).collect();
     let expected = [
@@ -194,7 +197,7 @@ fn an_image_over_the_limit_stays_text() {
     assert_eq!(report.skipped.len(), 1);
     assert_eq!(report.skipped[0].path, "large.png");
     assert!(report.skipped[0].reason.contains("limit of 100 bytes"));
-    assert!(report.skipped[0].reason.contains("EVERLEAF_IMAGE_LIMIT"));
+    assert_eq!(report.skipped[0].hint.as_deref(), Some(hint::IMAGE_LIMIT));
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn what_was_moved_or_deleted_in_a_folder_is_not_written_again_before_an_import_s
     let report = desk.try_import(&folder);
     let told: Vec<&str> = report.remarks.iter().map(|remark| remark.path.as_str()).collect();
     assert_eq!((report.changed, told), (1, vec!["deleted.md", "moved in the vault.md"]));
-    assert!(report.remarks[0].what.contains("everleaf trash"), "{}", report.remarks[0].what);
+    assert!(report.remarks[0].what.contains("into the trash"), "{}", report.remarks[0].what);
     assert_eq!(desk.note("sub/renamed.md"), moved);
     assert_eq!(desk.try_import(&folder).remarks, vec![]);
     assert_eq!(desk.device.vault().list().unwrap().len(), 5);

@@ -295,6 +295,25 @@ fn only_the_vault_appends() {
     );
 }
 
+/// Whoever embeds the library has other ways to do what it asks for.
+#[test]
+fn the_library_speaks_of_no_command() {
+    let mut broken = Vec::new();
+    for file in rust("src") {
+        let own = ["cli", "config", "demo", "hub", "main", "sim", "web"];
+        if own.iter().any(|module| file.is_in(&format!("src/{module}"))) {
+            continue;
+        }
+        for (line, text) in file.lines() {
+            let is_said = !text.trim_start().starts_with("//");
+            if is_said && ["`everleaf ", "EVERLEAF_", " --"].iter().any(|of| text.contains(of)) {
+                broken.push(format!("{}:{line} names a command or an option of one", file.path));
+            }
+        }
+    }
+    holds("Hints are neutral; `src/cli/hint.rs` says them in the words of the command.", &broken);
+}
+
 /// What a library needs is there without features, but for what they name.
 #[test]
 fn no_feature_stands_before_what_a_library_needs() {

@@ -14,6 +14,7 @@ mod editor;
 mod error;
 mod folder;
 mod generate;
+mod hint;
 mod hub;
 mod images;
 mod log;

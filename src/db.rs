@@ -84,7 +84,7 @@ pub enum DbError {
         source: fjall::Error,
     },
     /// A row is not what this version writes.
-    #[error("a row of {table:?} is damaged; `everleaf rebuild` makes it again from the log")]
+    #[error("a row of {table:?} is damaged; a rebuild makes it again from the log")]
     Row {
         /// Its table.
         table: Table,

@@ -135,6 +135,21 @@ pub struct Skipped {
     pub path: String,
     /// Why.
     pub reason: String,
+    /// What a person can do about it, where that is not part of the reason; see
+    /// [`hint`](crate::vault::hint).
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+impl Skipped {
+    fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into(), hint: None }
+    }
+
+    /// One for which an error says what to do.
+    fn of(path: &str, reason: String, error: &VaultError) -> Self {
+        Self { path: path.to_owned(), reason, hint: error.hint() }
+    }
 }
 
 /// What an export did.

@@ -149,7 +149,7 @@ impl AskError {
                     "where it is suspended, `kill -CONT {process}` lets it go on; or end that process"
                 ))
             }
-            Self::Lost { .. } => Some("run the command again, or end that process".into()),
+            Self::Lost { .. } => Some("try again, or end that process".into()),
             Self::OtherVersion { .. } => Some("end that process, or use its version".into()),
         }
     }

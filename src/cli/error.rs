@@ -15,7 +15,10 @@ use everleaf::{
 };
 use serde_json::json;
 
-use super::text::{harmless, harmless_json};
+use super::{
+    hint::in_commands,
+    text::{harmless, harmless_json},
+};
 use crate::config::ConfigError;
 
 /// Why a command failed.
@@ -140,8 +143,8 @@ impl CliError {
     /// What a person can do about it, where there is something.
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Vault(error) => error.hint(),
-            Self::Ask(error) => error.hint(),
+            Self::Vault(error) => error.hint().map(in_commands),
+            Self::Ask(error) => error.hint().map(in_commands),
             Self::Served { hint, .. } => Some((*hint).into()),
             Self::Config(ConfigError::NoHome) => {
                 Some("name the folder of the vault with --vault".into())

@@ -11,6 +11,7 @@ use everleaf::{
 use super::{
     Context, Result,
     context::path_at,
+    hint::in_commands,
     progress::Shown,
     text::{clean, count, size},
 };
@@ -45,7 +46,10 @@ impl Import {
         let call = calls::Import { folder: path_at(&vault, &self.dir)?, options };
         let imported = vault.ask_telling(call, shown.tell_of("importing")).await;
         shown.clear();
-        let imported = imported?;
+        let mut imported = imported?;
+        for file in &mut imported.skipped {
+            file.hint = file.hint.take().map(in_commands);
+        }
         context.show(&imported, |out| {
             let Imported { notes, changed, images, .. } = &imported;
             writeln!(out, "{} in the folder, {changed} new or changed.", count(*notes, "note"))?;
@@ -128,6 +132,7 @@ fn tell_remarks(context: &Context, remarks: &[Remark]) {
 
 fn tell_skipped(context: &Context, skipped: &[Skipped]) {
     for file in skipped {
-        context.tell(format!("{}: passed over: {}", clean(&file.path), file.reason));
+        let hint = file.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        context.tell(format!("{}: passed over: {}{hint}", clean(&file.path), file.reason));
     }
 }

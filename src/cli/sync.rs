@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CliError, Context, Result, error,
+    hint::in_commands,
     progress::Shown,
     signal::stopped,
     text::{count, size, time},
@@ -125,7 +126,7 @@ async fn watch(
     // In the order in which they came: a sync is told of before the next one begins.
     let (reports, mut reported) = mpsc::unbounded_channel();
     let each = |result: std::result::Result<&SyncReport, &VaultError>| {
-        let told = result.cloned().map_err(|error| (chain(error), error.hint()));
+        let told = result.cloned().map_err(|error| (chain(error), error.hint().map(in_commands)));
         // The other end lasts as long as this function.
         let _ = reports.send(told);
     };

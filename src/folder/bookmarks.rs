@@ -196,7 +196,7 @@ impl Bookmarks {
             }
         };
         let is_kept = found != Found::Exported || there == here;
-        let problem = problem.map(|reason| Skipped { path: EXPORT_FILE.to_owned(), reason });
+        let problem = problem.map(|reason| Skipped::new(EXPORT_FILE, reason));
         let mut bookmarks = kept.unwrap_or_else(|| Self {
             format: FORMAT,
             vault: own,

@@ -374,8 +374,7 @@ impl Export<'_> {
     }
 
     fn skip(&mut self, place: &str, reason: &str) {
-        let (path, reason) = (place.to_owned(), reason.to_owned());
-        self.report.skipped.push(Skipped { path, reason });
+        self.report.skipped.push(Skipped::new(place, reason));
     }
 
     fn absent(&mut self, at: &At<'_>, reason: &str) {

@@ -79,18 +79,9 @@ impl File {
 
 /// Why a file can't be a note, for people.
 pub(super) fn unreadable(error: &VaultError) -> String {
-    let reason = match error {
+    match error {
         VaultError::NotText(_) => "it is not UTF-8 text".to_owned(),
         VaultError::Io { action, source, .. } => format!("could not {action} it: {source}"),
         error => error.to_string(),
-    };
-    with_hint(reason, error)
-}
-
-/// What went wrong, and what to do about it where that is known.
-pub(super) fn with_hint(reason: String, error: &VaultError) -> String {
-    match error.hint() {
-        Some(hint) => format!("{reason}; {hint}"),
-        None => reason,
     }
 }

@@ -92,7 +92,7 @@ impl Import<'_> {
             self.bookmarks.left(base.from, base.note);
             self.report.changed += u64::from(edited.changed);
             if in_trash {
-                let what = "its note is in the trash, and so is this edit; `everleaf restore` takes it out";
+                let what = "its note is in the trash, and so is this edit until that is restored";
                 self.remark(&work.path, what);
             }
             self.remember(work, base.note, edited.heads);

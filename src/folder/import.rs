@@ -9,7 +9,7 @@ use std::{
 use super::{
     ImportOptions, Imported, Progress, Remark, Skipped,
     bookmarks::{Bookmarks, Found, Loaded},
-    files::{File, Read, read, unreadable, with_hint},
+    files::{File, Read, read, unreadable},
     group::Work,
     known::{Live, Moved, Paths, made, paths},
     others::Others,
@@ -202,7 +202,7 @@ impl<'a> Import<'a> {
     ) -> Result<Option<T>, VaultError> {
         match result {
             Err(error) if !is_for_all(&error) => {
-                self.skip(path, with_hint(chain(&error), &error));
+                self.report.skipped.push(Skipped::of(path, chain(&error), &error));
                 Ok(None)
             }
             result => result.map(Some),
@@ -228,7 +228,7 @@ impl<'a> Import<'a> {
                 return Ok(None);
             }
             Err(error) => {
-                self.skip(path, unreadable(&error));
+                self.report.skipped.push(Skipped::of(path, unreadable(&error), &error));
                 return Ok(None);
             }
         };
@@ -357,8 +357,10 @@ impl<'a> Import<'a> {
             }
             Err(ImageError::Empty) => return Ok(Content::NoImage(None)),
             Err(source @ ImageError::TooLarge { .. }) => {
-                let reason = source.to_string();
-                with_hint(reason, &VaultError::ImageFile { path: path.to_owned(), source })
+                let (path, reason) = (path.to_owned(), source.to_string());
+                let error = VaultError::ImageFile { path, source };
+                self.report.skipped.push(Skipped::of(place, reason, &error));
+                return Ok(Content::Unusable);
             }
             Err(ImageError::Io { action, path: at, source }) if at == path => {
                 format!("could not {action} it: {source}")
@@ -381,7 +383,7 @@ impl<'a> Import<'a> {
     }
 
     fn skip(&mut self, path: &str, reason: String) {
-        self.report.skipped.push(Skipped { path: path.to_owned(), reason });
+        self.report.skipped.push(Skipped::new(path, reason));
     }
 
     fn finish(mut self) -> (Tree, Imported) {

@@ -310,8 +310,8 @@ impl Import<'_> {
         let there = self.bookmarks.notes.values().filter(|seen| !missed.is_empty() && !seen.gone);
         let there: HashSet<NoteId> = there.map(|seen| seen.note).collect();
         for (path, _) in missed.iter().filter(|(_, note)| !there.contains(note)) {
-            let what = "the file is gone, and its note stays; `everleaf trash` throws that away, and an \
-                        export writes the file again";
+            let what = "the file is gone, and its note stays until it is put into the trash; an export \
+                        writes the file again";
             self.remark(path, what);
         }
     }

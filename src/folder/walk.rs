@@ -38,7 +38,7 @@ pub(super) fn walk(folder: &Path, vault: &Vault) -> Result<Files, VaultError> {
                 let path = error.path().unwrap_or(folder);
                 let path = path.strip_prefix(folder).unwrap_or(path).display().to_string();
                 let reason = error.io_error().map_or_else(String::new, ToString::to_string);
-                skipped.push(Skipped { path, reason: format!("it can't be read: {reason}") });
+                skipped.push(Skipped::new(path, format!("it can't be read: {reason}")));
                 continue;
             }
         };
@@ -64,7 +64,7 @@ pub(super) fn walk(folder: &Path, vault: &Vault) -> Result<Files, VaultError> {
         } else {
             "its name is not UTF-8"
         };
-        skipped.push(Skipped { path: path.display().to_string(), reason: reason.to_owned() });
+        skipped.push(Skipped::new(path.display().to_string(), reason));
     }
     let mut notes: Vec<String> = paths.iter().filter(|path| is_note(path)).cloned().collect();
     notes.sort();

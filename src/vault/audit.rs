@@ -182,7 +182,7 @@ impl Vault {
         found: &mut Verification,
     ) -> Result<(), VaultError> {
         self.remote(Some(name))?;
-        let (what, problem) = (format!("remote {name}"), "it holds no vault; run `everleaf sync`");
+        let (what, problem) = (format!("remote {name}"), "it holds no vault; a sync makes it one");
         let is_said = found.findings.iter().any(|finding| finding.what == what);
         if !self.is_ours(name, remote).await? && !is_said {
             found.find(what, problem);

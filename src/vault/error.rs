@@ -1,9 +1,10 @@
 //! Why a vault could not do what was asked.
 //!
 //! Rules: a message says what is wrong in one line and never repeats its source, which
-//! `std::error::Error::source` chains; [`VaultError::hint`] says what to do; none holds a secret.
+//! `std::error::Error::source` chains; [`VaultError::hint`] (see the module `hint`) says what to do; none holds a
+//! secret.
 
-use std::{error::Error, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use super::PATH_LIMIT;
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     event::{ParseRemoteNameError, RemoteName},
     id::{ImageId, NoteId, VaultId},
     images::ImageError,
-    log::{FoldError, LogError},
+    log::LogError,
     note::NoteError,
     remote::RemoteError,
     seal::KeyError,
@@ -185,131 +186,6 @@ pub enum VaultError {
     /// A task ended before its time.
     #[error("interrupted: {0}")]
     Interrupted(String),
-}
-
-impl VaultError {
-    /// What a person can do about it, where there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        if let Some(kind) = self.disk_trouble() {
-            return Some(kind.into());
-        }
-        Some(match self {
-            Self::NoVault(_) => {
-                "make one with `everleaf init`, join one with `everleaf join`, or name it with --vault".into()
-            }
-            Self::Exists(_) => "name another folder with --vault, or use this vault as it is".into(),
-            Self::NotEmpty(_) => "name an empty or a new folder with --vault".into(),
-            Self::NotExported(_) => "export to an empty or a new folder".into(),
-            Self::NotAFolder(_) => "name a folder; `everleaf new FILE` makes a note of one file".into(),
-            Self::Newer { .. } => "use the everleaf that made it, or a newer one".into(),
-            Self::Incomplete(_)
-            | Self::DamagedFile(_)
-            | Self::Db(DbError::Damaged { .. })
-            | Self::Log(
-                LogError::Damaged(_)
-                | LogError::Altered { .. }
-                | LogError::Db(DbError::Damaged { .. }),
-            ) => REPLACE.into(),
-            Self::Db(DbError::Locked { .. }) | Self::Log(LogError::Db(DbError::Locked { .. })) => {
-                "wait until that process ends, or end it".into()
-            }
-            Self::Db(DbError::Poisoned) | Self::Log(LogError::Db(DbError::Poisoned)) => {
-                "check that the disk is not full, and run the command again".into()
-            }
-            Self::Note { source: NoteError::Full, .. } => {
-                "copy its text into a new note, and see who has the vault's key".into()
-            }
-            Self::UnknownNote(_) => "`everleaf list` shows ids, paths and titles".into(),
-            Self::AmbiguousNote { candidates, .. } => {
-                let shown = candidates.iter().take(5);
-                let name = |title: &str| if title.is_empty() { "(no title)" } else { title }.to_owned();
-                let names: Vec<String> =
-                    shown.map(|(note, title)| format!("{note}  {}", name(title))).collect();
-                format!("give more of the id:\n  {}", names.join("\n  "))
-            }
-            Self::UnknownImage(_) => "`everleaf images` shows their ids".into(),
-            Self::UnknownRemote(_) => "`everleaf remote list` shows the names".into(),
-            Self::WhichRemote(0) => "add one with `everleaf remote add NAME URL`".into(),
-            Self::WhichRemote(_) => "name one; `everleaf remote list` shows them".into(),
-            Self::WrongVault { .. } => {
-                "check the URL: each vault needs a bucket, prefix or folder of its own".into()
-            }
-            Self::InsideVault(_) => "name a folder outside of it".into(),
-            Self::Image(ImageError::SyncFailed { .. }) => FAILING.into(),
-            Self::Syncing => "wait until it ends, or stop it".into(),
-            Self::WrongKey(_) => {
-                "check the URL, and take the key from a device that has the vault: `everleaf key` shows it".into()
-            }
-            Self::Key(_) => "`everleaf key` shows it on a device that has the vault".into(),
-            Self::ImageFile { source: ImageError::TooLarge { .. }, .. } => {
-                "EVERLEAF_IMAGE_LIMIT raises the limit, as in `EVERLEAF_IMAGE_LIMIT=1G`".into()
-            }
-            Self::Io { source, .. } | Self::Image(ImageError::Io { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                "check the path".into()
-            }
-            Self::NothingToJoin(_) => {
-                "check the URL, and run `everleaf sync` on a device that has the vault".into()
-            }
-            Self::TooLong { .. } => "split the note".into(),
-            Self::NotText(_) => "save it as UTF-8".into(),
-            Self::Image(ImageError::Missing { .. } | ImageError::Damaged { .. }) => {
-                "`everleaf verify --repair` and a sync fetch it again, if a remote holds it".into()
-            }
-            Self::OnlyCopy(_) => "run `everleaf sync` first".into(),
-            Self::Log(LogError::Refused(FoldError::NoFile(_))) => "do it again".into(),
-            Self::Remote { source, .. } => return remote_hint(source),
-            _ => return None,
-        })
-    }
-    /// What to do where the disk is full or can't be written to, and that is why.
-    fn disk_trouble(&self) -> Option<&'static str> {
-        use io::ErrorKind::{
-            FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
-        };
-        let sources =
-            std::iter::successors(Some(self as &(dyn Error + 'static)), |error| (**error).source());
-        let of_vault = matches!(self, Self::Db(_) | Self::Log(_));
-        sources.filter_map(|error| error.downcast_ref::<io::Error>()).find_map(|error| match error
-            .kind()
-        {
-            StorageFull | QuotaExceeded | FileTooLarge => Some(FULL),
-            ReadOnlyFilesystem | PermissionDenied if of_vault => Some(READ_ONLY),
-            ReadOnlyFilesystem | PermissionDenied => Some("check that it can be read and written"),
-            _ => (error.raw_os_error() == Some(IO_FAILED)).then_some(FAILING),
-        })
-    }
-}
-
-/// EIO.
-const IO_FAILED: i32 = 5;
-const FAILING: &str = "check the disk, and run the command again; what was done before is kept";
-const FULL: &str = "free some space, and run the command again; what was done before is kept";
-const READ_ONLY: &str = "everleaf writes to the folder of the vault even to read it: make that \
-writable, or name a copy of it with --vault";
-const REPLACE: &str = "restore the folder from a backup, or `everleaf join` the vault anew in another \
-folder, with the key that `everleaf key` still shows; keep this one if it has what was never synced";
-
-fn remote_hint(error: &RemoteError) -> Option<String> {
-    Some(match error {
-        RemoteError::Offline { .. } => {
-            "check the network and the endpoint; what is pending stays and is sent next time".into()
-        }
-        RemoteError::NoDirectory { .. } => {
-            "connect its disk, or correct the path with `everleaf remote add` under the same name"
-                .into()
-        }
-        RemoteError::NoBucket { .. } => {
-            "`everleaf remote add` under the same name corrects a URL".into()
-        }
-        RemoteError::Busy { .. } => "run `everleaf sync` again in a while".into(),
-        RemoteError::Denied { .. } => {
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile with --profile".into()
-        }
-        _ => return None,
-    })
 }
 
 /// An error and what caused it, in one line.

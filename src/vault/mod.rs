@@ -30,6 +30,7 @@ mod evict;
 mod exchange;
 mod fetch;
 mod former;
+pub mod hint;
 mod history;
 mod late;
 mod list;

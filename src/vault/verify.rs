@@ -158,7 +158,7 @@ impl Vault {
             differing.push(Finding {
                 what: format!("projection {table:?}"),
                 problem: format!(
-                    "{} of {} rows are not what the log says ({} after a replay); run `everleaf rebuild`",
+                    "{} of {} rows are not what the log says ({} after a replay); a rebuild makes them again",
                     wrong.max(usize::from(live.len() != replayed.len())),
                     live.len(),
                     replayed.len()
