@@ -174,6 +174,10 @@ fn hints_say_what_a_forgiving_reader_would_take() {
     assert_eq!(inline("../../img/three.png"), hint(Rule::ClampedAtRoot, "img/three.png"));
     assert_eq!(inline("three.png"), hint(Rule::ObsidianName, "img/three.png"));
     assert_eq!(inline("img/four.png"), hint(Rule::ObsidianName, "x/img/four.png"));
+    // What says where it is means no other note's picture of that name.
+    for relative in ["./three.png", "../three.png", "./img/four.png", ".\\three.png"] {
+        assert_eq!(inline(relative), Resolution::Missing { hint: None }, "{relative}");
+    }
     assert_eq!(meant("two.png", Syntax::Inline, true), found("a/Two.PNG", false));
 }
 

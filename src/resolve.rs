@@ -227,6 +227,10 @@ fn forgiving(tree: &Tree, note_path: &str, target: &str) -> Option<(Rule, String
     if let Some((_, path)) = near(join(note_path, &slashed, true)) {
         return Some((Rule::ClampedAtRoot, path));
     }
+    // What says where it is means nothing elsewhere: another note's picture of that name, for instance.
+    if is_relative(&slashed) {
+        return None;
+    }
     let named = normal("", slashed.trim_start_matches('/'), true)?;
     tree.ending(&named, fold).map(|path| (Rule::ObsidianName, path.clone()))
 }
