@@ -161,3 +161,50 @@ fn a_renamed_folder_keeps_its_notes_though_some_of_them_say_the_same() {
     };
     assert!(is_told("new/c.md") && is_told("new/d.md"), "{:?}", report.remarks);
 }
+
+/// What somebody wrote elsewhere goes with the note, not with the name.
+#[test]
+fn files_that_got_each_others_names_keep_their_notes() {
+    const NAMES: [&str; 4] = ["a.md", "b.md", "sub/c.md", "d.md"];
+    let text = |name: &str| format!("# {name}\n\nall of {name}\nonly in {name}\n");
+    for count in 2..=3 {
+        let desk = Desk::new();
+        for name in NAMES {
+            desk.write(name, &text(name));
+        }
+        desk.import();
+        let notes = NAMES.map(|name| desk.note(name));
+        for note in notes {
+            desk.device.edit(note, |source| source + "written elsewhere\n");
+        }
+        rename(&desk, NAMES[0], "away");
+        for number in 1..count {
+            rename(&desk, NAMES[number], NAMES[number - 1]);
+        }
+        rename(&desk, "away", NAMES[count - 1]);
+        assert_eq!(desk.import().changed, count as u64);
+        for number in 0..count {
+            let now = NAMES[(number + count - 1) % count];
+            assert_eq!(desk.note(now), notes[number]);
+            assert_eq!(desk.source(now), text(NAMES[number]) + "written elsewhere\n");
+        }
+        assert_eq!(desk.device.sources().len(), NAMES.len());
+        assert_eq!(desk.import().changed, 0);
+        desk.settled(&desk.folder);
+    }
+}
+
+/// One that was filled with what another said, which says something new, was edited.
+#[test]
+fn a_file_that_holds_what_another_held_is_its_note_while_its_own_text_is_nowhere() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n\nall of a\n");
+    desk.write("b.md", "# B\n\nnothing of that\n");
+    desk.import();
+    let notes = ["a.md", "b.md"].map(|path| desk.note(path));
+    desk.write("a.md", "# B\n\nnothing of that\n");
+    desk.write("b.md", "# C\n\nanother text\n");
+    desk.import();
+    assert_eq!(["a.md", "b.md"].map(|path| desk.note(path)), notes);
+    assert_eq!(desk.device.sources().len(), 2);
+}

@@ -20,6 +20,9 @@ use crate::{
     vault::{Near, Vault, VaultError, read_file},
 };
 
+/// How many files that got each other's names are followed.
+const MOST_SWAPPED: usize = 64;
+
 /// What the notes of a vault say of where they belong.
 pub(super) struct Paths {
     /// Those that are not in the trash.
@@ -78,10 +81,13 @@ pub(super) struct Moved {
     new: Vec<String>,
     /// What is in those, hashed, once somebody asked.
     hashes: OnceCell<HashSet<String>>,
-    /// Those that were, by the hash of what they were; left out where there is no new file.
+    /// Those that were, by the hash of what they were; left out where there is no new file, nor one that changed.
     old: HashMap<String, Vec<String>>,
     /// Those that were gone then already; likewise.
     gone: HashMap<String, Vec<String>>,
+    is_filled: bool,
+    /// Files that got each other's names.
+    swapped: HashSet<String>,
     /// Those of them whose note a new file has.
     followed: HashSet<String>,
     /// What was seen of files whose names are another's now.
@@ -96,14 +102,22 @@ impl Moved {
         if new.peek().is_none() {
             return moved;
         }
-        for (path, seen) in &bookmarks.notes {
-            let left = if seen.gone { &mut moved.gone } else { &mut moved.old };
-            left.entry(seen.blake3.clone()).or_default().push(path.clone());
-        }
+        moved.fill(bookmarks);
         if !moved.old.is_empty() || !moved.gone.is_empty() {
             moved.new = new.cloned().collect();
         }
         moved
+    }
+
+    /// Before anything that was seen is forgotten.
+    fn fill(&mut self, bookmarks: &Bookmarks) {
+        if std::mem::replace(&mut self.is_filled, true) {
+            return;
+        }
+        for (path, seen) in &bookmarks.notes {
+            let left = if seen.gone { &mut self.gone } else { &mut self.old };
+            left.entry(seen.blake3.clone()).or_default().push(path.clone());
+        }
     }
 }
 
@@ -200,7 +214,7 @@ impl Import<'_> {
 
     /// Whether a file is of the note that the file of its name was of.
     fn is_still(
-        &self,
+        &mut self,
         path: &str,
         seen: &Seen,
         text: &str,
@@ -212,14 +226,41 @@ impl Import<'_> {
         if seen.gone {
             return self.vault.is_version_of(seen.note, &seen.heads, text);
         }
-        let moved = &self.moved;
-        if moved.followed.contains(path) {
+        if self.moved.followed.contains(path) {
             return Ok(false);
         }
-        let is_reused = !moved.new.is_empty()
+        self.moved.fill(&self.bookmarks);
+        if !self.moved.swapped.contains(path) {
+            let swapped = self.swapped(path, seen, blake3);
+            self.moved.swapped.extend(swapped);
+        }
+        let is_swapped = self.moved.swapped.contains(path);
+        let is_reused = (is_swapped || !self.moved.new.is_empty())
             && self.vault.is_unlike(seen.note, &seen.heads, text)?
-            && self.new_hashes().contains(&seen.blake3);
+            && (is_swapped || self.new_hashes().contains(&seen.blake3));
         Ok(!is_reused)
+    }
+
+    /// The files that got each other's names, this one among them: each holds what another one held. None where there
+    /// are no such files, or it can't be told.
+    fn swapped(&self, path: &str, seen: &Seen, blake3: &str) -> Vec<String> {
+        let (mut swapped, mut now) = (vec![path.to_owned()], blake3.to_owned());
+        while swapped.len() < MOST_SWAPPED {
+            let before = self.moved.old.get(&now).into_iter().flatten();
+            let mut others = before.filter(|other| *other != path && self.tree.contains(other));
+            let (Some(other), None) = (others.next(), others.next()) else { break };
+            let Ok(hash) = write::hash(&self.folder.join(other)) else { break };
+            let hash = hash.to_hex().to_string();
+            if hash == now || !self.is_reused(other) {
+                break;
+            }
+            swapped.push(other.clone());
+            if hash == seen.blake3 {
+                return swapped;
+            }
+            now = hash;
+        }
+        Vec::new()
     }
 
     /// The hashes of the files that were not there before.
