@@ -299,6 +299,9 @@ impl Export<'_> {
     /// Gives the files of a group their names. What they are going to be is remembered before, and that
     /// they are it after: a file that is neither what it was nor what it was to be is somebody's edit.
     fn publish(&mut self) -> Result<(), VaultError> {
+        // Side by side, they share what the disk has to do for each.
+        let synced = self.vault.side_by_side(&self.drafts, |(_, draft)| draft.sync());
+        synced.into_iter().collect::<Result<(), _>>()?;
         if !mutant::is(Mutant::ExportsUnannounced) {
             self.bookmarks.save(self.vault, self.folder, true)?;
         }

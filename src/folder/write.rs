@@ -38,11 +38,13 @@ pub(super) fn clear_left(folder: &Path) -> Result<(), VaultError> {
 
 /// Puts `bytes` in the place of the file `path`, and has both synced.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
-    draft(path, &mut &*bytes, mode, Over::All)?.publish()?;
+    let draft = draft(path, &mut &*bytes, mode, Over::All)?;
+    draft.sync()?;
+    draft.publish()?;
     Ok(path.parent().map_or(Ok(()), sync_folder)?)
 }
 
-/// A file that is written and synced, and does not have its name yet. Dropped, it is gone.
+/// A file that is written, and does not have its name yet, which it gets once it is synced. Dropped, it is gone.
 #[must_use = "a draft is a file only once it is published"]
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -78,16 +80,20 @@ pub(super) fn draft(
 ) -> Result<Draft, VaultError> {
     let folder = path.parent().unwrap_or(path);
     let mut file = temporary(folder, mode).map_err(failed("create a file in", folder))?;
-    io::copy(content, &mut file)
-        .and_then(|_| file.flush())
-        // A bookmark will say what is in this file, so the file must not be the one that is lost.
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed("write", path))?;
-    crash::point();
+    io::copy(content, &mut file).and_then(|_| file.flush()).map_err(failed("write", path))?;
     Ok(Draft { file: file.into_temp_path(), path: path.to_path_buf(), over })
 }
 
 impl Draft {
+    /// Has what was written on disk: a bookmark will say what is in this file, so the file must not be the one that
+    /// is lost.
+    pub(super) fn sync(&self) -> Result<(), VaultError> {
+        let synced = File::open(&self.file).and_then(|file| file.sync_all());
+        synced.map_err(failed("write", &self.path))?;
+        crash::point();
+        Ok(())
+    }
+
     /// Gives the file its name; gives whether it did.
     pub(super) fn publish(self) -> Result<bool, VaultError> {
         let Self { file, path, over } = self;
