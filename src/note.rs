@@ -18,6 +18,7 @@ mod block;
 mod bounds;
 mod chunk;
 mod construct;
+mod deflate;
 mod diff;
 mod document;
 mod edit;

@@ -14,10 +14,9 @@
 //! What makes an object, or takes something away, has no value. Where it says that it has one, a document shows
 //! something else once it was saved and loaded.
 
-use std::io::Read as _;
-
 use super::{
     chunk::{ACTIONS, LENGTHS},
+    deflate::inflate,
     first::Numbers,
     history::{CHANGE, COMPRESSED, LONGEST},
     numbers::{signed, skip, take, text, unsigned},
@@ -53,18 +52,10 @@ pub(super) fn longest_column(chunk: &[u8]) -> Option<u64> {
     let data = take(&mut rest, length)?;
     match *start.last()? {
         CHANGE => longest(data),
-        COMPRESSED => longest(&inflate(data)?),
+        COMPRESSED => longest(&inflate(data, LONGEST)?),
         // Of what else Automerge knows, as bundles of changes, nothing is in a note.
         _ => None,
     }
-}
-
-/// What was compressed; `None` where it makes no sense, or is too long.
-pub(super) fn inflate(data: &[u8]) -> Option<Vec<u8>> {
-    let mut inflated = Vec::new();
-    let decoder = flate2::read::DeflateDecoder::new(data);
-    decoder.take(LONGEST as u64 + 1).read_to_end(&mut inflated).ok()?;
-    (inflated.len() <= LONGEST).then_some(inflated)
 }
 
 fn longest(mut data: &[u8]) -> Option<u64> {

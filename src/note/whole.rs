@@ -11,17 +11,14 @@
 //! To make such a chunk takes a load. Few changes that nobody ever put together are a whole note too, one
 //! behind the other: the version is what none of them builds on. See [`in_changes`].
 
-use std::{
-    borrow::Cow,
-    collections::HashSet,
-    io::{Read as _, Write as _},
-};
+use std::{borrow::Cow, collections::HashSet};
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bounds::{self, DEFLATED, INTEGERS, START, are_distinct, inflate, longest_column, unfolded},
+    bounds::{self, DEFLATED, INTEGERS, START, are_distinct, longest_column, unfolded},
     chunk::{ACTIONS, LENGTHS, MOST_COLUMNS, MOST_OTHERS},
+    deflate::{deflate, inflate},
     document::{Note, NoteError},
     history::{CHANGE, COMPRESSED, Heads, LONGEST, MAGIC, MOST_OPERATIONS, seconds},
     numbers::{at_most, put_unsigned, signed, take, text, unsigned},
@@ -128,7 +125,11 @@ fn column<'a>(columns: &Columns, mut data: &'a [u8], kind: u64) -> Option<Cow<'a
 }
 
 fn uncompressed(kind: u64, column: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if kind & DEFLATED == 0 { Some(column.into()) } else { inflate(column).map(Cow::Owned) }
+    if kind & DEFLATED == 0 {
+        Some(column.into())
+    } else {
+        inflate(column, LONGEST).map(Cow::Owned)
+    }
 }
 
 /// The whole note that changes are, put together without loading it; `None` where they are not all that
@@ -144,13 +145,13 @@ pub fn in_changes(note: NoteId, changes: &[&[u8]]) -> Option<Vec<u8>> {
     }
     let mut whole = Vec::new();
     for change in changes {
-        deflate(change, &mut whole)?;
+        put_compressed(change, &mut whole)?;
     }
     Some(whole)
 }
 
 /// Writes a change as Automerge compresses it. Its checksum is that of what it unfolds to.
-fn deflate(change: &[u8], out: &mut Vec<u8>) -> Option<()> {
+fn put_compressed(change: &[u8], out: &mut Vec<u8>) -> Option<()> {
     if change.len() < WORTH_IT {
         out.extend_from_slice(change);
         return Some(());
@@ -158,10 +159,7 @@ fn deflate(change: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (head, data) = change.split_at_checked(START)?;
     let (CHANGE, mut data) = (*head.last()?, data) else { return None };
     unsigned(&mut data)?;
-    let mut encoder =
-        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(data).ok()?;
-    let deflated = encoder.finish().ok()?;
+    let deflated = deflate(data)?;
     out.extend_from_slice(head.get(..START - 1)?);
     out.push(COMPRESSED);
     put_unsigned(out, deflated.len() as u64);
@@ -222,10 +220,8 @@ fn inflated(rest: &mut &[u8], room: usize) -> Option<Vec<u8>> {
     if *head.last()? == CHANGE {
         return Some(whole.to_vec());
     }
-    let mut inflated = Vec::new();
-    let decoder = flate2::read::DeflateDecoder::new(content).take(room as u64 + 1);
-    { decoder }.read_to_end(&mut inflated).ok()?;
-    let is_compressed = *head.last()? == COMPRESSED && inflated.len() <= room;
+    let inflated = inflate(content, room)?;
+    let is_compressed = *head.last()? == COMPRESSED;
     let mut change = head.get(..START - 1).filter(|_| is_compressed)?.to_vec();
     change.push(CHANGE);
     put_unsigned(&mut change, inflated.len() as u64);
