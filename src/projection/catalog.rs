@@ -165,7 +165,9 @@ fn show(
     for (image, _) in before {
         draft.delete(Table::Shown, &pair(image.as_bytes(), note.as_bytes()));
         draft.delete(Table::Unlinked, &pair(image.as_bytes(), note.as_bytes()));
-        if notes_showing(draft, *image)?.is_empty() {
+        // A thousand notes may show what this one goes on to show.
+        let is_gone = now.iter().all(|(other, _)| other != image);
+        if is_gone && notes_showing(draft, *image)?.is_empty() {
             draft.delete(Table::Wanted, image.as_bytes());
         }
     }
