@@ -13,7 +13,7 @@ use everleaf::{
     folder::{ExportOptions, ImportOptions},
     id::Seq,
     socket::{AskError, Call, Door, Step, calls, serve},
-    vault::{NewNote, Options, SyncOptions, Vault},
+    vault::{NewNote, Options, SearchOptions, SyncOptions, Vault},
 };
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -98,6 +98,9 @@ async fn every_call_answers_alike_at_both_doors() {
         same(&here, &there, asked, sync).await;
         same(&here, &there, asked, calls::List {}).await;
         same(&here, &there, asked, calls::ListSome { after: None, most: 1 }).await;
+        let (query, options) = ("bread".to_owned(), SearchOptions::default());
+        let found = same(&here, &there, asked, calls::Search { query, options }).await;
+        assert_eq!(found.as_array().unwrap().len(), 1);
         same(&here, &there, asked, calls::OfList { note }).await;
         same(&here, &there, asked, calls::Stuck {}).await;
         same(&here, &there, asked, calls::OfNote { note }).await;
