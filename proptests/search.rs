@@ -75,6 +75,8 @@ fn a_phrase_may_go_on_in_the_next_line_and_a_line_is_cut_around_what_was_found()
     let query = Query::parse("\"rye  flour\" water").unwrap();
     assert!(query.is_in(&["Rye\n  flour and water"]));
     assert!(!query.is_in(&["flour, rye and water"]));
+    let mixed = Query::parse("\"cafe\u{301} crème\"").unwrap();
+    assert!(mixed.is_in(&["Café cre\u{300}me"]));
     let only = Query::parse("\"rye flour").unwrap();
     assert_eq!(only.excerpt("one\ntwo rye\nflour").unwrap().line, 2);
 

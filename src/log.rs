@@ -196,6 +196,11 @@ impl Log {
         }
     }
 
+    /// Has what waits to be cached written soon, and waits for none of it.
+    pub(crate) fn write_behind(&self) {
+        self.ask(Request::WriteBehind);
+    }
+
     /// Does something to the database while nothing is appended.
     ///
     /// # Errors

@@ -79,15 +79,8 @@ impl Query {
             return Err(QueryError::TooLong);
         }
         let terms = terms.iter().map(|words| {
-            let said = |spelled: &dyn Fn(&str) -> String| {
-                let words = words.iter().map(|word| regex::escape(&spelled(word)));
-                words.collect::<Vec<_>>().join(r"\s+")
-            };
-            let decomposed = DecomposingNormalizerBorrowed::new_nfd();
-            let (one, other) =
-                (said(&|word| nfc(word)), said(&|word| decomposed.normalize(word).into_owned()));
-            let pattern = if one == other { one } else { format!("{one}|{other}") };
-            RegexBuilder::new(&pattern).case_insensitive(true).build()
+            let words = words.iter().map(|word| spelled(word)).collect::<Vec<_>>();
+            RegexBuilder::new(&words.join(r"\s+")).case_insensitive(true).build()
         });
         // What is escaped can only be too large.
         let terms: Result<Vec<Regex>, _> = terms.collect();
@@ -156,6 +149,13 @@ impl Query {
         push(if window.end < line.len() { "…" } else { "" }, false);
         pieces
     }
+}
+
+/// The pattern of a word, however its accents are spelled.
+fn spelled(word: &str) -> String {
+    let decomposed = DecomposingNormalizerBorrowed::new_nfd().normalize(word);
+    let (one, other) = (regex::escape(&nfc(word)), regex::escape(&decomposed));
+    if one == other { one } else { format!("(?:{one}|{other})") }
 }
 
 /// The part of a line that is shown, around what begins at `first`.

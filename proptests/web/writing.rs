@@ -1,5 +1,6 @@
 //! What a person does on the page: drafts that merge, pictures, the past, and being offline.
 
+use everleaf::vault::NewNote;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -343,6 +344,14 @@ fn pictures_go_with_a_text_into_another_note() {
     let (one, both) = (images(from), images(to));
     assert!(both.contains(&one[0]) && both.len() == 2, "{both:?}");
 
+    // A name that stands there as text does not become that picture.
+    let dangling = note(&page.vault, "# Dangling\n![](a.png)\n");
+    let pasted = paste(dangling, &line, from).unwrap();
+    assert!(pasted.starts_with("![a](a-"), "{pasted}");
+    save(dangling, &format!("# Dangling\n![](a.png)\n{pasted}\n"));
+    let body = page.vault.read(dangling, None).unwrap().body;
+    assert_eq!(body.embeds().count(), 1);
+
     assert_eq!(paste(to, "no picture", from).unwrap(), "no picture");
     let nowhere: everleaf::id::NoteId = "0".repeat(32).parse().unwrap();
     assert_eq!(paste(to, &line, nowhere), None);
@@ -358,6 +367,11 @@ fn the_list_has_what_notes_say() {
     assert!(at("Flour</span>") < at("Bread</span>"), "{list}");
     assert!(list.contains("Rye &lt;b&gt;<mark>flour</mark>&lt;/b&gt;."), "{list}");
     assert!(!list.contains("Of wheat"), "{list}");
+    // One that only its path, or its title and its path together, are found by.
+    let path = Some("Journal/2026-05-03.md".to_owned());
+    let day = NewNote { source: "# Sunday\n".into(), path, ..NewNote::default() };
+    page.vault.new_note(&day).unwrap();
+    assert!(page.get("list?q=sunday+2026-05").text().contains("Sunday</span>"));
     assert!(page.get("list?q=leek").text().contains("No note says that."));
     assert!(page.get("list?q=%22").text().contains("No note says that."));
     assert!(page.get("list?q=").text().contains("Flour</span>"));

@@ -1,7 +1,7 @@
 //! Finding notes by what they say.
 //!
 //! The texts of notes are kept in the cache, packed, each with the last event that it holds. A search reads them,
-//! and those notes alone that were changed since the last one: nothing that is written waits for this.
+//! and those notes alone that were changed since the last one; what it read is written behind.
 
 use std::cmp::Reverse;
 
@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::{Listed, Vault, VaultError};
 use crate::{
     clock::Timestamp,
-    db::Durability,
     id::{NoteId, Seq},
     projection::{
         catalog::{self, Entry},
@@ -19,7 +18,7 @@ use crate::{
     search::{Excerpt, Query},
 };
 
-/// How many notes are looked through before the texts of those that were read are kept.
+/// How many notes are looked through in one go.
 const AT_ONCE: usize = 1024;
 /// How hard a text is packed: it is read as often as somebody looks for something.
 const LEVEL: i32 = 1;
@@ -53,12 +52,6 @@ struct Ranked {
     updated: Timestamp,
 }
 
-/// The text of a note, and what is to be kept of it where that is news.
-struct Text {
-    text: String,
-    row: Option<Vec<u8>>,
-}
-
 impl Vault {
     /// The notes that say each word and phrase of a query in their titles, paths or texts: first those that are
     /// called so, then those that were changed last. How it is written stands in [`search`](crate::search).
@@ -69,68 +62,75 @@ impl Vault {
     ///
     /// [`VaultError::Query`], or what the database said. A note that can't be read is found by its title and path.
     pub fn search(&self, query: &str, options: &SearchOptions) -> Result<Vec<Found>, VaultError> {
+        self.search_in(query, options.limit, |entry| options.trashed || !entry.digest.trashed)
+    }
+
+    /// The same in those notes alone that are `meant`.
+    pub(crate) fn search_in(
+        &self,
+        query: &str,
+        limit: Option<usize>,
+        meant: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Found>, VaultError> {
         let query = Query::parse(query)?;
         let mut rows = catalog::list(self.db())?;
-        rows.retain(|(_, entry)| options.trashed || !entry.digest.trashed);
+        rows.retain(|(_, entry)| meant(entry));
         let mut found = Vec::new();
         for rows in rows.chunks(AT_ONCE) {
-            let mut batch = self.db().batch();
-            for (row, looked) in rows.iter().zip(self.divided(rows, |row| self.look(&query, row))) {
-                let (ranked, text) = looked?;
-                found.extend(ranked);
-                if let Some(text) = text {
-                    batch.cache(text_key(row.0), Some(text));
-                }
+            for ranked in self.divided(rows, |(note, entry)| self.look(&query, *note, entry)) {
+                found.extend(ranked?);
             }
-            batch.commit(Durability::Buffered)?;
         }
+        // Else a search that comes soon would read them once more.
+        self.0.log.write_behind();
         found.sort_by_key(|found| (!found.is_called_so, Reverse(found.updated), found.note));
-        found.truncate(options.limit.unwrap_or(usize::MAX));
+        found.truncate(limit.unwrap_or(usize::MAX));
         let mut all = Vec::with_capacity(found.len());
         for Ranked { note, .. } in found {
             let Some(listed) = self.listed(note)? else { continue };
             let text = self.text(note)?;
-            all.push(Found { listed, excerpt: text.and_then(|text| query.excerpt(&text.text)) });
+            all.push(Found { listed, excerpt: text.and_then(|text| query.excerpt(&text)) });
         }
         Ok(all)
     }
 
-    /// Whether a note says what is looked for, and its text where that is to be kept.
+    /// Where a note stands among those that say what is looked for, if it does.
     fn look(
         &self,
         query: &Query,
-        (note, entry): &(NoteId, Entry),
-    ) -> Result<(Option<Ranked>, Option<Vec<u8>>), VaultError> {
+        note: NoteId,
+        entry: &Entry,
+    ) -> Result<Option<Ranked>, VaultError> {
         let (title, path) =
             (entry.digest.title.as_str(), entry.digest.path.as_deref().unwrap_or_default());
-        let Text { text, row } =
-            self.text(*note)?.unwrap_or(Text { text: String::new(), row: None });
+        let text = self.text(note)?.unwrap_or_default();
         let is_called_so = query.is_in(&[title, path]);
         let is_found = is_called_so || query.is_in(&[title, path, &text]);
-        let ranked = Ranked { note: *note, is_called_so, updated: entry.updated };
-        Ok((is_found.then_some(ranked), row))
+        Ok(is_found.then_some(Ranked { note, is_called_so, updated: entry.updated }))
     }
 
     /// What a note says; `None` where it can't be read.
-    fn text(&self, note: NoteId) -> Result<Option<Text>, VaultError> {
+    fn text(&self, note: NoteId) -> Result<Option<String>, VaultError> {
         let Some(document) = documents::get(self.db(), note)? else { return Ok(None) };
-        let kept = self.db().cached(&text_key(note))?;
+        let key = [b"text/".as_slice(), note.as_bytes()].concat();
+        let kept = self.db().cached(&key)?;
         if let Some(text) = kept.and_then(|row| unpacked(&row, document.last)) {
-            return Ok(Some(Text { text, row: None }));
+            return Ok(Some(text));
         }
-        // What comes while it is read makes it be read once more.
+        // The rows of a batch come to be seen one after the other: what is read may lack what its document has.
+        let before = Seq(document.last.0.saturating_sub(1));
+        let is_there = documents::tail(self.db(), note, before)?.contains(&document.last);
         let text = match self.read(note, None) {
             Ok(reading) => reading.body.source(),
             Err(VaultError::Note { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let row = packed(&text, document.last);
-        Ok(Some(Text { text, row }))
+        // What comes while it is read makes it be read once more.
+        if let Some(row) = packed(&text, document.last).filter(|_| is_there) {
+            self.0.log.keep(key, row);
+        }
+        Ok(Some(text))
     }
-}
-
-fn text_key(note: NoteId) -> Vec<u8> {
-    [b"text/".as_slice(), note.as_bytes()].concat()
 }
 
 /// The last event that a text holds (8 bytes, big-endian) · its length in bytes (4, likewise) · the text, packed by

@@ -1,11 +1,15 @@
 //! The editor: a draft is saved at the version that its author saw, and what others did meanwhile comes
 //! back as splices, so that the text merges in place and the cursor stays.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use axum::{Json, body::Body, extract::State};
 use futures_util::TryStreamExt as _;
 use maud::{Markup, html};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -194,7 +198,9 @@ pub(super) async fn picture(
         let stored = app.vault.images().ingest(&mut reader)?;
         let mut all = lock(&app.pictures);
         let pictures = all.entry(note).or_default();
-        let name = free_name(&named.name, &stored, &reading, pictures);
+        let name = free_name(&named.name, &stored, |name| {
+            called(name, &reading, pictures).is_none_or(|image| image == stored.image)
+        });
         pictures.insert(name.clone(), stored);
         let alt = alt(&named.name);
         Ok(Json(Taken { markdown: format!("![{alt}]({name})") }))
@@ -218,24 +224,24 @@ pub(super) async fn paste(
     Json(Copied { from, text }): Json<Copied>,
 ) -> Answer<Json<Taken>> {
     app.ask(move |app| {
-        let mut copied = app.vault.pictures_of(from, &text)?;
+        let copied = app.vault.pictures_of(from, &text)?;
         let reading = app.vault.read(note, None)?;
+        let standing = named(&reading.body.written());
         let mut all = lock(&app.pictures);
         // What was pasted there may not be saved yet.
-        let pasted = all.get(&from).into_iter().flatten();
-        for (name, stored) in pasted.filter(|(name, _)| text.contains(name.as_str())) {
-            copied.entry(name.clone()).or_insert(*stored);
-        }
+        let unsaved = all.get(&from).cloned().unwrap_or_default();
         let pictures = all.entry(note).or_default();
         let mut targets = BTreeMap::new();
-        for (name, stored) in copied {
-            let free = match called(&name, &reading, pictures) {
-                Some(image) if image != stored.image => {
-                    free_name(&name, &stored, &reading, pictures)
-                }
-                _ => name.clone(),
+        for name in named(&text) {
+            let Some(stored) = copied.get(&name).or_else(|| unsaved.get(&name)) else { continue };
+            // What stands there as text would become this picture.
+            let is_free = |name: &str| match called(name, &reading, pictures) {
+                Some(image) => image == stored.image,
+                None => standing.iter().all(|other| decoded(other) != decoded(name)),
             };
-            pictures.insert(free.clone(), stored);
+            let free =
+                if is_free(&name) { name.clone() } else { free_name(&name, stored, is_free) };
+            pictures.insert(free.clone(), *stored);
             targets.insert(name, Target { image: stored.image, path: None, name: Some(free) });
         }
         let text = Text::parse(&text, |destination| targets.get(&destination.target).cloned());
@@ -257,20 +263,14 @@ fn alt(name: &str) -> String {
     stem(name).chars().take(80).map(plain).collect::<String>().trim().to_owned()
 }
 
-/// A name that stands for no other picture in the note, and needs no escape in any syntax.
-fn free_name(
-    name: &str,
-    stored: &Stored,
-    reading: &Reading,
-    pictures: &BTreeMap<String, Stored>,
-) -> String {
+/// A name that is free, and needs no escape in any syntax.
+fn free_name(name: &str, stored: &Stored, is_free: impl Fn(&str) -> bool) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let short: String = stem(name).chars().take(60).map(plain).collect();
     let short = short.trim_matches('-');
     let (extension, hash) = (stored.media_type.extension(), stored.image.short());
     let wanted = format!("{short}.{extension}");
-    let before = called(&wanted, reading, pictures);
-    if !short.is_empty() && before.is_none_or(|image| image == stored.image) {
+    if !short.is_empty() && is_free(&wanted) {
         return wanted;
     }
     let short = if short.is_empty() { "picture" } else { short };
@@ -281,7 +281,21 @@ fn free_name(
 fn called(name: &str, reading: &Reading, pictures: &BTreeMap<String, Stored>) -> Option<ImageId> {
     let before = pictures.get(name).map(|picture| picture.image);
     before.or_else(|| {
-        let found = reading.body.embeds().find(|embed| embed.name == name);
+        let found = reading.body.embeds().find(|embed| decoded(&embed.name) == decoded(name));
         found.map(|embed| embed.image)
     })
+}
+
+/// All that a text names as images.
+fn named(text: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    let _same = Text::parse(text, |destination| {
+        named.insert(destination.target.clone());
+        None
+    });
+    named
+}
+
+fn decoded(name: &str) -> Cow<'_, str> {
+    percent_decode_str(name).decode_utf8_lossy()
 }

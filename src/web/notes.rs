@@ -24,11 +24,12 @@ use super::{
 };
 use crate::{
     id::NoteId,
+    projection::catalog::Entry,
     resolve,
     search::{Excerpt, Piece},
     units::count,
     upload::State as UploadState,
-    vault::{Listed, NewNote, SearchOptions, VaultError},
+    vault::{Listed, NewNote, VaultError},
 };
 
 /// Notes that the list shows at most; who has more, types.
@@ -136,7 +137,7 @@ fn rows(app: &App, wanted: &Wanted) -> Answer<Markup> {
                     a id={ "to-" (note.note) } href={ "note/" (note.note) (query) }
                         aria-current=[(wanted.open == Some(note.note)).then_some("page")] {
                         span.title { (called(&note.title)) }
-                        @if let Some(excerpt) = said.get(&note.note).filter(|_| !wanted.has(note)) {
+                        @if let Some(Some(excerpt)) = said.get(&note.note).filter(|_| !wanted.has(note)) {
                             span.said { (marked(excerpt)) }
                         }
                         span.meta { (time(note.updated)) (badges(note, &unsynced)) }
@@ -145,7 +146,11 @@ fn rows(app: &App, wanted: &Wanted) -> Answer<Markup> {
             }
         }
         @if found.len() > MOST {
-            p.more { "and " (count(found.len() - MOST, "more note")) ": type to search" }
+            p.more {
+                // How many say what is looked for was not counted.
+                @if wanted.q.is_empty() { "and " (count(found.len() - MOST, "more note")) ": type to search" }
+                @else { "and more notes: type more" }
+            }
         }
         @if wanted.trash {
             p.more { a href="./" { "Back to all notes" } }
@@ -156,15 +161,15 @@ fn rows(app: &App, wanted: &Wanted) -> Answer<Markup> {
 }
 
 /// Where notes say in their texts what is looked for.
-fn said(app: &App, wanted: &Wanted) -> Answer<BTreeMap<NoteId, Excerpt>> {
-    let options = SearchOptions { trashed: wanted.trash, limit: (!wanted.trash).then_some(MOST) };
-    let found = match app.vault.search(&wanted.q, &options) {
+fn said(app: &App, wanted: &Wanted) -> Answer<BTreeMap<NoteId, Option<Excerpt>>> {
+    let is_meant = |entry: &Entry| entry.digest.trashed == wanted.trash;
+    // One more than is shown says that there are more.
+    let found = match app.vault.search_in(&wanted.q, Some(MOST + 1), is_meant) {
         // With nothing to look for all are listed.
         Err(VaultError::Query(_)) => Vec::new(),
         found => found?,
     };
-    let of_list = found.into_iter().filter(|found| found.listed.trashed == wanted.trash);
-    Ok(of_list.filter_map(|found| Some((found.listed.note, found.excerpt?))).collect())
+    Ok(found.into_iter().map(|found| (found.listed.note, found.excerpt)).collect())
 }
 
 fn marked(excerpt: &Excerpt) -> Markup {

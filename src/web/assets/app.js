@@ -369,12 +369,14 @@ function edit(area) {
 
   /** Takes over the pictures of a text that was copied out of another note, and shows it at a place. */
   const carry = async (from, text, place) => {
-    let markdown = text;
+    // As a text area has it.
+    let markdown = (text.toWellFormed?.() ?? text).replaceAll(/\r\n?/g, '\n');
     try {
       const response = await fetch(`note/${note}/paste`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ from, text: text.toWellFormed?.() ?? text }),
+        body: JSON.stringify({ from, text: markdown }),
+        signal: AbortSignal.timeout(10_000),
       });
       if (!response.ok) throw new Error(await complaint(response));
       ({ markdown } = await response.json());
