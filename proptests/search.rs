@@ -153,12 +153,12 @@ fn notes_that_are_called_so_come_first_and_then_those_that_were_changed_last() {
     let called = laptop.note("# Rye\n\nNothing.\n");
     let notes: Vec<NoteId> = (0..3)
         .map(|number| {
-            laptop.clock.advance(std::time::Duration::from_secs(60));
+            laptop.clock.advance(std::time::Duration::from_mins(1));
             laptop.note(&format!("# {number}\n\nsome rye\n"))
         })
         .collect();
     assert_eq!(found(&laptop, "rye"), [called, notes[2], notes[1], notes[0]]);
-    laptop.clock.advance(std::time::Duration::from_secs(60));
+    laptop.clock.advance(std::time::Duration::from_mins(1));
     laptop.edit(notes[0], |text| format!("{text}more\n"));
     assert_eq!(found(&laptop, "RYE"), [called, notes[0], notes[2], notes[1]]);
     let two = SearchOptions { limit: Some(2), ..SearchOptions::default() };

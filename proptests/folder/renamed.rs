@@ -170,7 +170,7 @@ fn files_that_got_each_others_names_keep_their_notes() {
     for count in 2..=3 {
         let desk = Desk::new();
         for name in NAMES {
-            desk.write(name, &text(name));
+            desk.write(name, text(name));
         }
         desk.import();
         let notes = NAMES.map(|name| desk.note(name));

@@ -217,7 +217,7 @@ fn router(app: &Arc<App>) -> Router {
         .route("/note/{note}", get(notes::page))
         .route("/note/{note}/head", get(notes::head))
         .route("/note/{note}/shown", get(history::shown))
-        .route("/note/{note}/edit", post(editor::edit).layer(text.clone()))
+        .route("/note/{note}/edit", post(editor::edit).layer(text))
         .route("/note/{note}/picture", post(editor::picture))
         .route("/note/{note}/paste", post(editor::paste).layer(text))
         .route("/note/{note}/trash", post(notes::trash))
