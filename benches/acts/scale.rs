@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everleaf::event::Event;
+use everleaf::{event::Event, vault::SearchOptions};
 use fjall::Database;
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 const SCREEN: &str = "open and first screen of `list`, whole process";
 const SCREEN_CPU: &str = "processor time of that";
 const LIST: &str = "`list`, all rows, in an open vault";
+const SEARCH_FIRST: &str = "`search`, the first in an open vault";
+const SEARCH: &str = "`search` for a word, in an open vault";
 const EDITED: &str = "`sync` of 100 edited notes, `dir:`";
 const EDITED_BYTES: &str = "bytes of that";
 const IDLE: &str = "idle `sync`, whole process";
@@ -37,6 +39,9 @@ pub fn run(bench: &mut Bench) {
         }
         if bench.wants(&[LIST]) {
             list(bench, notes);
+        }
+        if bench.wants(&[SEARCH_FIRST, SEARCH]) {
+            search(bench, notes);
         }
         if bench.wants(&[IDLE, IDLE_CPU, IDLE_REQUESTS]) {
             idle(bench, notes);
@@ -84,6 +89,22 @@ fn list(bench: &mut Bench, notes: usize) {
     let (measured, target) = (median(times.collect()), Target::AtMost(200.0));
     let size = Some(notes);
     bench.figure(Figure { act: LIST, size, unit: "ms", measured, floor: None, target });
+}
+
+/// No note says a word that is none, so that all are looked through.
+fn search(bench: &mut Bench, notes: usize) {
+    let folder = tempfile::tempdir_in(crate::measure::out()).unwrap();
+    let vault = Generated::of(notes).copied(folder.path()).open();
+    let look = || {
+        let found = vault.search("incomprehensibilities", &SearchOptions::default());
+        assert_eq!(found.unwrap(), []);
+    };
+    let (first, size) = (millis(timed(look)), Some(notes));
+    let again = median((0..5).map(|_| millis(timed(look))).collect());
+    for (act, measured) in [(SEARCH_FIRST, first), (SEARCH, again)] {
+        let target = Target::Shown;
+        bench.figure(Figure { act, size, unit: "ms", measured, floor: None, target });
+    }
 }
 
 fn idle(bench: &mut Bench, notes: usize) {

@@ -1,6 +1,6 @@
 //! `search`: finding notes by what they say.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 use everleaf::{
@@ -13,6 +13,9 @@ use super::{
     Context, Result,
     text::{clean, count, time},
 };
+
+/// How long somebody waits before it is said why.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Find notes by what they say
 ///
@@ -41,7 +44,15 @@ impl Search {
         let vault = context.vault().await?;
         let query = self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
         let options = SearchOptions { trashed: self.trashed, limit: self.limit };
-        let found = vault.ask(calls::Search { query, options }).await?;
+        let asked = vault.ask(calls::Search { query, options });
+        let mut asked = std::pin::pin!(asked);
+        let found = tokio::select! {
+            found = &mut asked => found?,
+            () = tokio::time::sleep(PATIENCE) => {
+                context.tell("Reading the notes that were changed since the last search…");
+                asked.await?
+            }
+        };
         context.show(&found, |out| {
             for Found { listed, excerpt } in &found {
                 let path = listed.path.as_ref().filter(|path| **path != listed.title);
