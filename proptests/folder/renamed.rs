@@ -208,3 +208,26 @@ fn a_file_that_holds_what_another_held_is_its_note_while_its_own_text_is_nowhere
     assert_eq!(["a.md", "b.md"].map(|path| desk.note(path)), notes);
     assert_eq!(desk.device.sources().len(), 2);
 }
+
+/// Whether a text is like a note's may be otherwise the other way round.
+#[test]
+fn files_of_which_one_has_all_of_the_other_make_no_third_note_when_they_swap_names() {
+    let few = "# T\n\nall\nof\nit\n";
+    for more in [1, 3, 8, 40] {
+        let many = format!("{few}{}", "something more\n".repeat(more));
+        for names in [["a.md", "b.md"], ["b.md", "a.md"]] {
+            let desk = Desk::new();
+            desk.write(names[0], few);
+            desk.write(names[1], &many);
+            desk.import();
+            let mut notes = names.map(|name| desk.note(name));
+            desk.write(names[0], &many);
+            desk.write(names[1], few);
+            desk.import();
+            let mut now = names.map(|name| desk.note(name));
+            notes.sort_unstable();
+            now.sort_unstable();
+            assert_eq!((now, desk.device.sources().len()), (notes, 2), "{more} {names:?}");
+        }
+    }
+}

@@ -232,7 +232,10 @@ impl Import<'_> {
         self.moved.fill(&self.bookmarks);
         if !self.moved.swapped.contains(path) {
             let swapped = self.swapped(path, seen, blake3);
-            self.moved.swapped.extend(swapped);
+            // All of them or none: one that is like its note stays that, and whatever has its text is no other's then.
+            if !swapped.is_empty() && self.vault.is_unlike(seen.note, &seen.heads, text)? {
+                self.moved.swapped.extend(swapped);
+            }
         }
         let is_swapped = self.moved.swapped.contains(path);
         let is_reused = (is_swapped || !self.moved.new.is_empty())
