@@ -335,16 +335,21 @@ async fn what_follows_nothing_is_not_taken_for_ones_own() {
     }
 }
 
-/// What a push left that was cut off follows what is put again, of which there is no receipt yet.
-#[tokio::test]
-async fn several_segments_that_were_cut_off_are_no_twins() {
-    let scene = Scene::new();
+/// A laptop that has seen all there is, and does not look again.
+async fn up_to_date(scene: &Scene) -> Device {
     let laptop = Device::new("laptop", 1);
     laptop.add(&scene.remote).await;
     laptop.note("first\n");
     laptop.sync(&scene.remote).await;
-    // It has seen all there is, and does not look again.
     assert!(laptop.sync(&scene.remote).await.is_quiet());
+    laptop
+}
+
+/// What a push left that was cut off follows what is put again, of which there is no receipt yet.
+#[tokio::test]
+async fn several_segments_that_were_cut_off_are_no_twins() {
+    let scene = Scene::new();
+    let laptop = up_to_date(&scene).await;
     // More than a segment takes, and some.
     for _ in 0..2 {
         laptop.note(&"a line of some length\n".repeat(120_000));
@@ -366,11 +371,7 @@ async fn several_segments_that_were_cut_off_are_no_twins() {
 #[tokio::test]
 async fn a_push_that_was_cut_off_twice_is_no_twin() {
     let scene = Scene::new();
-    let laptop = Device::new("laptop", 1);
-    laptop.add(&scene.remote).await;
-    laptop.note("first\n");
-    laptop.sync(&scene.remote).await;
-    assert!(laptop.sync(&scene.remote).await.is_quiet());
+    let laptop = up_to_date(&scene).await;
     for text in ["second\n", "third\n"] {
         laptop.note(text);
         let remote = scene.without(Call::Put, "heads/", 0);

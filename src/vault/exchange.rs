@@ -185,8 +185,8 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`VaultError::UnknownRemote`], or where the remote can't be used. What was done until then is done, and what was not is done
-    /// by the next sync. A single image that fails is no error: the report counts it.
+    /// [`VaultError::UnknownRemote`], or where the remote can't be used. What was done until then is done, and what
+    /// was not is done by the next sync. A single image that fails is no error: the report counts it.
     pub async fn sync(
         &self,
         name: &RemoteName,
@@ -219,8 +219,8 @@ impl Vault {
     }
 
     /// Syncs, then goes on: at once when something happens here, or elsewhere where the remote tells
-    /// of it, and every 2 to 60 seconds otherwise. `remote` is as for [`Vault::sync`]. `each` is told what came of every sync. Ends when
-    /// `stop` does: an upload that is cut off then is begun again by the next sync.
+    /// of it, and every 2 to 60 seconds otherwise. `remote` is as for [`Vault::sync`]. `each` is told what came of
+    /// every sync. Ends when `stop` does: an upload that is cut off then is begun again by the next sync.
     pub async fn watch(
         &self,
         name: &RemoteName,

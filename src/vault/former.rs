@@ -4,7 +4,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Vault, VaultError, notes::Reading};
-use crate::note::{Body, Piece, Target, markdown::Destination};
+use crate::note::{
+    Body, Piece, Target,
+    markdown::{Destination, destinations},
+};
 
 /// What the images of all versions of a note were called.
 pub(super) struct Former<'a> {
@@ -59,10 +62,5 @@ impl<'a> Former<'a> {
 
 /// All that a body names as images.
 fn named(body: &Body) -> HashSet<String> {
-    let mut named = HashSet::new();
-    let _same = Body::parse(&body.written(), |destination| {
-        named.insert(destination.target.clone());
-        None
-    });
-    named
+    destinations(&body.written()).into_iter().map(|destination| destination.target).collect()
 }

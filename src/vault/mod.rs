@@ -65,6 +65,7 @@ pub(crate) use self::{
     batch::{Near, NewFile},
     notes::read_file,
     open::io,
+    spelling::decoded,
 };
 pub use self::{
     error::{VaultError, chain},

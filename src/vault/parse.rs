@@ -18,7 +18,7 @@ use crate::{
     images::{ImageError, Stored},
     note::{
         Body, Target,
-        markdown::{Destination, Syntax},
+        markdown::{Destination, Syntax, destinations},
     },
     projection::catalog,
 };
@@ -156,22 +156,17 @@ impl Vault {
         let spellings = Spellings::of(self, &reading)?;
         let mut known = Known::of(&reading.body, &spellings);
         let mut former = Former::of(self, &reading, &spellings.bases);
-        let (mut pictures, mut failed) = (BTreeMap::new(), None);
-        let mut find = |destination: &Destination| {
+        let mut pictures = BTreeMap::new();
+        for destination in destinations(text) {
             let written = text.get(destination.range.clone()).unwrap_or_default();
-            let target = match known.find(destination, written, None) {
+            let target = match known.find(&destination, written, None) {
                 Some(target) => Some(target),
-                None => former.find(destination, written)?,
+                None => former.find(&destination, written)?,
             };
             let stored = target.map_or(Ok(None), |target| self.recorded(target.image))?;
-            pictures.extend(stored.map(|stored| (destination.target.clone(), stored)));
-            Ok(())
-        };
-        let _same = Body::parse(text, |destination| {
-            failed = failed.take().or(find(destination).err());
-            None
-        });
-        failed.map_or(Ok(pictures), Err)
+            pictures.extend(stored.map(|stored| (destination.target, stored)));
+        }
+        Ok(pictures)
     }
 }
 

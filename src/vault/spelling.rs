@@ -182,7 +182,8 @@ impl<'a> Known<'a> {
     }
 }
 
-fn decoded(name: &str) -> String {
+/// What a name comes to when it is percent-decoded.
+pub(crate) fn decoded(name: &str) -> String {
     percent_decode_str(name).decode_utf8_lossy().into_owned()
 }
 

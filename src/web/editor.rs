@@ -1,15 +1,11 @@
 //! The editor: a draft is saved at the version that its author saw, and what others did meanwhile comes
 //! back as splices, so that the text merges in place and the cursor stays.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{Json, body::Body, extract::State};
 use futures_util::TryStreamExt as _;
 use maud::{Markup, html};
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -21,8 +17,8 @@ use super::{
 use crate::{
     id::{ImageId, NoteId},
     images::Stored,
-    note::{Body as Text, Heads, Target, splices_closely},
-    vault::{Reading, VaultError},
+    note::{Body as Text, Heads, Target, markdown::destinations, splices_closely},
+    vault::{Reading, VaultError, decoded},
 };
 
 /// What a person who writes sees, beside the note as it reads.
@@ -288,14 +284,5 @@ fn called(name: &str, reading: &Reading, pictures: &BTreeMap<String, Stored>) ->
 
 /// All that a text names as images.
 fn named(text: &str) -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
-    let _same = Text::parse(text, |destination| {
-        named.insert(destination.target.clone());
-        None
-    });
-    named
-}
-
-fn decoded(name: &str) -> Cow<'_, str> {
-    percent_decode_str(name).decode_utf8_lossy()
+    destinations(text).into_iter().map(|destination| destination.target).collect()
 }
