@@ -5,7 +5,10 @@
 //! file name everywhere, in any case; given with folders, the path must end so; the path itself comes first,
 //! then the note's own folder, then the shortest path. `./x` and `../x` are relative to the note.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use percent_encoding::percent_decode_str;
@@ -176,7 +179,7 @@ pub fn resolve(
 /// `None` where it leads above the folder or to no file.
 #[must_use]
 pub fn relative(note_path: &str, target: &str) -> Option<String> {
-    join(note_path, &decoded(target)?, false)
+    join(note_path, &path_of(target)?, false)
 }
 
 fn not_local(target: &str) -> Option<NotLocal> {
@@ -207,7 +210,7 @@ fn not_local(target: &str) -> Option<NotLocal> {
 
 /// What a forgiving reader takes where the strict rules find nothing.
 fn forgiving(tree: &Tree, note_path: &str, target: &str) -> Option<(Rule, String)> {
-    let path = decoded(target)?;
+    let path = path_of(target)?;
     let near = |path: Option<String>| {
         let path = path?;
         if tree.contains(&path) {
@@ -235,8 +238,13 @@ fn forgiving(tree: &Tree, note_path: &str, target: &str) -> Option<(Rule, String
     tree.ending(&named, fold).map(|path| (Rule::ObsidianName, path.clone()))
 }
 
+/// What a name comes to when it is percent-decoded.
+pub(crate) fn decoded(name: &str) -> Cow<'_, str> {
+    percent_decode_str(name).decode_utf8_lossy()
+}
+
 /// The path without `?…` and `#…`, percent-decoded; `None` where that is no text.
-fn decoded(target: &str) -> Option<String> {
+fn path_of(target: &str) -> Option<String> {
     percent_decode_str(without_suffix(target.trim())).decode_utf8().ok().map(Into::into)
 }
 

@@ -65,7 +65,6 @@ pub(crate) use self::{
     batch::{Near, NewFile},
     notes::read_file,
     open::io,
-    spelling::decoded,
 };
 pub use self::{
     error::{VaultError, chain},

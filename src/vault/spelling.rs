@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use super::{Vault, VaultError, notes::Reading};
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     },
     projection::{catalog::ImageRecord, receipts},
     remote::{Key, public_url},
+    resolve::decoded,
 };
 
 /// What would end a destination in one syntax or another, but is no part of a URL's grammar.
@@ -142,7 +143,8 @@ impl<'a> Known<'a> {
                 for name in spellings.all(embed) {
                     known.by_name.entry(name).or_default().push(embed);
                 }
-                for path in BTreeSet::from([embed.name.clone(), decoded(&embed.name)]) {
+                for path in BTreeSet::from([embed.name.clone(), decoded(&embed.name).into_owned()])
+                {
                     known.by_path.entry(path).or_default().push(embed);
                 }
             }
@@ -167,7 +169,7 @@ impl<'a> Known<'a> {
         let named = |name: &str| called(self.by_name.get(name));
         let path = || match destination.syntax {
             Syntax::Wiki => target.to_owned(),
-            _ => decoded(target),
+            _ => decoded(target).into_owned(),
         };
         let same = stood.or_else(|| named(written)).or_else(|| named(target));
         let embed = same.or_else(|| called(self.by_path.get(&path())))?;
@@ -180,11 +182,6 @@ impl<'a> Known<'a> {
             name: same.map(|embed| embed.name.clone()),
         })
     }
-}
-
-/// What a name comes to when it is percent-decoded.
-pub(crate) fn decoded(name: &str) -> String {
-    percent_decode_str(name).decode_utf8_lossy().into_owned()
 }
 
 impl Vault {

@@ -18,7 +18,8 @@ use crate::{
     id::{ImageId, NoteId},
     images::Stored,
     note::{Body as Text, Heads, Target, markdown::destinations, splices_closely},
-    vault::{Reading, VaultError, decoded},
+    resolve::decoded,
+    vault::{Reading, VaultError},
 };
 
 /// What a person who writes sees, beside the note as it reads.

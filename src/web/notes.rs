@@ -360,7 +360,7 @@ fn meant(app: &App, link: &Link) -> Answer<Option<NoteId>> {
         find(&|note| note.path.as_ref().is_some_and(ends) || note.title == name)
     };
     let by_path = path.and_then(|path| find(&|note| note.path.as_deref() == Some(&path)));
-    let written = percent_encoding::percent_decode_str(&link.to).decode_utf8_lossy();
+    let written = resolve::decoded(&link.to);
     // A title may have a `#` in it, which else leads to a part of the note, or to a part of that.
     let ends = std::iter::once(written.len()).chain(written.rmatch_indices('#').map(|(at, _)| at));
     let mut names = ends.filter_map(|end| written.get(..end)).map(str::trim);
