@@ -13,6 +13,7 @@
 
 mod announced;
 mod bookmarks;
+mod edited;
 mod export;
 mod files;
 mod group;

@@ -174,6 +174,7 @@ pub mod hub;
 pub mod id;
 pub mod image;
 pub mod images;
+mod lines;
 pub mod log;
 #[cfg(feature = "loopback")]
 pub mod loopback;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::{Desk, write};
+use super::{Desk, id, stamps::until_known, write};
+use crate::image::png;
 
 const TEMPLATE: &str = "# Untitled\n\nTags:\n";
 
@@ -230,4 +231,141 @@ fn files_of_which_one_has_all_of_the_other_make_no_third_note_when_they_swap_nam
             assert_eq!((now, desk.device.sources().len()), (notes, 2), "{more} {names:?}");
         }
     }
+}
+
+/// A note that is moved by an app that keeps its links right: they are relative.
+#[test]
+fn a_file_that_was_moved_and_edited_is_the_same_note() {
+    let picture = png(2, 2, b"one");
+    let text = |link: &str| format!("# Trip\n\n![]({link})\nthere and back\n[home](home.md)\n");
+    let desk = Desk::new();
+    desk.write("img/a.png", &picture);
+    desk.write("trip.md", text("img/a.png"));
+    desk.write("home.md", "# Home\n\n[trip](trip.md)\n");
+    desk.import();
+    let note = desk.note("trip.md");
+    desk.device.edit(note, |source| source + "written elsewhere\n");
+    rename(&desk, "trip.md", "old/trip.md");
+    desk.write("old/trip.md", text("../img/a.png"));
+    desk.write("home.md", "# Home\n\n[trip](old/trip.md)\n");
+    let report = desk.import();
+    let remarks: Vec<_> = report.remarks.iter().map(|remark| remark.path.as_str()).collect();
+    assert_eq!((report.changed, remarks), (2, vec!["old/trip.md"]));
+    assert!(report.remarks[0].what.contains("taken for trip.md, renamed"), "{:?}", report.remarks);
+    assert_eq!(desk.note("old/trip.md"), note);
+    assert_eq!(desk.source("old/trip.md"), text("../img/a.png") + "written elsewhere\n");
+    assert_eq!(desk.images("old/trip.md"), [id(&picture)]);
+    assert_eq!(desk.device.sources().len(), 2);
+    desk.settled(&desk.folder);
+}
+
+/// Many at once, some of which say nearly the same.
+#[test]
+fn a_folder_that_was_renamed_and_edited_keeps_its_notes() {
+    let names: Vec<String> =
+        (0..30).map(|n| format!("{}/index.md", n % 10 + n / 10 * 100)).collect();
+    let text = |name: &str| format!("# Index\n\nof one folder\nof all\n[up](../../{name})\n");
+    let desk = Desk::new();
+    for name in &names {
+        desk.write(&format!("old/{name}"), text(name));
+    }
+    desk.import();
+    let notes: Vec<_> = names.iter().map(|name| desk.note(&format!("old/{name}"))).collect();
+    rename(&desk, "old", "new/sub");
+    for name in &names {
+        desk.write(&format!("new/sub/{name}"), text(name).replace("../", "../../"));
+    }
+    assert_eq!(desk.import().changed, 30);
+    let now: Vec<_> = names.iter().map(|name| desk.note(&format!("new/sub/{name}"))).collect();
+    assert_eq!((now, desk.device.sources().len()), (notes, 30));
+    desk.settled(&desk.folder);
+}
+
+/// What was made of one template, or says a part of the same, is something else.
+#[test]
+fn a_new_file_is_no_note_that_is_gone_unless_it_is_like_it() {
+    let template = |day: u32, more: &str| format!("# Day {day}\n\n## To do\n## Seen\n{more}");
+    for (new, text) in [
+        ("days/2.md", template(2, "bread\nmilk\n")),
+        ("days/1b.md", template(1, "one\ntwo\nthree\nfour\nfive\nsix\nseven\n")),
+        ("other/1.md", "# Quite another\n\n## To do\n".to_owned()),
+    ] {
+        let desk = Desk::new();
+        desk.write("days/1.md", template(1, "rain\nsun\n"));
+        desk.import();
+        let old = desk.note("days/1.md");
+        fs::remove_file(desk.folder.join("days/1.md")).unwrap();
+        desk.write(new, &text);
+        let report = desk.import();
+        assert_eq!((report.changed, report.remarks.len()), (1, 1), "{:?}", report.remarks);
+        assert!(report.remarks[0].what.contains("the file is gone"), "{:?}", report.remarks);
+        assert_ne!(desk.note(new), old);
+        assert_eq!(desk.source("days/1.md"), template(1, "rain\nsun\n"));
+        assert_eq!(desk.source(new), text);
+    }
+}
+
+/// Which of two it is can't be told, so it is neither.
+#[test]
+fn a_new_file_that_is_as_like_one_as_another_is_a_note_of_its_own() {
+    let text = |line: &str| format!("# Index\n\none\ntwo\nthree\nfour\n{line}\n");
+    let desk = Desk::new();
+    desk.write("a.md", text("of a"));
+    desk.write("b.md", text("of b"));
+    desk.import();
+    let notes = ["a.md", "b.md"].map(|path| desk.note(path));
+    for path in ["a.md", "b.md"] {
+        fs::remove_file(desk.folder.join(path)).unwrap();
+    }
+    desk.write("c.md", text("of c"));
+    assert_eq!(desk.import().changed, 1);
+    assert_eq!(["a.md", "b.md"].map(|path| desk.note(path)), notes);
+    assert!(!notes.contains(&desk.note("c.md")));
+    assert_eq!(desk.device.sources().len(), 3);
+}
+
+/// A note that was begun, got its name and was written, all between two imports.
+#[test]
+fn a_file_that_was_renamed_and_filled_in_is_the_same_note() {
+    let desk = Desk::new();
+    desk.write("Untitled.md", "begun\n");
+    if fs::metadata(desk.folder.join("Untitled.md")).unwrap().created().is_err() {
+        eprintln!("left out: this file system does not tell when a file was created");
+        return;
+    }
+    desk.import();
+    until_known(&desk, &desk.folder, 0);
+    let note = desk.note("Untitled.md");
+    rename(&desk, "Untitled.md", "sub/Plan.md");
+    desk.write("sub/Plan.md", "begun\n".to_owned() + &"and went on\n".repeat(20));
+    assert_eq!(desk.import().changed, 1);
+    assert_eq!((desk.note("sub/Plan.md"), desk.device.sources().len()), (note, 1));
+    // Another that happens to get the same number is another.
+    until_known(&desk, &desk.folder, 0);
+    fs::remove_file(desk.folder.join("sub/Plan.md")).unwrap();
+    for name in 0..20 {
+        desk.write(&format!("{name}.md"), format!("and went on\nbut {name} is another\nby far\n"));
+    }
+    assert_eq!(desk.import().changed, 20);
+    assert_eq!((desk.note("sub/Plan.md"), desk.device.sources().len()), (note, 21));
+}
+
+/// The file that is left where a note was moved in the vault is one of two, and takes nothing along.
+#[test]
+fn a_file_of_a_note_that_has_another_is_deleted_and_not_renamed() {
+    let text = "# A\n\none\ntwo\nthree\n";
+    let desk = Desk::new();
+    desk.write("a.md", text);
+    desk.import();
+    let note = desk.note("a.md");
+    let (folder, _) = desk.export("export");
+    desk.device.vault().set_path(note, Some("b.md")).unwrap();
+    desk.export("export");
+    assert!(folder.join("a.md").is_file() && folder.join("b.md").is_file());
+    fs::remove_file(folder.join("a.md")).unwrap();
+    write(&folder, "c.md", text.to_owned() + "four\n");
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    assert_eq!(desk.note("b.md"), note);
+    assert_eq!(desk.source("b.md"), text);
+    assert_ne!(desk.note("c.md"), note);
 }

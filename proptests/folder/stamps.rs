@@ -18,7 +18,7 @@ use crate::{
 
 /// Imports a folder until it reads no more than so many files: until a file's time tells that nobody wrote it
 /// meanwhile, some more are read.
-fn until_known(desk: &Desk, folder: &Path, reads: u64) {
+pub(super) fn until_known(desk: &Desk, folder: &Path, reads: u64) {
     let is_known = |_: &u32| desk.try_import(folder).read == reads;
     assert!((0..20_000).any(|round| is_known(&round)), "files are read again and again");
     assert_eq!(desk.try_import(folder).read, reads);

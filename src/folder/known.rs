@@ -2,11 +2,12 @@
 
 use std::{
     cell::OnceCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
 use super::{
     bookmarks::{Bookmarks, Seen, Taken},
+    edited::common_names,
     group::Base,
     import::Import,
     others::Others,
@@ -38,6 +39,10 @@ pub(super) struct Live(HashMap<String, Vec<NoteId>>);
 impl Live {
     fn at(&self, path: &str) -> &[NoteId] {
         self.0.get(&nfc(path)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn has(&self, path: &str) -> bool {
+        !self.at(path).is_empty()
     }
 }
 
@@ -78,11 +83,11 @@ pub(super) fn made(
 #[derive(Default)]
 pub(super) struct Moved {
     /// Files that were not there when the folder was last imported; left out where none was.
-    new: Vec<String>,
+    pub(super) new: Vec<String>,
     /// What is in those, hashed, once somebody asked.
     hashes: OnceCell<HashSet<String>>,
     /// Those that were, by the hash of what they were; left out where there is no new file, nor one that changed.
-    old: HashMap<String, Vec<String>>,
+    pub(super) old: HashMap<String, Vec<String>>,
     /// Those that were gone then already; likewise.
     gone: HashMap<String, Vec<String>>,
     is_filled: bool,
@@ -92,6 +97,8 @@ pub(super) struct Moved {
     followed: HashSet<String>,
     /// What was seen of files whose names are another's now.
     reused: HashMap<String, Seen>,
+    /// Where new files were that were edited since, by where they are; once somebody asked.
+    pub(super) edited: Option<BTreeMap<String, String>>,
 }
 
 impl Moved {
@@ -127,9 +134,7 @@ fn likeliest<'a>(several: &'a [String], path: &str) -> Option<&'a String> {
     if let [one] = several {
         return Some(one);
     }
-    let common = |old: &str| {
-        old.rsplit('/').zip(path.rsplit('/')).take_while(|(one, other)| one == other).count()
-    };
+    let common = |old: &str| common_names(old, path);
     let most = several.iter().map(|old| common(old)).max().filter(|most| *most > 0)?;
     let mut likely = several.iter().filter(|old| common(old) == most);
     likely.next().filter(|_| likely.next().is_none())
@@ -267,7 +272,7 @@ impl Import<'_> {
     }
 
     /// The hashes of the files that were not there before.
-    fn new_hashes(&self) -> &HashSet<String> {
+    pub(super) fn new_hashes(&self) -> &HashSet<String> {
         self.moved.hashes.get_or_init(|| {
             let hash = |path: &String| write::hash(&self.folder.join(path)).ok();
             self.moved.new.iter().filter_map(hash).map(|hash| hash.to_hex().to_string()).collect()
@@ -275,16 +280,19 @@ impl Import<'_> {
     }
 
     /// The note of the file that went to `path`, if one did: it was there when the folder was last imported,
-    /// and is elsewhere now, or another has its name; or it was gone for a while.
+    /// and is elsewhere now, edited perhaps, or another has its name; or it was gone for a while.
     fn followed(
         &mut self,
         path: &str,
         blake3: &str,
     ) -> Result<(Option<Seen>, Option<Base>), VaultError> {
-        let old = match self.whence(path, blake3) {
-            None => self.back(blake3)?,
-            old => old,
-        };
+        let mut old = self.whence(path, blake3);
+        if old.is_none() {
+            old = self.back(blake3)?;
+        }
+        if old.is_none() {
+            old = self.edited_elsewhere(path)?;
+        }
         let Some(old) = old else { return Ok((None, None)) };
         let seen = self.moved.reused.get(&old).or_else(|| self.bookmarks.notes.get(&old));
         let Some(seen) = seen.cloned() else { return Ok((None, None)) };

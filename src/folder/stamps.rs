@@ -19,6 +19,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::UNIX_EPOCH,
 };
 
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,21 @@ impl From<&Metadata> for Stamp {
             number: metadata.ino(),
         }
     }
+}
+
+/// Which file something is, or was, and when: its file system gives its number to another once it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct File {
+    pub(super) number: u64,
+    /// In nanoseconds since 1970.
+    pub(super) at: i64,
+}
+
+/// The file at `path`, and when it was created; `None` where its file system does not tell.
+pub(super) fn created(path: &Path) -> Option<File> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(File { number: metadata.ino(), at: i64::try_from(since.as_nanos()).ok()? })
 }
 
 /// Whether a file that was written and touched at these times could not be written again from `now` on and have the
@@ -172,6 +188,12 @@ impl Stamps {
     pub(super) fn is_same(&self, place: &str, look: Option<Look>, seen: &Seen) -> bool {
         self.known(place, look)
             .is_some_and(|held| !seen.gone && *held == Held::note(&seen.blake3, &seen.heads))
+    }
+
+    /// Which file was at `place` when it was last touched.
+    pub(super) fn file(&self, place: &str) -> Option<File> {
+        let Stamp { number, changed, .. } = self.kept.files.get(place)?.stamp;
+        Some(File { number, at: changed })
     }
 
     /// What was in the file at `place` when it looked like this.

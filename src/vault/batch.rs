@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     time::{Duration, SystemTime},
 };
 
@@ -15,6 +15,7 @@ use crate::{
     event::Origin,
     id::{EventHash, ImageId, NoteId, Seq},
     images::{ImageError, Stored, Verified},
+    lines::{Common, Lines},
     note::{Body, Change, Heads, Note, NoteError},
     projection::{
         catalog::{self, ImageRecord},
@@ -37,50 +38,6 @@ pub(crate) struct NewFile<'a> {
     pub(crate) body: &'a Body,
     /// When it was written.
     pub(crate) at: Timestamp,
-}
-
-/// The lines of a text that say something, without what surrounds them.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty())
-}
-
-/// The lines of two texts that say something, counted.
-#[derive(Debug, Clone, Copy)]
-struct Lines {
-    /// Those in common.
-    both: usize,
-    /// Those of the one,
-    one: usize,
-    /// and of the other.
-    other: usize,
-}
-
-impl Lines {
-    fn of(one: &str, other: &str) -> Self {
-        let mut left: HashMap<&str, usize> = HashMap::new();
-        lines(one).for_each(|line| *left.entry(line).or_default() += 1);
-        let mut counted = Self { both: 0, one: lines(one).count(), other: 0 };
-        for line in lines(other) {
-            counted.other += 1;
-            if let Some(times) = left.get_mut(line).filter(|times| **times > 0) {
-                *times -= 1;
-                counted.both += 1;
-            }
-        }
-        counted
-    }
-
-    /// Whether those in common are more than half of each: a stub that is one line of a long note is no
-    /// version of it.
-    const fn are_alike(self) -> bool {
-        2 * self.both > self.one && 2 * self.both > self.other
-    }
-
-    /// Whether they are not more than half of either: what was a template and is filled in, or was cut down,
-    /// is no other text. Of one that said nothing, any may have been made.
-    const fn are_unlike(self) -> bool {
-        self.one > 0 && 2 * self.both <= self.one && 2 * self.both <= self.other
-    }
 }
 
 /// A version of a note that a text may have been made of.
@@ -277,11 +234,12 @@ impl Vault {
         self.with_note(note, |loaded| {
             let changes = loaded.history();
             let last = changes.iter().rev().take(NEAR).map(|change| vec![change.hash].into());
-            let mut nearest: Option<Near> = None;
+            let (mut nearest, text) = (None::<Near>, Lines::of(text));
             for heads in std::iter::once(loaded.heads()).chain(last) {
-                let lines = Lines::of(&loaded.body_at(&heads)?.source(), text);
-                let near = Near { note, heads, both: lines.both, lacking: lines.one - lines.both };
-                if lines.are_alike() && nearest.as_ref().is_none_or(|best| near.is_nearer(best)) {
+                let common = Lines::of(&loaded.body_at(&heads)?.source()).and(&text);
+                let Common { both, one, .. } = common;
+                let near = Near { note, heads, both, lacking: one - both };
+                if common.are_alike() && nearest.as_ref().is_none_or(|best| near.is_nearer(best)) {
                     nearest = Some(near);
                 }
             }
@@ -297,7 +255,7 @@ impl Vault {
         heads: &Heads,
         text: &str,
     ) -> Result<bool, VaultError> {
-        Ok(self.lines_of(note, heads, text)?.is_none_or(Lines::are_alike))
+        Ok(self.common_lines(note, heads, text)?.is_none_or(Common::are_alike))
     }
 
     /// Whether a text is quite another than this version of a note, which is here.
@@ -307,21 +265,25 @@ impl Vault {
         heads: &Heads,
         text: &str,
     ) -> Result<bool, VaultError> {
-        Ok(self.lines_of(note, heads, text)?.is_some_and(Lines::are_unlike))
+        Ok(self.common_lines(note, heads, text)?.is_some_and(Common::are_unlike))
     }
 
-    /// The lines of a version of a note, if it is here, and of a text.
-    fn lines_of(
+    fn common_lines(
         &self,
         note: NoteId,
         heads: &Heads,
         text: &str,
-    ) -> Result<Option<Lines>, VaultError> {
+    ) -> Result<Option<Common>, VaultError> {
+        let version = self.lines(note, heads)?;
+        Ok(version.map(|version| version.and(&Lines::of(text))))
+    }
+
+    /// The lines of a version of a note, if it is here.
+    pub(crate) fn lines(&self, note: NoteId, heads: &Heads) -> Result<Option<Lines>, VaultError> {
         if !self.has_version(note, heads)? {
             return Ok(None);
         }
-        let version = self.read(note, Some(heads))?.body;
-        Ok(Some(Lines::of(&version.written(), text)))
+        Ok(Some(Lines::of(&self.read(note, Some(heads))?.body.written())))
     }
 
     /// The same as [`has_version`](Self::has_version), for a version that this vault named: where its changes
