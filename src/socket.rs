@@ -41,7 +41,7 @@ pub use self::server::serve;
 use crate::{
     db::DbError,
     folder,
-    vault::{Options, Progress, Vault, VaultError},
+    vault::{Checking, Options, Progress, Vault, VaultError},
 };
 
 /// The version of what goes over a socket.
@@ -75,6 +75,8 @@ pub enum Step {
     Sync(Progress),
     /// An import or an export.
     Folder(folder::Progress),
+    /// A check of the vault.
+    Check(Checking),
 }
 
 /// Is told of every step.

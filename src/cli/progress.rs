@@ -8,7 +8,7 @@ use std::{
 use everleaf::{
     folder,
     socket::{Step, Tell},
-    vault::Progress,
+    vault::{Checking, Progress},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -47,6 +47,7 @@ impl Shown {
         Arc::new(move |step| match step {
             Step::Sync(step) => shown.sync(step),
             Step::Folder(step) => shown.folder(what, step),
+            Step::Check(step) => shown.check(what, step),
             // There is no other in this version.
             _ => {}
         })
@@ -61,7 +62,7 @@ impl Shown {
             Progress::Pulled
             | Progress::Uploaded(_)
             | Progress::NotUploaded(_)
-            | Progress::Fetched(_) => self.advance(),
+            | Progress::Fetched(_) => self.advance(1),
             // How many there will be is not known before.
             Progress::Pushed | _ => {}
         }
@@ -71,7 +72,18 @@ impl Shown {
     fn folder(&self, what: &str, progress: folder::Progress) {
         match progress {
             folder::Progress::Notes(notes) => self.begin(what, notes, "note"),
-            folder::Progress::Note => self.advance(),
+            folder::Progress::Note => self.advance(1),
+            _ => {}
+        }
+    }
+
+    /// Follows a check.
+    fn check(&self, what: &str, progress: Checking) {
+        match progress {
+            Checking::Events(events) => self.begin(what, events, "event"),
+            Checking::Notes(notes) => self.begin(what, notes, "note"),
+            Checking::Images(images) => self.begin(what, images, "image"),
+            Checking::Done(some) => self.advance(some),
             _ => {}
         }
     }
@@ -94,9 +106,9 @@ impl Shown {
         }
     }
 
-    fn advance(&self) {
+    fn advance(&self, by: u64) {
         if let Self::Bar(bar) = self {
-            bar.inc(1);
+            bar.inc(by);
         }
     }
 

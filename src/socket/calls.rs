@@ -339,11 +339,11 @@ calls! {
         images: bool,
         /// Whether what is damaged or gone is to be put or fetched again by the next sync.
         repair: bool,
-    } -> Verified, |self, vault, _tell| {
+    } -> Verified, |self, vault, tell| {
         let (checked, repair) = (vault.clone(), self.repair);
         let (given_up, mut found) = blocking(move || {
             let given_up = if repair { checked.repair_images()? } else { Vec::new() };
-            Ok((given_up, checked.verify()?))
+            Ok((given_up, checked.verify_telling(&move |step| tell(Step::Check(step)))?))
         })
         .await?;
         if let Some(name) = &self.remote {

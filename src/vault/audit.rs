@@ -1,12 +1,12 @@
-//! Whether a remote tells the truth: its heads, and the bytes of its images.
+//! Whether a remote holds what it should, and tells the truth: segments, heads, and the bytes of images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::StreamExt as _;
 
 use super::{Vault, VaultError, Verification, error::chain, exchange::Session};
 use crate::{
-    event::{Event, RemoteName, RenewReason},
+    event::{Event, RemoteName, RenewReason, ResetReason},
     id::{DeviceId, ImageId, Seq},
     projection::{
         catalog::{self, ImageRecord},
@@ -14,10 +14,107 @@ use crate::{
         receipts::{self, Chain},
     },
     remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
-    segment::{HEAD_LIMIT, Head},
+    segment::{self, HEAD_LIMIT, Head},
 };
 
 impl Vault {
+    /// Checks that a remote holds what its receipts say: every segment is read, images are asked
+    /// after. With `repair`, segments that this device wrote are put there again as they were; what else is
+    /// not there counts as not confirmed any more, so that the next sync puts it again.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote can't be asked.
+    pub async fn verify_remote(
+        &self,
+        name: &RemoteName,
+        remote: &dyn Remote,
+        repair: bool,
+        found: &mut Verification,
+    ) -> Result<(), VaultError> {
+        // A sync would put, beside this, what is being looked for, and take for proved what is given up.
+        let _one_at_a_time = self.exchange().await;
+        let error = |source| VaultError::Remote { remote: name.clone(), source };
+        self.check_owner(name, remote, found).await?;
+        let before = found.findings.len();
+        let mut keys: BTreeSet<String> = BTreeSet::new();
+        let mut bad = HashSet::new();
+        let covered = self.covered_segments(name, remote, found).await?;
+        let of = name.clone();
+        let receipted = self.blocking(move |vault| vault.receipted_segments(&of)).await?;
+        for key in receipted.into_iter().chain(covered) {
+            if !keys.insert(key.to_string()) {
+                continue;
+            }
+            found.receipts += 1;
+            let Key::Segment { hash, .. } = key else { continue };
+            match remote.get_bytes(&key, segment::LIMIT as u64).await {
+                Ok(bytes) if blake3::hash(&bytes).as_bytes() == hash.as_bytes() => {}
+                Ok(_) | Err(RemoteError::Oversized { .. }) => {
+                    found.find(key.to_string(), "it is damaged there");
+                    bad.insert(key);
+                }
+                Err(RemoteError::NotFound { .. }) => {
+                    found.find(key.to_string(), "the remote confirmed it and does not hold it now");
+                    bad.insert(key);
+                }
+                Err(source) => return Err(error(source)),
+            }
+        }
+        let mut events = Vec::new();
+        let mut repair_log = repair && found.findings.len() > before;
+        if repair_log {
+            let there = self.put_again(name, remote, bad).await?;
+            let findings = found.findings.iter_mut().skip(before);
+            for finding in findings.filter(|finding| there.contains(&finding.what)) {
+                finding.problem.push_str("; it was put there again");
+            }
+            repair_log = there.len() < found.findings.len() - before;
+        }
+        self.verify_checkpoints(name, remote, repair, found).await?;
+        self.verify_heads(name, remote, repair, found).await?;
+        if repair_log {
+            events.push(Event::RemoteReset {
+                remote: name.clone(),
+                reason: ResetReason::SegmentGone,
+            });
+        }
+        let listed = remote.list_all(&Prefix::Images, None).await.map_err(error)?;
+        let sizes: BTreeMap<String, u64> =
+            listed.into_iter().map(|listed| (listed.key.to_string(), listed.size)).collect();
+        let of = name.clone();
+        for (image, record) in self.blocking(move |vault| vault.receipted_images(&of)).await? {
+            found.receipts += 1;
+            let key = Key::Image { image, media_type: record.media_type }.to_string();
+            match sizes.get(&key) {
+                Some(size) if *size == record.bytes => continue,
+                Some(size) => {
+                    found.find(key, format!("it has {size} bytes there, not {}", record.bytes));
+                }
+                None => found.find(key, "the remote confirmed it and does not hold it now"),
+            }
+            if repair && record.local {
+                events.push(Event::UploadRetried { image, remote: name.clone() });
+            }
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        let name = name.clone();
+        self.blocking(move |vault| vault.distrust(&name, events)).await
+    }
+
+    /// Takes back receipts that turned out not to be true any more.
+    fn distrust(&self, name: &RemoteName, mut events: Vec<Event>) -> Result<(), VaultError> {
+        if matches!(events.first(), Some(Event::RemoteReset { .. })) {
+            // With it all receipts are gone, those of images too.
+            self.renew_after(Some(events.swap_remove(0)), RenewReason::RemoteReset)?;
+        } else {
+            self.record(events)?;
+        }
+        self.forget_pulse(name)
+    }
+
     /// Checks that every head can be read and names what is there, and that none is missing. With
     /// `repair`, a missing one is put again, for whoever joins.
     pub(super) async fn verify_heads(

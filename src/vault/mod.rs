@@ -77,7 +77,7 @@ pub use self::{
     remotes::RemoteStatus,
     search::{Found, SearchOptions},
     status::{ImageCounts, ImageStatus, NoteStatus, Place, VaultStatus},
-    verify::{Finding, Verification},
+    verify::{Checking, Finding, Verification},
 };
 use crate::{
     clock::{self, Clock},

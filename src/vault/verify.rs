@@ -1,7 +1,7 @@
 //! Checking a vault against its own log.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeSet, HashSet},
     fs::Permissions,
     os::unix::fs::PermissionsExt as _,
     time::Duration,
@@ -13,17 +13,33 @@ use tempfile::TempDir;
 use super::{Vault, VaultError};
 use crate::{
     db::{Db, Read as _, Row, Table},
-    event::{Event, RemoteName, RenewReason, ResetReason},
-    id::{ImageId, Seq},
+    event::Event,
+    id::{ImageId, NoteId, Seq},
     images::{Entry, ImageError},
     note,
     projection::{self, catalog, documents},
-    remote::{Key, Prefix, Remote, RemoteError, RemoteExt as _},
-    segment,
 };
 
 /// How often tables are compared with a replay while others write to them.
 const LOOKS: usize = 5;
+
+/// After how many events it is said that they were read.
+const EVENTS: u64 = 1000;
+
+/// How a check is going; for whoever shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Checking {
+    /// This many events are to be read.
+    Events(u64),
+    /// This many notes are to be loaded.
+    Notes(u64),
+    /// The bytes of this many images are to be hashed.
+    Images(u64),
+    /// So many of them are done.
+    Done(u64),
+}
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -67,6 +83,18 @@ impl Vault {
     ///
     /// Where the check could not be made; what it finds is no error.
     pub fn verify(&self) -> Result<Verification, VaultError> {
+        self.verify_telling(&|_| ())
+    }
+
+    /// The same, and says how it is going; from several threads.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    pub fn verify_telling(
+        &self,
+        progress: &(dyn Fn(Checking) + Send + Sync),
+    ) -> Result<Verification, VaultError> {
         let mut found = Verification {
             events: 0,
             notes: 0,
@@ -76,23 +104,31 @@ impl Vault {
             unused: 0,
             findings: Vec::new(),
         };
-        self.verify_log(&mut found);
-        self.verify_projections(&mut found)?;
-        self.verify_notes(&mut found)?;
-        self.verify_images(&mut found)?;
+        self.verify_log(&mut found, progress)?;
+        let loaded = self.verify_projections(&mut found, progress)?;
+        self.verify_notes(&loaded, &mut found, progress)?;
+        self.verify_images(&mut found, progress)?;
         Ok(found)
     }
 
-    fn verify_log(&self, found: &mut Verification) {
+    fn verify_log(
+        &self,
+        found: &mut Verification,
+        progress: &(dyn Fn(Checking) + Send + Sync),
+    ) -> Result<(), VaultError> {
+        progress(Checking::Events(self.0.log.last()?.0));
         for recorded in self.events(Seq(1)) {
             let recorded = match recorded {
                 Ok(recorded) => recorded,
                 Err(error) => {
                     found.find("log", error);
-                    return;
+                    return Ok(());
                 }
             };
             found.events += 1;
+            if found.events.is_multiple_of(EVENTS) {
+                progress(Checking::Done(EVENTS));
+            }
             let Event::NoteChanged { change, note } = &recorded.event else { continue };
             if !recorded.origin.is_projector() {
                 continue;
@@ -106,31 +142,39 @@ impl Vault {
                 Err(error) => found.find(format!("event {}", recorded.seq), error),
             }
         }
+        Ok(())
     }
 
-    /// Folds the log from zero into a database of its own, and compares row by row.
-    fn verify_projections(&self, found: &mut Verification) -> Result<(), VaultError> {
+    /// Folds the log from zero into a database of its own, and compares row by row. Gives the notes that could
+    /// be loaded for that.
+    fn verify_projections(
+        &self,
+        found: &mut Verification,
+        progress: &(dyn Fn(Checking) + Send + Sync),
+    ) -> Result<HashSet<NoteId>, VaultError> {
+        progress(Checking::Notes(catalog::list(self.db())?.len() as u64));
         let (_folder, replay) = self.scratch()?;
+        let mut loaded = HashSet::new();
         for look in 1..=LOOKS {
             let through = self.0.log.settled()?;
             if let Err(error) = projection::catch_up(self.db(), &replay) {
                 found.find("log", error);
-                return Ok(());
+                return Ok(loaded);
             }
-            self.replay_catalog(&replay)?;
+            loaded.extend(self.replay_catalog(&replay, progress)?);
             let differing = self.compare(&replay)?;
             // Rows that were written while they were compared say nothing, nor do those that a sync is about
             // to make again, which needs no event.
             if differing.is_empty() || (look > 1 && self.0.log.settled()? == through) {
                 found.findings.extend(differing);
-                return Ok(());
+                return Ok(loaded);
             }
             // What can't be loaded is found when the notes are checked.
             let _ = self.refresh_catalog();
         }
         found
             .find("projections", "they are written to all the time; verify again when it is quiet");
-        Ok(())
+        Ok(loaded)
     }
 
     /// A database for a replay, and the folder that it is gone with.
@@ -168,24 +212,48 @@ impl Vault {
         Ok(differing)
     }
 
-    /// Makes the rows of the catalog in another database, from the notes.
-    fn replay_catalog(&self, replay: &Db) -> Result<(), VaultError> {
-        let mut draft = replay.draft();
-        for id in catalog::stale(replay)? {
+    /// Makes the rows of the catalog in another database, from the notes. Gives those that it could be made for.
+    fn replay_catalog(
+        &self,
+        replay: &Db,
+        progress: &(dyn Fn(Checking) + Send + Sync),
+    ) -> Result<Vec<NoteId>, VaultError> {
+        let (mut draft, stale) = (replay.draft(), catalog::stale(replay)?);
+        let row = |id: &NoteId| {
             // What can't be loaded is found when the notes are checked.
-            let row = self.with_note(id, |note| Ok((note.heads(), super::cache::digest(note))));
-            if let Ok((heads, digest)) = row {
-                catalog::put(&mut draft, id, heads.as_slice(), digest)?;
-            }
+            let row = self.with_note(*id, |note| Ok((note.heads(), super::cache::digest(note))));
+            progress(Checking::Done(1));
+            Some((*id, row.ok()?))
+        };
+        let rows: Vec<_> = self.divided(&stale, row).into_iter().flatten().collect();
+        let loaded = rows.iter().map(|(id, _)| *id).collect();
+        for (id, (heads, digest)) in rows {
+            catalog::put(&mut draft, id, heads.as_slice(), digest)?;
         }
         let mut batch = replay.batch();
         batch.apply(draft.into_changes());
         batch.commit(crate::db::Durability::Buffered)?;
-        Ok(())
+        Ok(loaded)
     }
 
-    fn verify_notes(&self, found: &mut Verification) -> Result<(), VaultError> {
-        for (id, _) in catalog::list(self.db())? {
+    /// Checks the notes: that nothing is missing, and that they can be loaded, unless they were.
+    fn verify_notes(
+        &self,
+        loaded: &HashSet<NoteId>,
+        found: &mut Verification,
+        progress: &(dyn Fn(Checking) + Send + Sync),
+    ) -> Result<(), VaultError> {
+        let notes: Vec<NoteId> = catalog::list(self.db())?.into_iter().map(|(id, _)| id).collect();
+        let load = |id: &NoteId| {
+            if loaded.contains(id) {
+                return Ok(());
+            }
+            let read = self.with_note(*id, |_| Ok(()));
+            progress(Checking::Done(1));
+            read
+        };
+        for (id, result) in notes.iter().zip(self.divided(&notes, load)) {
+            let id = *id;
             let missing = documents::get(self.db(), id)?.map(|d| d.missing).unwrap_or_default();
             if !missing.is_empty() {
                 let text = format!(
@@ -194,23 +262,31 @@ impl Vault {
                 );
                 found.find(format!("note {id}"), text);
             }
-            match self.with_note(id, |note| Ok(note.heads())) {
-                Ok(_) => found.notes += 1,
+            match result {
+                Ok(()) => found.notes += 1,
                 Err(error) => found.find(format!("note {id}"), error),
             }
         }
         Ok(())
     }
 
-    fn verify_images(&self, found: &mut Verification) -> Result<(), VaultError> {
-        let mut expected = BTreeSet::new();
-        for (image, record) in catalog::image_records(self.db())? {
-            if !record.local {
-                continue;
-            }
-            expected.insert(image);
-            match self.0.images.verified(image, record.media_type) {
-                Ok(_) => found.images += 1,
+    fn verify_images(
+        &self,
+        found: &mut Verification,
+        progress: &(dyn Fn(Checking) + Send + Sync),
+    ) -> Result<(), VaultError> {
+        let mut local = catalog::image_records(self.db())?;
+        local.retain(|(_, record)| record.local);
+        let expected: BTreeSet<ImageId> = local.iter().map(|(image, _)| *image).collect();
+        progress(Checking::Images(local.len() as u64));
+        let verified = self.divided(&local, |(image, record)| {
+            let verified = self.0.images.verified(*image, record.media_type);
+            progress(Checking::Done(1));
+            verified.map(|_| ())
+        });
+        for ((image, _), result) in local.iter().zip(verified) {
+            match result {
+                Ok(()) => found.images += 1,
                 Err(error) => found.find(format!("image {image}"), error),
             }
         }
@@ -268,103 +344,6 @@ impl Vault {
             given_up.push(image);
         }
         Ok(given_up)
-    }
-
-    /// Checks that a remote holds what its receipts say: every segment is read, images are asked
-    /// after. With `repair`, segments that this device wrote are put there again as they were; what else is
-    /// not there counts as not confirmed any more, so that the next sync puts it again.
-    ///
-    /// # Errors
-    ///
-    /// Where the remote can't be asked.
-    pub async fn verify_remote(
-        &self,
-        name: &RemoteName,
-        remote: &dyn Remote,
-        repair: bool,
-        found: &mut Verification,
-    ) -> Result<(), VaultError> {
-        // A sync would put, beside this, what is being looked for, and take for proved what is given up.
-        let _one_at_a_time = self.exchange().await;
-        let error = |source| VaultError::Remote { remote: name.clone(), source };
-        self.check_owner(name, remote, found).await?;
-        let before = found.findings.len();
-        let mut keys: BTreeSet<String> = BTreeSet::new();
-        let mut bad = HashSet::new();
-        let covered = self.covered_segments(name, remote, found).await?;
-        let of = name.clone();
-        let receipted = self.blocking(move |vault| vault.receipted_segments(&of)).await?;
-        for key in receipted.into_iter().chain(covered) {
-            if !keys.insert(key.to_string()) {
-                continue;
-            }
-            found.receipts += 1;
-            let Key::Segment { hash, .. } = key else { continue };
-            match remote.get_bytes(&key, segment::LIMIT as u64).await {
-                Ok(bytes) if blake3::hash(&bytes).as_bytes() == hash.as_bytes() => {}
-                Ok(_) | Err(RemoteError::Oversized { .. }) => {
-                    found.find(key.to_string(), "it is damaged there");
-                    bad.insert(key);
-                }
-                Err(RemoteError::NotFound { .. }) => {
-                    found.find(key.to_string(), "the remote confirmed it and does not hold it now");
-                    bad.insert(key);
-                }
-                Err(source) => return Err(error(source)),
-            }
-        }
-        let mut events = Vec::new();
-        let mut repair_log = repair && found.findings.len() > before;
-        if repair_log {
-            let there = self.put_again(name, remote, bad).await?;
-            let findings = found.findings.iter_mut().skip(before);
-            for finding in findings.filter(|finding| there.contains(&finding.what)) {
-                finding.problem.push_str("; it was put there again");
-            }
-            repair_log = there.len() < found.findings.len() - before;
-        }
-        self.verify_checkpoints(name, remote, repair, found).await?;
-        self.verify_heads(name, remote, repair, found).await?;
-        if repair_log {
-            events.push(Event::RemoteReset {
-                remote: name.clone(),
-                reason: ResetReason::SegmentGone,
-            });
-        }
-        let listed = remote.list_all(&Prefix::Images, None).await.map_err(error)?;
-        let sizes: BTreeMap<String, u64> =
-            listed.into_iter().map(|listed| (listed.key.to_string(), listed.size)).collect();
-        let of = name.clone();
-        for (image, record) in self.blocking(move |vault| vault.receipted_images(&of)).await? {
-            found.receipts += 1;
-            let key = Key::Image { image, media_type: record.media_type }.to_string();
-            match sizes.get(&key) {
-                Some(size) if *size == record.bytes => continue,
-                Some(size) => {
-                    found.find(key, format!("it has {size} bytes there, not {}", record.bytes));
-                }
-                None => found.find(key, "the remote confirmed it and does not hold it now"),
-            }
-            if repair && record.local {
-                events.push(Event::UploadRetried { image, remote: name.clone() });
-            }
-        }
-        if events.is_empty() {
-            return Ok(());
-        }
-        let name = name.clone();
-        self.blocking(move |vault| vault.distrust(&name, events)).await
-    }
-
-    /// Takes back receipts that turned out not to be true any more.
-    fn distrust(&self, name: &RemoteName, mut events: Vec<Event>) -> Result<(), VaultError> {
-        if matches!(events.first(), Some(Event::RemoteReset { .. })) {
-            // With it all receipts are gone, those of images too.
-            self.renew_after(Some(events.swap_remove(0)), RenewReason::RemoteReset)?;
-        } else {
-            self.record(events)?;
-        }
-        self.forget_pulse(name)
     }
 
     /// Drops the projections and makes them again from the log.
