@@ -261,16 +261,20 @@ impl Vault {
         Ok(Opening::of(id, received.as_deref(), &changes))
     }
 
-    /// Puts the row of a note as it is now.
+    /// Puts the row of a note as it is now, and keeps its text for searches while it is loaded.
     fn row(&self, id: NoteId) -> Result<Then, VaultError> {
-        match self.unedited(id)? {
-            None => self.with_note(id, |note| Ok(put_row(id, note))),
+        let through = self.settled(id)?;
+        let (row, text) = match self.unedited(id)? {
+            None => self.with_note(id, |note| Ok((put_row(id, note), note.body().source())))?,
             Some(opening) => {
                 let (heads, none) = (opening.heads(), BTreeMap::new());
+                let text = opening.body.source();
                 let digest = digest_of(&opening.body, opening.path, false, &none);
-                Ok(put_digest(id, heads, digest))
+                (put_digest(id, heads, digest), text)
             }
-        }
+        };
+        self.keep_text(id, through, &text);
+        Ok(row)
     }
 
     /// What is cached of a note, and the last event that it holds.
@@ -303,8 +307,8 @@ impl Vault {
         let mut failed = None;
         for ids in catalog::stale(self.db())?.chunks(ROWS) {
             let mut rows: Vec<Then> = Vec::with_capacity(ids.len());
-            for id in ids {
-                match self.row(*id) {
+            for row in self.divided(ids, |id| self.row(*id)) {
+                match row {
                     Ok(row) => rows.push(row),
                     Err(error) => failed = Some(error),
                 }

@@ -1,7 +1,8 @@
 //! Finding notes by what they say.
 //!
 //! The texts of notes are kept in the cache, packed, each with the last event that it holds. A search reads them,
-//! and those notes alone that were changed since the last one; what it read is written behind.
+//! and those notes alone that were changed here since the last one; what it read is written behind, as is what a
+//! sync read.
 
 use std::cmp::Reverse;
 
@@ -112,28 +113,43 @@ impl Vault {
     /// What a note says; `None` where it can't be read.
     fn text(&self, note: NoteId) -> Result<Option<String>, VaultError> {
         let Some(document) = documents::get(self.db(), note)? else { return Ok(None) };
-        let key = [b"text/".as_slice(), note.as_bytes()].concat();
-        let kept = self.db().cached(&key)?;
+        let kept = self.db().cached(&key(note))?;
         if let Some(text) = kept.and_then(|row| unpacked(&row, document.last)) {
             return Ok(Some(text));
         }
-        // The rows of a batch come to be seen one after the other: what is read may lack what its document has.
-        let before = Seq(document.last.0.saturating_sub(1));
-        let is_there = documents::tail(self.db(), note, before)?.contains(&document.last);
+        let through = self.settled(note)?;
         let text = match self.read(note, None) {
             Ok(reading) => reading.body.source(),
             Err(VaultError::Note { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        // What comes while it is read makes it be read once more.
-        if let Some(row) = packed(&text, document.last).filter(|_| is_there) {
-            self.0.log.keep(key, row);
-        }
+        self.keep_text(note, through, &text);
         Ok(Some(text))
+    }
+
+    /// The last event of a note, all of which whoever reads it from now on sees. `None` where that is not sure: the
+    /// rows of a batch come to be seen one after the other.
+    pub(super) fn settled(&self, note: NoteId) -> Result<Option<Seq>, VaultError> {
+        let Some(document) = documents::get(self.db(), note)? else { return Ok(None) };
+        let before = Seq(document.last.0.saturating_sub(1));
+        let is_there = documents::tail(self.db(), note, before)?.contains(&document.last);
+        Ok(is_there.then_some(document.last))
+    }
+
+    /// Keeps what a note says that was read after it had [settled](Self::settled) through an event. What came
+    /// meanwhile makes it be read once more.
+    pub(super) fn keep_text(&self, note: NoteId, through: Option<Seq>, text: &str) {
+        if let Some(row) = through.and_then(|through| packed(text, through)) {
+            self.0.log.keep(key(note), row);
+        }
     }
 }
 
-/// The last event that a text holds (8 bytes, big-endian) · its length in bytes (4, likewise) · the text, packed by
+fn key(note: NoteId) -> Vec<u8> {
+    [b"text/".as_slice(), note.as_bytes()].concat()
+}
+
+/// What a text is kept as: the last event that it holds (8 bytes, big-endian) · its length in bytes (4, likewise) · the text, packed by
 /// zstd. `None` where it is too long to be kept.
 fn packed(text: &str, through: Seq) -> Option<Vec<u8>> {
     let length = u32::try_from(text.len()).ok().filter(|_| text.len() <= LONGEST)?;
