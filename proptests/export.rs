@@ -1,5 +1,7 @@
 //! A folder that was exported: nothing of anybody's is overwritten, and all of it comes back.
 
+mod stale;
+
 use std::{fs, sync::Arc};
 
 use everleaf::{
@@ -281,7 +283,7 @@ async fn urls_stand_for_images_and_come_back_as_them() {
     desk.device.add_public(&remote, Some("https://img.example")).await;
     desk.device.sync(&remote).await;
     let folder = desk.device.folder.path().join("export");
-    let options = ExportOptions { urls: true };
+    let options = ExportOptions { urls: true, ..ExportOptions::default() };
     let report = export(desk.device.vault(), &folder, &options, &|_| ()).unwrap();
     // A wiki name can't be a URL.
     assert_eq!((report.images, report.missing), (1, vec![]));

@@ -134,6 +134,19 @@ fn the_sample_vault_comes_in_and_goes_out() {
 }
 
 #[test]
+fn files_that_stay_out_are_counted() {
+    let desk = Desk::new();
+    desk.write("a.md", "![](shown.png) [paper](paper.pdf)\n");
+    desk.write("shown.png", png(2, 2, b"shown"));
+    desk.write("unused.png", png(3, 2, b"unused"));
+    desk.write("paper.pdf", b"%PDF-1.7");
+    desk.write(".hidden/notes.md", "another program's\n");
+    for _ in 0..2 {
+        assert_eq!(desk.import().others, 2);
+    }
+}
+
+#[test]
 fn progress_counts_every_note() {
     let desk = Desk::new();
     desk.write("a.md", "a");

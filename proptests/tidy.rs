@@ -21,7 +21,7 @@ const ROWS: [&[&str]; 9] = [
     &["id", "clock", "units", "crash", "mutant"],
     &["image", "event", "note"],
     &["db", "log", "images", "projection"],
-    &["resolve", "search", "seal", "segment", "remote"],
+    &["resolve", "lines", "search", "seal", "segment", "remote"],
     &["sync", "upload"],
     &["vault", "folder", "socket"],
     &["loopback", "serving", "hub", "web", "config", "demo", "sim"],

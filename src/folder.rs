@@ -58,6 +58,9 @@ pub struct ImportOptions {
 pub struct ExportOptions {
     /// Whether images that have a public URL are shown by it, and left out of the folder. Default: no.
     pub urls: bool,
+    /// Whether files are deleted that nobody changed since they were written or imported, of notes that were moved
+    /// or thrown away since, and of images that an export wrote and no note shows any more. Default: no.
+    pub delete: bool,
 }
 
 /// How it is going; for whoever shows it.
@@ -83,6 +86,9 @@ pub struct Imported {
     pub read: u64,
     /// Images that these files show.
     pub images: ImportedImages,
+    /// Files that stay out: they are no notes, and no note shows them as an image.
+    #[serde(default)]
+    pub others: u64,
     /// Destinations that stayed text.
     pub missing: Vec<Missing>,
     /// Files that could not be taken in.
@@ -168,9 +174,12 @@ pub struct Exported {
     pub skipped: Vec<Skipped>,
     /// Images whose bytes are not here; the notes name them all the same.
     pub missing: Vec<Absent>,
-    /// Files of notes that have gone elsewhere since: nobody asked for them to be removed.
+    /// Files of notes that have gone elsewhere since, and are still there.
     #[serde(default)]
     pub left: Vec<Remark>,
+    /// How many files were [deleted](ExportOptions::delete).
+    #[serde(default)]
+    pub deleted: u64,
 }
 
 /// A name that an export changed.

@@ -1,6 +1,6 @@
 //! `import`, `export`: a folder of Markdown files.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use everleaf::{
@@ -15,6 +15,9 @@ use super::{
     progress::Shown,
     text::{clean, count, size},
 };
+
+/// How many lines of one kind are told on a terminal.
+const READ: usize = 30;
 
 /// Take in a folder of Markdown files with their images
 ///
@@ -51,22 +54,27 @@ impl Import {
             file.hint = file.hint.take().map(in_commands);
         }
         context.show(&imported, |out| {
-            let Imported { notes, changed, images, .. } = &imported;
+            let Imported { notes, changed, images, others, .. } = &imported;
             writeln!(out, "{} in the folder, {changed} new or changed.", count(*notes, "note"))?;
             let (shown, kept) = (size(images.bytes_referenced), size(images.bytes_stored));
             let distinct = count(images.distinct, "image");
             let references = count(images.references, "time");
-            writeln!(out, "{distinct} shown {references}: {shown} in files, {kept} kept.")
+            writeln!(out, "{distinct} shown {references}: {shown} in files, {kept} kept.")?;
+            if *others > 0 {
+                let others = count(*others, "other file");
+                writeln!(out, "{others} left out: no notes, and no images that a note shows.")?;
+            }
+            Ok(())
         })?;
         if !context.json {
-            for missing in &imported.missing {
+            tell_each(context, &imported.missing, |missing| {
                 let (note, name) = (clean(&missing.note), clean(&missing.destination));
                 let near = missing.hint.as_ref();
                 let near = near.map(|file| format!("; --lenient takes {}", clean(file)));
                 let why = missing.reason.as_ref().map(|reason| format!(": {reason}"));
                 let more = near.or(why).unwrap_or_default();
-                context.tell(format!("{note}: no image {name}{more}"));
-            }
+                format!("{note}: no image {name}{more}")
+            });
             tell_skipped(context, &imported.skipped);
             tell_remarks(context, &imported.remarks);
         }
@@ -78,12 +86,13 @@ impl Import {
 ///
 /// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
 /// empty, new, or one that this vault was exported to before. Files of notes that were moved or thrown
-/// away since stay there, and are listed. What was renamed or deleted in the folder since is for an import
-/// to see first; the export after that brings back what was deleted.
+/// away since stay there, and are listed, or are deleted with --delete. What was renamed or deleted in the
+/// folder since is for an import to see first; the export after that brings back what was deleted.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   everleaf export ~/Notes
+  everleaf export ~/Notes --delete
   everleaf export site --urls")]
 pub(super) struct Export {
     /// The folder
@@ -92,47 +101,71 @@ pub(super) struct Export {
     /// Show images by their URLs where they have one
     #[arg(long)]
     urls: bool,
+    /// Delete the files, unless somebody changed them, of notes that were moved or thrown away since, and of
+    /// images that an export wrote and no note shows any more
+    #[arg(long)]
+    delete: bool,
 }
 
 impl Export {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
         let shown = Shown::new(context);
-        let options = ExportOptions { urls: self.urls };
+        let options = ExportOptions { urls: self.urls, delete: self.delete };
         let call = calls::Export { folder: path_at(&vault, &self.dir)?, options };
         let exported = vault.ask_telling(call, shown.tell_of("exporting")).await;
         shown.clear();
         let exported = exported?;
         context.show(&exported, |out| {
-            let Exported { notes, images, written, .. } = &exported;
+            let Exported { notes, images, written, deleted, .. } = &exported;
+            let deleted = if self.delete { format!(", {deleted} deleted") } else { String::new() };
             let (notes, images) = (count(*notes, "note"), count(*images, "image file"));
-            writeln!(out, "{notes} and {images} in {}; {written} written.", self.dir.display())
+            writeln!(
+                out,
+                "{notes} and {images} in {}; {written} written{deleted}.",
+                self.dir.display()
+            )
         })?;
         if !context.json {
-            for renamed in &exported.renamed {
+            tell_each(context, &exported.renamed, |renamed| {
                 let (from, to) = (clean(&renamed.from), clean(&renamed.to));
-                context.tell(format!("{from}: written as {to}"));
-            }
-            for missing in &exported.missing {
+                format!("{from}: written as {to}")
+            });
+            tell_each(context, &exported.missing, |missing| {
                 let (note, name) = (clean(&missing.note), clean(&missing.destination));
-                context.tell(format!("{note}: no image {name}: {}", missing.reason));
-            }
+                format!("{note}: no image {name}: {}", missing.reason)
+            });
             tell_skipped(context, &exported.skipped);
             tell_remarks(context, &exported.left);
+            if !self.delete && !exported.left.is_empty() {
+                context.tell("--delete deletes those of them that nobody changed");
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 fn tell_remarks(context: &Context, remarks: &[Remark]) {
-    for Remark { path, what } in remarks {
-        context.tell(format!("note: {}: {}", clean(path), clean(what)));
-    }
+    tell_each(context, remarks, |Remark { path, what }| {
+        format!("note: {}: {}", clean(path), clean(what))
+    });
 }
 
 fn tell_skipped(context: &Context, skipped: &[Skipped]) {
-    for file in skipped {
+    tell_each(context, skipped, |file| {
         let hint = file.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        context.tell(format!("{}: passed over: {}{hint}", clean(&file.path), file.reason));
+        format!("{}: passed over: {}{hint}", clean(&file.path), file.reason)
+    });
+}
+
+/// Tells what there is to say of each; on a terminal of so many as a person reads.
+fn tell_each<T>(context: &Context, all: &[T], line: impl Fn(&T) -> String) {
+    let most = if std::io::stderr().is_terminal() { READ } else { all.len() };
+    let (told, others) = all.split_at(most.min(all.len()));
+    for one in told {
+        context.tell(line(one));
+    }
+    if !others.is_empty() {
+        context.tell(format!("and {} more like these; --json lists all", others.len()));
     }
 }

@@ -335,6 +335,14 @@ impl Bookmarks {
         self.images.get(place).filter(|_| is_ours).copied()
     }
 
+    /// Forgets an image whose file was deleted.
+    pub(super) fn forget_image(&mut self, place: &str) {
+        self.images.remove(place);
+        if let Some(ours) = &mut self.ours {
+            ours.remove(place);
+        }
+    }
+
     /// Remembers which images are where. A file that was left alone shows another there than it did, which is
     /// nobody's edit.
     fn hold(&mut self, images: BTreeMap<String, ImageId>) {

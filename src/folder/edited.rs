@@ -26,6 +26,8 @@ struct Gone {
     path: String,
     /// Which file it was, as far as its file system told.
     file: Option<File>,
+    /// Whether its note has another file, as where it was moved in the vault: then this may as well be deleted.
+    has_other: bool,
     /// Of the version that it showed.
     lines: Lines,
 }
@@ -62,7 +64,7 @@ impl Gone {
             !common.are_unlike()
         } else {
             // One of another name may be made of the same template.
-            common.are_close() || names > 0 && common.are_alike()
+            !self.has_other && (common.are_close() || names > 0 && common.are_alike())
         };
         let lacking = Reverse(common.one - both + common.other - both);
         is_likely.then_some(Likeness { is_same, names, both, lacking })
@@ -181,13 +183,10 @@ impl Import<'_> {
         if gone.is_empty() {
             return Ok(Vec::new());
         }
-        // A note may have another file.
         let there: HashSet<NoteId> = there.into_iter().map(|(_, seen)| seen.note).collect();
         let elsewhere = self.new_hashes();
         gone.retain(|(_, seen)| {
-            !there.contains(&seen.note)
-                && self.trashed.contains_key(&seen.note)
-                && !elsewhere.contains(&seen.blake3)
+            self.trashed.contains_key(&seen.note) && !elsewhere.contains(&seen.blake3)
         });
         if gone.len() > MOST {
             let names: HashSet<&str> = self.moved.new.iter().map(|path| name(path)).collect();
@@ -200,8 +199,8 @@ impl Import<'_> {
                 Err(error) if !is_for_all(&error) => None,
                 lines => lines?,
             };
-            let file = self.stamps.file(path);
-            files.extend(lines.map(|lines| Gone { path: path.clone(), file, lines }));
+            let (file, has_other) = (self.stamps.file(path), there.contains(&seen.note));
+            files.extend(lines.map(|lines| Gone { path: path.clone(), file, has_other, lines }));
         }
         Ok(files)
     }

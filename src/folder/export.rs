@@ -2,6 +2,7 @@
 
 mod images;
 mod missed;
+mod stale;
 mod wiki;
 
 use std::{
@@ -14,11 +15,11 @@ use std::{
 
 use self::{images::Put, missed::Missed, wiki::WikiNames};
 use super::{
-    Absent, ExportOptions, Exported, Progress, Remark, Renamed, Skipped,
+    Absent, ExportOptions, Exported, Progress, Renamed, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::At,
     place::{Places, safe_note, titled},
-    stamps::Stamps,
+    stamps::{Look, Stamps},
     write::{self, Draft, Over, There, file_at, folder_at, is_empty, look},
 };
 use crate::{
@@ -59,7 +60,8 @@ pub(super) fn run(
     write::clear_left(folder)?;
     // First of all: a run that is cut off must find that it began.
     bookmarks.save(vault, folder, true)?;
-    let notes: Vec<Listed> = vault.list()?.into_iter().filter(|note| !note.trashed).collect();
+    let (trashed, notes): (Vec<Listed>, Vec<Listed>) =
+        vault.list()?.into_iter().partition(|note| note.trashed);
     progress(Progress::Notes(notes.len() as u64));
     // One that was emptied is filled again: nothing in it could be what was moved.
     let missed =
@@ -73,6 +75,7 @@ pub(super) fn run(
         images: BTreeMap::new(),
         shown: OnceCell::new(),
         files: HashMap::new(),
+        trashed: trashed.into_iter().map(|listed| listed.note).collect(),
         missed,
         bookmarks,
         stamps: &stamps,
@@ -81,7 +84,7 @@ pub(super) fn run(
         report: Exported { skipped: problem.into_iter().collect(), ..Exported::default() },
     };
     let placed = export.place(notes);
-    export.tell_left(&placed);
+    let stale = export.stale(&placed);
     export.settle_known(&placed);
     for group in placed.chunks(GROUP) {
         for (note, place) in group {
@@ -89,6 +92,11 @@ pub(super) fn run(
             progress(Progress::Note);
         }
         export.publish()?;
+    }
+    if options.delete {
+        export.delete(stale)?;
+    } else {
+        export.tell(stale);
     }
     let report = export.report;
     stamps.save(vault, |_| true);
@@ -109,6 +117,7 @@ struct Export<'a> {
     /// The files that were written or found to be as they should, and their places: where the disk does
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
+    trashed: HashSet<NoteId>,
     missed: Missed,
     bookmarks: Bookmarks,
     stamps: &'a Stamps,
@@ -309,6 +318,9 @@ impl Export<'_> {
             if draft.publish()? {
                 self.report.written += 1;
                 self.settle(&place);
+                if self.bookmarks.next.notes.contains_key(&place) {
+                    self.stamps.saw(&place, Look::at(&self.folder.join(&place)));
+                }
                 continue;
             }
             self.skip(&place, "another program wrote it meanwhile; import the folder first");
@@ -357,23 +369,6 @@ impl Export<'_> {
             }
         });
         failed.map_or(Ok((text, shown)), Err)
-    }
-
-    /// Tells which files of before are of notes that are elsewhere now.
-    fn tell_left(&mut self, placed: &[(Listed, String)]) {
-        let now: HashMap<NoteId, &String> =
-            placed.iter().map(|(listed, place)| (listed.note, place)).collect();
-        let taken: HashSet<&String> = placed.iter().map(|(_, place)| place).collect();
-        for (path, seen) in &self.bookmarks.notes {
-            if taken.contains(path) || !self.folder.join(path).is_file() {
-                continue;
-            }
-            let what = match now.get(&seen.note) {
-                Some(place) => format!("the note is {place} now; this file is as it was"),
-                None => "the note is in the trash, or gone; this file is as it was".to_owned(),
-            };
-            self.report.left.push(Remark { path: path.clone(), what });
-        }
     }
 
     fn skip(&mut self, place: &str, reason: &str) {

@@ -60,7 +60,7 @@ pub(super) fn run(
     let (known, there) = vault.beside(known, || walk(folder, vault));
     let (Loaded { mut bookmarks, found, is_kept, problem }, mut stamps, Paths { live, trashed }) =
         known?;
-    let Files { notes, tree, skipped } = there?;
+    let Files { notes, others, tree, skipped } = there?;
     // What is read ahead is compared with these, even where it was taken in by a run that was killed.
     let before = bookmarks.clone();
     if !before.taken.is_empty() {
@@ -110,8 +110,10 @@ pub(super) fn run(
         // What the folder says of itself may be another device's before the files are.
         import.bookmarks.save(vault, folder, false)?;
     }
+    let shown = import.files.len() as u64;
     let (tree, imported) = import.finish();
-    let imported = Imported { read: stamps.read(), ..imported };
+    let others = (others as u64).saturating_sub(shown);
+    let imported = Imported { read: stamps.read(), others, ..imported };
     stamps.save(vault, |place| tree.contains(place));
     Ok(imported)
 }
@@ -232,6 +234,7 @@ impl<'a> Import<'a> {
                 return Ok(None);
             }
         };
+        self.stamps.saw(path, look);
         let (seen, base) = self.known(path, &text, &blake3)?;
         let same_text = seen.as_ref().is_some_and(|seen| seen.blake3 == blake3);
         // Of a file that is as it was, all that can be known was remembered.

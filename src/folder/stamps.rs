@@ -16,7 +16,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::UNIX_EPOCH,
@@ -37,7 +37,7 @@ use crate::{
 
 /// What the checksum is derived with. Another number for whatever stores something else, and for whatever finds
 /// images in other texts than before.
-const CONTEXT: &str = "everleaf 2026-11-30 stamps of files, version 1";
+const CONTEXT: &str = "everleaf 2026-11-30 stamps of files, version 2";
 /// How long before it was read a file must have been as it is, in nanoseconds: whoever writes it again in the same
 /// tick of its file system leaves no trace.
 const TICK: i64 = SECOND / 10;
@@ -129,6 +129,9 @@ enum Held {
     /// A note in which no destination could be an image, so that it shows the same whatever happens to other files:
     /// the hash of its bytes and of the version that it shows, which is in the vault.
     Note([u8; 32]),
+    /// A note that is read each time: what it shows depends on other files, or it was written a moment before. Only
+    /// which file it was is of use.
+    Read,
 }
 
 impl Held {
@@ -180,7 +183,7 @@ impl Stamps {
 
     /// Takes no note for what it was.
     pub(super) fn forget_notes(&mut self) {
-        self.kept.files.retain(|_, known| matches!(known.held, Held::Image(_)));
+        self.kept.files.retain(|_, known| !matches!(known.held, Held::Note(_)));
     }
 
     /// Whether the file at `place` looks as it did, and shows what it showed when it was last `seen`, whatever other
@@ -220,7 +223,15 @@ impl Stamps {
         self.remember(place, look, Held::Image(image));
     }
 
-    /// Remembers a note that was read, which looked like this before and after.
+    /// Remembers which file a note was in, whatever is in that.
+    pub(super) fn saw(&self, place: &str, look: Option<Look>) {
+        if let (Some(Look { stamp, .. }), None) = (look, self.known(place, look)) {
+            self.fresh().insert(place.to_owned(), Known { stamp, held: Held::Read });
+        }
+    }
+
+    /// Remembers a note that was read, which looked like this before and after, and shows the same whatever happens
+    /// to other files.
     pub(super) fn is_note(&self, place: &str, look: Option<Look>, blake3: &str, shows: &Heads) {
         self.remember(place, look, Held::note(blake3, shows));
     }
@@ -229,9 +240,12 @@ impl Stamps {
         let (Some(Look { stamp, device }), Some(began)) = (look, self.began) else { return };
         let is_far = device != began.device;
         if is_settled(stamp.modified, stamp.changed, began.stamp.changed, is_far) {
-            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            fresh.insert(place.to_owned(), Known { stamp, held });
+            self.fresh().insert(place.to_owned(), Known { stamp, held });
         }
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a file that was read.

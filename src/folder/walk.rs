@@ -14,6 +14,8 @@ use crate::{
 pub(super) struct Files {
     /// Its notes, by path and in order.
     pub(super) notes: Vec<String>,
+    /// How many others there are.
+    pub(super) others: usize,
     /// All of its files.
     pub(super) tree: Tree,
     /// What is there, but can't be used.
@@ -68,7 +70,8 @@ pub(super) fn walk(folder: &Path, vault: &Vault) -> Result<Files, VaultError> {
     }
     let mut notes: Vec<String> = paths.iter().filter(|path| is_note(path)).cloned().collect();
     notes.sort();
-    Ok(Files { notes, tree: Tree::new(paths), skipped })
+    let others = paths.len() - notes.len();
+    Ok(Files { notes, others, tree: Tree::new(paths), skipped })
 }
 
 /// Whether a file is a note, by its name.

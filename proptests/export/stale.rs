@@ -1,0 +1,220 @@
+//! Files that nothing needs any more: an export tells of them, or deletes them when it is asked to.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use everleaf::{
+    folder::{ExportOptions, Exported, export},
+    vault::VaultError,
+};
+use proptest::{collection::vec, prelude::*};
+
+use crate::{
+    folder::{Desk, id, read, write},
+    image::png,
+    vaults::hashes,
+};
+
+fn deleting(desk: &Desk, folder: &Path) -> Exported {
+    let options = ExportOptions { delete: true, ..ExportOptions::default() };
+    export(desk.device.vault(), folder, &options, &|_| ()).unwrap()
+}
+
+/// What is in a folder, but for what exports say of it.
+fn names(folder: &Path) -> BTreeSet<String> {
+    hashes(folder).into_keys().collect()
+}
+
+fn is_note(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "md")
+}
+
+#[test]
+fn files_of_notes_that_are_elsewhere_are_deleted_if_that_is_asked_for() {
+    let desk = Desk::new();
+    desk.write("a/deep/one.md", "# One\n\n![](one.png)\n");
+    desk.write("a/deep/one.png", png(2, 2, b"one"));
+    desk.write("two.md", "# Two\n");
+    desk.write("three.md", "# Three\n\n![](a/deep/one.png)\n");
+    desk.import();
+    let [one, two, three] = ["a/deep/one.md", "two.md", "three.md"].map(|path| desk.note(path));
+    let (folder, _) = desk.export("export");
+    write(&folder, "mine.txt", "mine");
+    let vault = desk.device.vault();
+    vault.set_path(one, Some("b/one.md")).unwrap();
+    vault.set_trashed(two, true).unwrap();
+    let (_, told) = desk.export("export");
+    assert_eq!((told.left.len(), told.deleted), (2, 0));
+    let before = names(&folder);
+    assert!(before.contains("a/deep/one.md") && before.contains("two.md"), "{before:?}");
+
+    let report = deleting(&desk, &folder);
+    assert_eq!((report.left, report.deleted, report.skipped), (vec![], 2, vec![]));
+    let left = ["a/deep/one.png", "b/one.md", "b/one.png", "mine.txt", "three.md"];
+    assert_eq!(names(&folder), left.map(str::to_owned).into());
+    desk.settled(&folder);
+    // Whoever shows a picture has it; after that it goes, and so do its folders.
+    for note in [one, three] {
+        vault.set_trashed(note, true).unwrap();
+    }
+    let report = deleting(&desk, &folder);
+    assert_eq!((report.notes, report.left, report.deleted), (0, vec![], 4));
+    assert_eq!(names(&folder), BTreeSet::from(["mine.txt".to_owned()]));
+    assert!(!folder.join("a").exists() && !folder.join("b").exists());
+    // All of it is in the vault.
+    for note in [one, two, three] {
+        vault.set_trashed(note, false).unwrap();
+    }
+    assert_eq!(desk.try_import(&folder).changed, 0);
+    assert_eq!(deleting(&desk, &folder).written, 5);
+    assert_eq!(read(&folder, "b/one.md"), desk.device.source(one));
+    assert_eq!(desk.device.body(three).images(), [id(&png(2, 2, b"one"))]);
+    desk.settled(&folder);
+}
+
+/// What somebody changed, put there or put a link in the place of is nobody's to delete.
+#[test]
+fn what_somebody_touched_is_not_deleted() {
+    let desk = Desk::new();
+    for name in ["edited", "linked", "shown"] {
+        desk.write(&format!("{name}.md"), format!("# {name}\n\n![]({name}.png)\n"));
+        desk.write(&format!("{name}.png"), png(3, 3, name.as_bytes()));
+    }
+    desk.import();
+    let (folder, _) = desk.export("export");
+    let vault = desk.device.vault();
+    for name in ["edited", "linked", "shown"] {
+        vault.set_trashed(desk.note(&format!("{name}.md")), true).unwrap();
+    }
+    let edited = read(&folder, "edited.md") + "more\n";
+    write(&folder, "edited.md", &edited);
+    fs::rename(folder.join("linked.md"), folder.join("linked.txt")).unwrap();
+    std::os::unix::fs::symlink("linked.txt", folder.join("linked.md")).unwrap();
+    write(&folder, "shown.png", png(3, 4, b"another"));
+    write(&folder, "mine.png", png(1, 1, b"mine"));
+    write(&folder, "mine.md", "# Mine\n");
+    let report = deleting(&desk, &folder);
+    assert_eq!(report.deleted, 1, "the file shown.md");
+    let left: Vec<&str> = report.left.iter().map(|left| left.path.as_str()).collect();
+    assert_eq!(left, ["edited.md", "linked.md"]);
+    let all = ["edited.png", "linked.png", "linked.txt", "mine.md", "mine.png", "shown.png"];
+    let mut all: BTreeSet<String> = all.map(str::to_owned).into();
+    all.insert("edited.md".into());
+    let mut there = names(&folder);
+    there.remove("linked.md");
+    assert_eq!(there, all);
+    assert_eq!(read(&folder, "edited.md"), edited);
+    assert_eq!(read(&folder, "linked.txt"), "# linked\n\n![](linked.png)\n");
+}
+
+/// A version that is not here may be nowhere else.
+#[test]
+fn a_file_of_another_vault_is_never_deleted() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n");
+    desk.import();
+    let (folder, _) = desk.export("export");
+    let other = Desk::of(crate::world::Device::new("other", 9));
+    other.device.note("# B\n");
+    let options = ExportOptions { delete: true, ..ExportOptions::default() };
+    let refused = export(other.device.vault(), &folder, &options, &|_| ()).unwrap_err();
+    assert!(matches!(refused, VaultError::NotExported(_)), "{refused}");
+    assert_eq!(names(&folder), BTreeSet::from(["a.md".to_owned()]));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Edit { note: usize, in_vault: bool },
+    Move { note: usize, to: usize },
+    Rename { file: usize, to: usize },
+    Trash { note: usize, trashed: bool },
+    Import,
+    Export { delete: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..3_usize, any::<bool>()).prop_map(|(note, in_vault)| Step::Edit { note, in_vault }),
+        2 => (0..3_usize, 0..6_usize).prop_map(|(note, to)| Step::Move { note, to }),
+        1 => (0..3_usize, 6..9_usize).prop_map(|(file, to)| Step::Rename { file, to }),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(note, trashed)| Step::Trash { note, trashed }),
+        2 => Just(Step::Import),
+        3 => any::<bool>().prop_map(|delete| Step::Export { delete }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(crate::regressions::kept_of(module_path!(), 24))]
+
+    /// Whatever is moved, thrown away and edited on both sides: no word is lost, no note is there twice, and in the
+    /// end the folder has one file of each note and the pictures that these show.
+    #[test]
+    fn an_export_deletes_nothing_that_is_nowhere_else(steps in vec(step(), 1..20)) {
+        let desk = Desk::new();
+        let vault = desk.device.vault();
+        for number in 0..3 {
+            let text = format!("# {number}\n\n![]({number}.png)\n\nof {number} alone\nend\n");
+            desk.write(&format!("{number}.md"), text);
+            desk.write(&format!("{number}.png"), png(1, 1, &[number]));
+        }
+        desk.import();
+        let notes: Vec<_> = (0..3).map(|number| desk.note(&format!("{number}.md"))).collect();
+        let (folder, _) = desk.export("export");
+        let mut words = Vec::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            let files = || names(&folder).into_iter().filter(|name| is_note(name));
+            match step {
+                Step::Edit { note, in_vault: true } => {
+                    let word = format!("w{number}w");
+                    desk.device.edit(notes[note], |text| format!("{text}{word}\n"));
+                    words.push(word);
+                }
+                Step::Edit { note, in_vault: false } => {
+                    let Some(file) = files().nth(note) else { continue };
+                    let word = format!("w{number}w");
+                    write(&folder, &file, read(&folder, &file) + &word + "\n");
+                    words.push(word);
+                }
+                Step::Move { note, to } => {
+                    let path = format!("{}{to}.md", ["", "sub/"][to % 2]);
+                    vault.set_path(notes[note], Some(&path)).map(drop).unwrap();
+                }
+                Step::Rename { file, to } => {
+                    // Of a note that has two files, an export writes one again that was renamed: it may be deleted.
+                    desk.try_import(&folder);
+                    deleting(&desk, &folder);
+                    let Some(file) = files().nth(file) else { continue };
+                    if !folder.join(format!("{to}.md")).exists() {
+                        fs::rename(folder.join(file), folder.join(format!("{to}.md"))).unwrap();
+                    }
+                }
+                Step::Trash { note, trashed } => {
+                    // Another may get its name then, and a file that was renamed is not known by that any more.
+                    desk.try_import(&folder);
+                    vault.set_trashed(notes[note], trashed).map(drop).unwrap();
+                }
+                Step::Import => drop(desk.try_import(&folder)),
+                Step::Export { delete: true } => drop(deleting(&desk, &folder)),
+                Step::Export { delete: false } => drop(desk.export("export")),
+            }
+        }
+        desk.try_import(&folder);
+        for note in &notes {
+            vault.set_trashed(*note, false).unwrap();
+        }
+        let all = vault.list().unwrap().len();
+        prop_assert_eq!(all, 3);
+        deleting(&desk, &folder);
+        desk.try_import(&folder);
+        let report = deleting(&desk, &folder);
+        prop_assert_eq!((report.skipped, report.left), (vec![], vec![]));
+        desk.settled(&folder);
+        let there = names(&folder);
+        prop_assert_eq!(there.iter().filter(|name| is_note(name)).count(), 3, "{:?}", there);
+        prop_assert_eq!(there.len(), 6, "{:?}", there);
+        let texts: String = notes.iter().map(|note| desk.device.source(*note)).collect();
+        for word in words {
+            prop_assert_eq!(texts.matches(&word).count(), 1, "{} in {}", word, texts);
+        }
+        desk.device.check();
+    }
+}
