@@ -148,6 +148,26 @@ fn json_has_the_shapes_that_are_promised() {
 }
 
 #[test]
+fn several_notes_are_thrown_away_at_once_or_none() {
+    let machine = Machine::with_vault();
+    for title in ["A", "B", "C"] {
+        machine.run_with("vault", &["new", "-"], format!("# {title}\n").as_bytes()).ok();
+    }
+    let refused = machine.run(&["trash", "A", "Nowhere", "B"]);
+    assert!(refused.code == 1 && refused.stderr.contains("Nowhere"), "{}", refused.stderr);
+    assert_eq!(machine.run(&["--json", "list"]).json().as_array().unwrap().len(), 3);
+    let told = machine.run(&["trash", "A", "B"]).ok();
+    assert_eq!(told, "`A` is in the trash.\n`B` is in the trash.\n");
+    assert_eq!(machine.run(&["--json", "list"]).json().as_array().unwrap().len(), 1);
+    let told = machine.run(&["--json", "restore", "A", "C"]).ok();
+    let changed: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["changed"].take())
+        .collect();
+    assert_eq!(changed, [true, false]);
+}
+
+#[test]
 fn a_note_can_be_read_as_it_was() {
     let machine = Machine::with_vault();
     machine.run_with("vault", &["new", "-"], b"# A\none\n").ok();
@@ -430,9 +450,18 @@ fn a_folder_goes_in_and_comes_out() {
     assert_eq!(imported["missing"][0]["destination"], "../Gone.png");
     assert_eq!(imported["skipped"][0]["path"], "latin1.md");
     assert_eq!(machine.run(&["--json", "import", "notes"]).json()["changed"], 0);
+    machine.file("notes/paper.pdf", b"%PDF-1.7");
+    let told = machine.run(&["import", "notes"]).ok();
+    assert!(told.contains("1 other file left out"), "{told}");
     machine.run(&["export", "copy"]).ok();
     assert_eq!(fs::read_to_string(machine.path("copy/Recipes/Bread.md")).unwrap(), bread);
     assert_eq!(fs::read(machine.path("copy/crumb.png")).unwrap(), png(4, 3, b"crumb"));
+    machine.run(&["trash", "Bread"]).ok();
+    let left = machine.run(&["export", "copy"]);
+    assert!(left.stderr.contains("--delete deletes"), "{}", left.stderr);
+    let told = machine.run(&["export", "copy", "--delete"]).ok();
+    assert!(told.contains("0 written, 2 deleted"), "{told}");
+    assert!(!machine.path("copy/Recipes").exists() && !machine.path("copy/crumb.png").exists());
 }
 
 #[test]

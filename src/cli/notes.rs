@@ -157,46 +157,53 @@ pub(super) fn heads(text: &str) -> std::result::Result<Heads, String> {
     Ok(heads)
 }
 
-/// Put a note into the trash
+/// Put notes into the trash
 ///
-/// It stays on all devices, and `restore` brings it back.
+/// They stay on all devices, and `restore` brings them back. Where one is not found, nothing is done.
 #[derive(Args)]
 pub(super) struct Trash {
-    /// Unique start of an id, a path, or an exact title
-    note: String,
+    /// Unique starts of ids, paths, or exact titles
+    #[arg(required = true, value_name = "NOTE")]
+    notes: Vec<String>,
 }
 
 impl Trash {
     pub(super) async fn run(self, context: &Context) -> Result {
-        set_trashed(context, self.note, true).await
+        set_trashed(context, self.notes, true).await
     }
 }
 
-/// Take a note out of the trash
+/// Take notes out of the trash
 #[derive(Args)]
 pub(super) struct Restore {
-    /// Unique start of an id, a path, or an exact title
-    note: String,
+    /// Unique starts of ids, paths, or exact titles
+    #[arg(required = true, value_name = "NOTE")]
+    notes: Vec<String>,
 }
 
 impl Restore {
     pub(super) async fn run(self, context: &Context) -> Result {
-        set_trashed(context, self.note, false).await
+        set_trashed(context, self.notes, false).await
     }
 }
 
-async fn set_trashed(context: &Context, query: String, trashed: bool) -> Result {
+async fn set_trashed(context: &Context, queries: Vec<String>, trashed: bool) -> Result {
     let vault = context.vault().await?;
-    let note = vault.ask(calls::Find { query }).await?;
-    let changed = vault.ask(calls::SetTrashed { note, trashed }).await?;
-    let title = title(&vault, note).await?;
-    let value = json!({ "note": note, "trashed": trashed, "changed": changed });
-    context.show(&value, |out| match (changed, trashed) {
-        (true, true) => writeln!(out, "{title} is in the trash."),
-        (true, false) => writeln!(out, "{title} is out of the trash."),
-        (false, true) => writeln!(out, "{title} was in the trash already."),
-        (false, false) => writeln!(out, "{title} was not in the trash."),
-    })?;
+    let mut notes = Vec::with_capacity(queries.len());
+    for query in queries {
+        notes.push(vault.ask(calls::Find { query }).await?);
+    }
+    for note in notes {
+        let changed = vault.ask(calls::SetTrashed { note, trashed }).await?;
+        let title = title(&vault, note).await?;
+        let value = json!({ "note": note, "trashed": trashed, "changed": changed });
+        context.show(&value, |out| match (changed, trashed) {
+            (true, true) => writeln!(out, "{title} is in the trash."),
+            (true, false) => writeln!(out, "{title} is out of the trash."),
+            (false, true) => writeln!(out, "{title} was in the trash already."),
+            (false, false) => writeln!(out, "{title} was not in the trash."),
+        })?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
