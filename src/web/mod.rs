@@ -197,6 +197,8 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(live::follow(Arc::clone(&app)));
         tasks.spawn(steps::keep_in_step(Arc::clone(&app)));
+        let (running, is_running) = watch::channel(());
+        let reading = tokio::spawn(keep_texts(Arc::clone(&app), is_running));
         let router = router(&app);
         let stopping = async {
             stop.await;
@@ -204,6 +206,17 @@ impl Server {
             app.closing.send_replace(true);
         };
         serving::serve(listener, router, limits, stopping, |_| ()).await;
+        drop(running);
+        // It holds the vault until it is done with the note that it reads.
+        let _ = reading.await;
+    }
+}
+
+/// Reads, while nobody waits for it, what the first search would have to read.
+async fn keep_texts(app: Arc<App>, is_running: watch::Receiver<()>) {
+    let read = app.ask(move |app| Ok(app.vault.keep_texts(|| is_running.has_changed().is_ok())?));
+    if let Err(problem) = read.await {
+        tracing::warn!(?problem, "the texts of notes can't be kept for searches");
     }
 }
 
