@@ -121,6 +121,9 @@ fn a_damaged_image() {
         exit 1
         image <hex>: `<dir>/vault/images/45/<hex>.png` is damaged: its bytes hash to <hex>; adding the image again mends it
         Checked 4 events, 1 note, 0 images, 0 changes by upload projectors: 1 thing is wrong.
+        checking 4 events
+        checking 1 note
+        checking 1 image
         ");
     machine.run(&["remote", "add", "origin", "dir:meeting"]).ok();
     let ran = machine.run(&["sync"]);

@@ -30,18 +30,7 @@ impl Lines {
         Common { both, one: self.count, other: other.count }
     }
 
-    /// The lines, each once, by their hashes.
-    pub(crate) fn hashes(&self) -> impl Iterator<Item = u64> {
-        self.times.keys().copied()
-    }
-
-    /// How many there are.
-    pub(crate) const fn count(&self) -> usize {
-        self.count
-    }
-
-    /// How often the line of this hash is there.
-    pub(crate) fn times(&self, line: u64) -> usize {
+    fn times(&self, line: u64) -> usize {
         self.times.get(&line).copied().unwrap_or_default()
     }
 }
@@ -62,11 +51,6 @@ impl Common {
     /// version of it.
     pub(crate) const fn are_alike(self) -> bool {
         2 * self.both > self.one && 2 * self.both > self.other
-    }
-
-    /// Whether they are three quarters of each, or more.
-    pub(crate) const fn are_close(self) -> bool {
-        self.are_alike() && 4 * self.both >= 3 * self.one && 4 * self.both >= 3 * self.other
     }
 
     /// Whether they are not more than half of either: what was a template and is filled in, or was cut down,

@@ -278,6 +278,41 @@ fn an_import_that_fails_makes_no_second_note_of_a_file_that_was_renamed() {
     }
 }
 
+/// Likewise where it was edited as well, and is edited again before the next import.
+#[test]
+fn an_import_that_fails_takes_in_no_line_twice_of_a_file_that_was_renamed_and_edited() {
+    if shim().is_none() {
+        return;
+    }
+    let text = "# A\n\none\ntwo\nthree\n";
+    let machine = machine();
+    fs::create_dir(machine.path("in")).unwrap();
+    machine.file("in/a.md", text);
+    machine.run(&["import", "in"]).ok();
+    machine.run(&["export", "out"]).ok();
+    fs::create_dir(machine.path("out/sub")).unwrap();
+    fs::rename(machine.path("out/a.md"), machine.path("out/sub/a.md")).unwrap();
+    machine.file("out/sub/a.md", format!("{text}first\n"));
+    for at in 1.. {
+        let home = Machine::within(memory());
+        copy_folder(&machine.path(""), &home.path(""));
+        let disk = Disk::new(&home.vault("vault"));
+        let mut command = home.command("vault");
+        command.args(["import", "out"]);
+        disk.under(&mut command, at);
+        command.output().unwrap();
+        let Some(file) = disk.failed() else { break };
+        let edited = format!("{text}first\nsecond\n");
+        home.file("out/sub/a.md", &edited);
+        home.run(&["import", "out"]).ok();
+        let list = home.run(&["--json", "list"]).json();
+        let paths: Vec<&str> =
+            list.as_array().unwrap().iter().filter_map(|row| row["path"].as_str()).collect();
+        assert_eq!(paths, ["sub/a.md"], "call {at} of {file}");
+        assert_eq!(home.run(&["show", "sub/a.md"]).ok(), edited, "call {at} of {file}");
+    }
+}
+
 /// Kills a program and takes away what was not on disk, again and again on the same vault.
 fn cut_power(seed: u64, rounds: u64) -> (u64, u64) {
     let (machine, mut ledger) = vault();

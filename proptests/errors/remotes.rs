@@ -46,6 +46,9 @@ fn a_receipt_for_what_is_gone() {
         exit 1
         images/<hex>.png: the remote confirmed it and does not hold it now
         Checked 8 events, 1 note, 1 image, 0 changes by upload projectors, 2 receipts of origin: 1 thing is wrong.
+        checking 8 events
+        checking 1 note
+        checking 1 image
         ");
 }
 

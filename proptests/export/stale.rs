@@ -1,6 +1,6 @@
 //! Files that nothing needs any more: an export tells of them, or deletes them when it is asked to.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use everleaf::{
     folder::{ExportOptions, Exported, export},
@@ -95,7 +95,9 @@ fn what_somebody_touched_is_not_deleted() {
     let report = deleting(&desk, &folder);
     assert_eq!(report.deleted, 1, "the file shown.md");
     let left: Vec<&str> = report.left.iter().map(|left| left.path.as_str()).collect();
-    assert_eq!(left, ["edited.md", "linked.md"]);
+    assert_eq!(left, ["edited.md", "linked.md", "edited.md"]);
+    assert!(report.left[0].what.contains("it was edited since"), "{:?}", report.left);
+    assert!(report.left[2].what.contains("images that no note shows stay, 1"), "{:?}", report.left);
     let all = ["edited.png", "linked.png", "linked.txt", "mine.md", "mine.png", "shown.png"];
     let mut all: BTreeSet<String> = all.map(str::to_owned).into();
     all.insert("edited.md".into());
@@ -104,6 +106,73 @@ fn what_somebody_touched_is_not_deleted() {
     assert_eq!(there, all);
     assert_eq!(read(&folder, "edited.md"), edited);
     assert_eq!(read(&folder, "linked.txt"), "# linked\n\n![](linked.png)\n");
+}
+
+/// What nobody imported yet may show a picture that the notes in the vault show no more.
+#[test]
+fn a_picture_that_a_new_file_shows_is_not_deleted() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n\n![](a.png)\n");
+    desk.write("a.png", png(2, 2, b"a"));
+    desk.import();
+    let (folder, _) = desk.export("export");
+    fs::copy(folder.join("a.md"), folder.join("copy.md")).unwrap();
+    desk.device.vault().set_trashed(desk.note("a.md"), true).unwrap();
+    let report = deleting(&desk, &folder);
+    let left: Vec<&str> = report.left.iter().map(|left| left.path.as_str()).collect();
+    assert_eq!((report.deleted, left), (1, vec!["copy.md"]));
+    assert_eq!(desk.try_import(&folder).missing, vec![]);
+    assert_eq!(desk.images("copy.md"), [id(&png(2, 2, b"a"))]);
+    assert_eq!(deleting(&desk, &folder).deleted, 0);
+    desk.device.vault().set_trashed(desk.note("copy.md"), true).unwrap();
+    assert_eq!(deleting(&desk, &folder).deleted, 2);
+    assert_eq!(names(&folder), BTreeSet::new());
+}
+
+/// An editor, or whatever carries the folder, may have had it open.
+#[test]
+fn a_deleted_file_that_is_saved_again_is_an_edit() {
+    let desk = Desk::new();
+    desk.write("a.md", "# A\n\none\ntwo\n");
+    desk.import();
+    let note = desk.note("a.md");
+    let (folder, _) = desk.export("export");
+    desk.device.vault().set_path(note, Some("b.md")).unwrap();
+    assert_eq!(deleting(&desk, &folder).deleted, 1);
+    assert_eq!(names(&folder), BTreeSet::from(["b.md".to_owned()]));
+    write(&folder, "a.md", "# A\n\none\ntwo\nthree\n");
+    desk.try_import(&folder);
+    assert_eq!(desk.device.sources().len(), 1);
+    assert_eq!(desk.device.source(note), "# A\n\none\ntwo\nthree\n");
+    assert_eq!(deleting(&desk, &folder).deleted, 1);
+    assert_eq!(read(&folder, "b.md"), "# A\n\none\ntwo\nthree\n");
+    desk.settled(&folder);
+}
+
+#[test]
+fn what_can_not_be_deleted_keeps_nothing_else() {
+    let desk = Desk::new();
+    for path in ["a.md", "sub/b.md", "z.md"] {
+        desk.write(path, format!("# {path}\n"));
+    }
+    desk.import();
+    let (folder, _) = desk.export("export");
+    for path in ["a.md", "sub/b.md", "z.md"] {
+        desk.device.vault().set_trashed(desk.note(path), true).unwrap();
+    }
+    let mode = |mode| fs::set_permissions(folder.join("sub"), fs::Permissions::from_mode(mode));
+    mode(0o555).unwrap();
+    // Whoever may write everywhere is kept from nothing.
+    let is_allowed = fs::write(folder.join("sub/test"), "").is_ok();
+    let report = deleting(&desk, &folder);
+    mode(0o755).unwrap();
+    if is_allowed {
+        eprintln!("left out: this user may write to any folder");
+        return;
+    }
+    let left: Vec<&str> = report.left.iter().map(|left| left.path.as_str()).collect();
+    assert_eq!((report.deleted, left), (2, vec!["sub/b.md"]));
+    assert_eq!(deleting(&desk, &folder).deleted, 1);
 }
 
 /// A version that is not here may be nowhere else.

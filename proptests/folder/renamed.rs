@@ -310,44 +310,126 @@ fn a_new_file_is_no_note_that_is_gone_unless_it_is_like_it() {
 fn a_new_file_that_is_as_like_one_as_another_is_a_note_of_its_own() {
     let text = |line: &str| format!("# Index\n\none\ntwo\nthree\nfour\n{line}\n");
     let desk = Desk::new();
-    desk.write("a.md", text("of a"));
-    desk.write("b.md", text("of b"));
+    let old = ["a/index.md", "b/index.md"];
+    for path in old {
+        desk.write(path, text(path));
+    }
     desk.import();
-    let notes = ["a.md", "b.md"].map(|path| desk.note(path));
-    for path in ["a.md", "b.md"] {
+    let notes = old.map(|path| desk.note(path));
+    for path in old {
         fs::remove_file(desk.folder.join(path)).unwrap();
     }
-    desk.write("c.md", text("of c"));
+    desk.write("c/index.md", text("of c"));
     assert_eq!(desk.import().changed, 1);
-    assert_eq!(["a.md", "b.md"].map(|path| desk.note(path)), notes);
-    assert!(!notes.contains(&desk.note("c.md")));
+    assert_eq!(old.map(|path| desk.note(path)), notes);
+    assert!(!notes.contains(&desk.note("c/index.md")));
     assert_eq!(desk.device.sources().len(), 3);
+}
+
+/// Notes of one template may differ in a line, and are two for all that.
+#[test]
+fn a_deleted_note_does_not_become_a_new_one_of_its_template() {
+    let text = |line: &str| format!("---\ntags: person\n---\n{line}\n");
+    for trashed in [false, true] {
+        let desk = Desk::new();
+        desk.write("Bob.md", text("Call Bob."));
+        desk.write("people/Eve.md", text("Call Eve."));
+        desk.import();
+        let notes = ["Bob.md", "people/Eve.md"].map(|path| desk.note(path));
+        for note in notes {
+            desk.device.vault().set_trashed(note, trashed).unwrap();
+        }
+        fs::remove_file(desk.folder.join("Bob.md")).unwrap();
+        fs::remove_file(desk.folder.join("people/Eve.md")).unwrap();
+        desk.write("Alice.md", text("Alice was born in May."));
+        // In the trash is nothing that anybody goes on with.
+        if trashed {
+            desk.write("Eve.md", text("Another Eve."));
+        }
+        assert_eq!(desk.import().changed, 1 + u64::from(trashed));
+        assert_eq!(desk.source("Alice.md"), text("Alice was born in May."));
+        assert_eq!(desk.device.source(notes[0]), text("Call Bob."));
+        assert_eq!(desk.device.source(notes[1]), text("Call Eve."));
+        assert!(
+            desk.device
+                .vault()
+                .list()
+                .unwrap()
+                .iter()
+                .all(|row| row.trashed == notes.contains(&row.note) || !trashed)
+        );
+    }
+}
+
+/// What carries a folder deletes a file before it brings it elsewhere, and an import may come between.
+#[test]
+fn a_file_that_was_gone_for_an_import_and_was_edited_is_the_same_note() {
+    let text = "# A\n\none\ntwo\nthree\n";
+    for edited in [false, true] {
+        let desk = Desk::new();
+        desk.write("a.md", text);
+        desk.import();
+        let note = desk.note("a.md");
+        fs::remove_file(desk.folder.join("a.md")).unwrap();
+        desk.import();
+        // Whoever went on with it had it stay.
+        if edited {
+            desk.device.edit(note, |text| text + "kept\n");
+        }
+        desk.write("sub/a.md", text.to_owned() + "four\n");
+        desk.import();
+        assert_eq!(desk.note("sub/a.md") == note, !edited);
+        assert_eq!(desk.device.sources().len(), 1 + usize::from(edited));
+        desk.settled(&desk.folder);
+    }
+}
+
+/// What an import does not see is not gone.
+#[test]
+fn a_file_behind_a_link_is_not_gone() {
+    let desk = Desk::new();
+    let text = "# A\n\none\ntwo\nthree\n";
+    desk.write("sub/a.md", text);
+    desk.import();
+    let note = desk.note("sub/a.md");
+    let away = desk.device.folder.path().join("away");
+    fs::rename(desk.folder.join("sub"), &away).unwrap();
+    std::os::unix::fs::symlink(&away, desk.folder.join("sub")).unwrap();
+    desk.write("copy/a.md", text.to_owned() + "four\n");
+    desk.try_import(&desk.folder);
+    assert_eq!((desk.note("sub/a.md"), desk.source("sub/a.md")), (note, text.to_owned()));
+    assert_ne!(desk.note("copy/a.md"), note);
 }
 
 /// A note that was begun, got its name and was written, all between two imports.
 #[test]
 fn a_file_that_was_renamed_and_filled_in_is_the_same_note() {
-    let desk = Desk::new();
-    desk.write("Untitled.md", "begun\n");
-    if fs::metadata(desk.folder.join("Untitled.md")).unwrap().created().is_err() {
-        eprintln!("left out: this file system does not tell when a file was created");
-        return;
+    for begun in ["begun\n", ""] {
+        let desk = Desk::new();
+        desk.write("Untitled.md", begun);
+        if fs::metadata(desk.folder.join("Untitled.md")).unwrap().created().is_err() {
+            eprintln!("left out: this file system does not tell when a file was created");
+            return;
+        }
+        desk.import();
+        until_known(&desk, &desk.folder, 0);
+        let note = desk.note("Untitled.md");
+        rename(&desk, "Untitled.md", "sub/Plan.md");
+        desk.write("sub/Plan.md", begun.to_owned() + &"and went on\n".repeat(20));
+        assert_eq!(desk.import().changed, 1);
+        assert_eq!((desk.note("sub/Plan.md"), desk.device.sources().len()), (note, 1));
+        // Another that happens to get the same number is another.
+        until_known(&desk, &desk.folder, 0);
+        fs::remove_file(desk.folder.join("sub/Plan.md")).unwrap();
+        for name in 0..20 {
+            desk.write(
+                &format!("{name}.md"),
+                format!("and went on\nbut {name} is another\nby far\n"),
+            );
+        }
+        assert_eq!(desk.import().changed, 20);
+        assert_eq!((desk.note("sub/Plan.md"), desk.device.sources().len()), (note, 21));
     }
-    desk.import();
-    until_known(&desk, &desk.folder, 0);
-    let note = desk.note("Untitled.md");
-    rename(&desk, "Untitled.md", "sub/Plan.md");
-    desk.write("sub/Plan.md", "begun\n".to_owned() + &"and went on\n".repeat(20));
-    assert_eq!(desk.import().changed, 1);
-    assert_eq!((desk.note("sub/Plan.md"), desk.device.sources().len()), (note, 1));
-    // Another that happens to get the same number is another.
-    until_known(&desk, &desk.folder, 0);
-    fs::remove_file(desk.folder.join("sub/Plan.md")).unwrap();
-    for name in 0..20 {
-        desk.write(&format!("{name}.md"), format!("and went on\nbut {name} is another\nby far\n"));
-    }
-    assert_eq!(desk.import().changed, 20);
-    assert_eq!((desk.note("sub/Plan.md"), desk.device.sources().len()), (note, 21));
 }
 
 /// The file that is left where a note was moved in the vault is one of two, and takes nothing along.

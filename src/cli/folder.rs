@@ -22,8 +22,8 @@ const READ: usize = 30;
 /// Take in a folder of Markdown files with their images
 ///
 /// Importing a folder again takes over what was edited in it since, merged with what happened to the
-/// notes. Files that can't be taken in are passed over and listed; those that are gone are listed, and their
-/// notes stay.
+/// notes. A file that was renamed is its note still, also where it was edited since; that is said. Files that
+/// can't be taken in are passed over and listed; those that are gone are listed, and their notes stay.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -85,7 +85,7 @@ impl Import {
 /// Write all notes and their images into a folder
 ///
 /// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
-/// empty, new, or one that this vault was exported to before. Files of notes that were moved or thrown
+/// empty, new, or one that this vault was exported to before; --adopt takes one that it imported. Files of notes that were moved or thrown
 /// away since stay there, and are listed, or are deleted with --delete. What was renamed or deleted in the
 /// folder since is for an import to see first; the export after that brings back what was deleted.
 #[derive(Args)]
@@ -93,6 +93,7 @@ impl Import {
 Examples:
   everleaf export ~/Notes
   everleaf export ~/Notes --delete
+  everleaf import ~/obsidian; everleaf sync; everleaf export ~/obsidian --adopt
   everleaf export site --urls")]
 pub(super) struct Export {
     /// The folder
@@ -101,17 +102,21 @@ pub(super) struct Export {
     /// Show images by their URLs where they have one
     #[arg(long)]
     urls: bool,
-    /// Delete the files, unless somebody changed them, of notes that were moved or thrown away since, and of
-    /// images that an export wrote and no note shows any more
+    /// Delete the files, unless somebody changed them, of notes that were moved or thrown away since, and
+    /// images that an export wrote and no note shows any more; the vault keeps all of it
     #[arg(long)]
     delete: bool,
+    /// Also write to a folder that was imported, so that from then on it and the vault keep each other up
+    /// to date
+    #[arg(long)]
+    adopt: bool,
 }
 
 impl Export {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
         let shown = Shown::new(context);
-        let options = ExportOptions { urls: self.urls, delete: self.delete };
+        let options = ExportOptions { urls: self.urls, delete: self.delete, adopt: self.adopt };
         let call = calls::Export { folder: path_at(&vault, &self.dir)?, options };
         let exported = vault.ask_telling(call, shown.tell_of("exporting")).await;
         shown.clear();

@@ -1,13 +1,18 @@
 //! Files that were renamed and edited since: what is new is compared with what is gone.
+//!
+//! A wrong guess puts one note's text into the place of another's, so little counts as evidence: the file system says
+//! that it is the same file, or it has the same name in another folder. Most of what it said must be there as well.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
 
 use super::{
+    bookmarks::Seen,
     import::{Import, is_for_all},
     stamps::{File, created},
+    write::is_nothing,
 };
 use crate::{
     id::NoteId,
@@ -15,29 +20,18 @@ use crate::{
     vault::{VaultError, read_file},
 };
 
-/// How many files that are gone are compared with each that is new; where there are more, those that had its name.
-const MOST: usize = 1000;
-
-/// How many of them a new file is thought to be, at most: the likeliest.
-const LIKELY: usize = 16;
+/// How many files of one name are compared with each that has it now; where there are more, those whose folders were
+/// called the same.
+const FEW: usize = 16;
 
 /// A file that is gone.
-struct Gone {
-    path: String,
+struct Gone<'a> {
+    path: &'a str,
+    seen: &'a Seen,
     /// Which file it was, as far as its file system told.
     file: Option<File>,
-    /// Whether its note has another file, as where it was moved in the vault: then this may as well be deleted.
+    /// Whether its note has another file, as where it was moved in the vault: then this one may as well be deleted.
     has_other: bool,
-    /// Of the version that it showed.
-    lines: Lines,
-}
-
-/// A file that nothing is known of.
-struct New<'a> {
-    path: &'a str,
-    /// Its number, and when that was given to it.
-    created: Option<File>,
-    lines: Lines,
 }
 
 /// How likely a new file is one that is gone: the more, the likelier.
@@ -51,67 +45,72 @@ struct Likeness {
     lacking: Reverse<usize>,
 }
 
-impl Gone {
-    /// How likely the file is `new`; `None` where it is more likely that it is not.
-    fn likeness(&self, new: &New<'_>, both: usize) -> Option<Likeness> {
-        let (was, is) = (self.file, new.created);
-        // A number is given again, but not to a file that was there before.
-        let is_same =
-            was.zip(is).is_some_and(|(was, is)| was.number == is.number && is.at <= was.at);
-        let names = common_names(&self.path, new.path);
-        let common = Common { both, one: self.lines.count(), other: new.lines.count() };
-        let is_likely = if is_same {
-            !common.are_unlike()
-        } else {
-            // One of another name may be made of the same template.
-            !self.has_other && (common.are_close() || names > 0 && common.are_alike())
-        };
-        let lacking = Reverse(common.one - both + common.other - both);
-        is_likely.then_some(Likeness { is_same, names, both, lacking })
+impl Likeness {
+    /// `None` where it is more likely another file.
+    fn of(is_same: bool, names: usize, common: Common) -> Option<Self> {
+        let Common { both, one, other } = common;
+        // What was begun may have been written since.
+        let is_likely = if is_same { one == 0 || 2 * both > one } else { common.are_alike() };
+        let lacking = Reverse(one - both + other - both);
+        is_likely.then_some(Self { is_same, names, both, lacking })
     }
+}
+
+/// The files that are gone, to be found by what a new one has in common with them.
+struct Lost<'a> {
+    files: Vec<Gone<'a>>,
+    /// By their numbers, by their names, and by these with those of their folders.
+    numbered: HashMap<u64, Vec<usize>>,
+    named: HashMap<&'a str, Vec<usize>>,
+    within: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Lost<'a> {
+    fn new(files: Vec<Gone<'a>>) -> Self {
+        let (mut numbered, mut named, mut within) =
+            (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        for (at, gone) in files.iter().enumerate() {
+            if let Some(file) = gone.file {
+                numbered.entry(file.number).or_default().push(at);
+            }
+            named.entry(end(gone.path, 1)).or_default().push(at);
+            within.entry(end(gone.path, 2)).or_default().push(at);
+        }
+        Self { files, numbered, named, within }
+    }
+
+    /// Those that the file at `path` may be, which has this number since then; and whether it is the same.
+    fn like(&self, path: &str, created: Option<File>) -> impl Iterator<Item = (&Gone<'a>, bool)> {
+        // A number is given again, but not to a file that was there before.
+        let is_same = move |gone: &Gone<'_>| {
+            let files = gone.file.zip(created);
+            files.is_some_and(|(was, is)| was.number == is.number && is.at <= was.at)
+        };
+        let few = |found: Option<&Vec<usize>>| {
+            found.filter(|found| found.len() <= FEW).into_iter().flatten().copied().collect()
+        };
+        let mut found: BTreeSet<usize> = few(self.named.get(end(path, 1)));
+        found.extend(few(self.within.get(end(path, 2))));
+        let numbered = created.and_then(|file| self.numbered.get(&file.number));
+        found.extend(numbered.into_iter().flatten());
+        found.into_iter().filter_map(move |at| self.files.get(at)).filter_map(move |gone| {
+            let is_same = is_same(gone);
+            let is_named = end(gone.path, 1) == end(path, 1) && !gone.has_other;
+            (is_same || is_named).then_some((gone, is_same))
+        })
+    }
+}
+
+/// The last names of a path.
+fn end(path: &str, names: usize) -> &str {
+    path.rmatch_indices('/')
+        .nth(names - 1)
+        .map_or(path, |(at, _)| path.get(at + 1..).unwrap_or(path))
 }
 
 /// How many names the ends of two paths have in common.
 pub(super) fn common_names(one: &str, other: &str) -> usize {
     one.rsplit('/').zip(other.rsplit('/')).take_while(|(one, other)| one == other).count()
-}
-
-/// The files that are gone, to be found by what they had.
-struct Lost {
-    files: Vec<Gone>,
-    /// Which of them had a line, by its hash.
-    having: HashMap<u64, Vec<usize>>,
-}
-
-impl Lost {
-    fn new(files: Vec<Gone>) -> Self {
-        let mut having: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (at, gone) in files.iter().enumerate() {
-            for line in gone.lines.hashes() {
-                having.entry(line).or_default().push(at);
-            }
-        }
-        Self { files, having }
-    }
-
-    /// Those that a new file may be, and how likely; the likeliest first.
-    fn like(&self, new: &New<'_>) -> Vec<(Likeness, &Gone)> {
-        let mut both: BTreeMap<usize, usize> = BTreeMap::new();
-        for line in new.lines.hashes() {
-            for at in self.having.get(&line).into_iter().flatten() {
-                let times = self.files.get(*at).map_or(0, |gone| gone.lines.times(line));
-                *both.entry(*at).or_default() += times.min(new.lines.times(line));
-            }
-        }
-        let likely = both.into_iter().filter_map(|(at, both)| {
-            let gone = self.files.get(at)?;
-            Some((gone.likeness(new, both)?, gone))
-        });
-        let mut likely: Vec<_> = likely.collect();
-        likely.sort_by_key(|(likeness, _)| Reverse(*likeness));
-        likely.truncate(LIKELY);
-        likely
-    }
 }
 
 /// Which new file is which one that is gone, of pairs of the two: each is at most one, and one that may as well be
@@ -154,58 +153,81 @@ impl Import<'_> {
     }
 
     fn renamed_and_edited(&self) -> Result<BTreeMap<String, String>, VaultError> {
-        let lost = Lost::new(self.gone()?);
+        let lost = Lost::new(self.gone());
         if lost.files.is_empty() {
             return Ok(BTreeMap::new());
         }
-        // What is known by its name, or by what is in it, is no other file.
-        let is_new =
-            |path: &&String| !self.bookmarks.notes.contains_key(*path) && !self.live.has(path);
+        let mut lines: HashMap<&str, Option<Lines>> = HashMap::new();
         let mut likely = Vec::new();
-        for path in self.moved.new.iter().filter(is_new) {
+        // What is known by its name is no other file.
+        for path in self.moved.new.iter().filter(|path| !self.bookmarks.notes.contains_key(*path)) {
             let place = self.folder.join(path);
+            let mut like = lost.like(path, created(&place)).peekable();
+            if like.peek().is_none() {
+                continue;
+            }
             let Ok((text, _)) = read_file(&place) else { continue };
+            // Nor is what is known by what is in it.
             let blake3 = blake3::hash(text.as_bytes()).to_hex();
-            if !self.moved.old.contains_key(blake3.as_str()) {
-                let new = New { path, created: created(&place), lines: Lines::of(&text) };
-                let like = lost.like(&new).into_iter();
-                likely.extend(like.map(|(like, gone)| (like, gone.path.as_str(), path.as_str())));
+            if self.moved.old.contains_key(blake3.as_str()) {
+                continue;
+            }
+            let new = Lines::of(&text);
+            for (gone, is_same) in like {
+                // Another note has its path already.
+                if self.live.has(path) && !self.live.at(path).contains(&gone.seen.note) {
+                    continue;
+                }
+                // One that was gone before may have been deleted, unless nobody did anything to its note.
+                if gone.seen.gone && !self.is_as_it_was(gone.seen)? {
+                    continue;
+                }
+                let old = match lines.get(gone.path) {
+                    Some(old) => old,
+                    None => lines.entry(gone.path).or_insert(self.lines_of(gone)?),
+                };
+                let names = common_names(gone.path, path);
+                let likeness = old.as_ref().map(|old| Likeness::of(is_same, names, old.and(&new)));
+                likely.extend(likeness.flatten().map(|like| (like, gone.path, path.as_str())));
             }
         }
         Ok(matched(likely))
     }
 
-    /// The files that are gone since the last import, and are not elsewhere as they were.
-    fn gone(&self) -> Result<Vec<Gone>, VaultError> {
-        let is_there = |path: &String| self.tree.contains(path) || self.unmoved.contains(path);
-        let seen = self.bookmarks.notes.iter().filter(|(_, seen)| !seen.gone);
-        let (there, mut gone): (Vec<_>, Vec<_>) = seen.partition(|(path, _)| is_there(path));
+    /// What a file that is gone said; `None` where that is not here, or can't be used, which keeps no other file from
+    /// being taken in.
+    fn lines_of(&self, gone: &Gone<'_>) -> Result<Option<Lines>, VaultError> {
+        match self.vault.lines(gone.seen.note, &gone.seen.heads) {
+            Err(error) if !is_for_all(&error) => Ok(None),
+            lines => lines,
+        }
+    }
+
+    /// The files that are gone, and are not elsewhere as they were.
+    fn gone(&self) -> Vec<Gone<'_>> {
+        // What an import leaves out may be there all the same.
+        let is_gone = |path: &str| {
+            !self.tree.contains(path)
+                && !self.unmoved.contains(path)
+                && is_nothing(self.folder, path)
+        };
+        let (gone, there): (Vec<_>, Vec<_>) =
+            self.bookmarks.notes.iter().partition(|(path, _)| is_gone(path));
         if gone.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let there: HashSet<NoteId> = there.into_iter().map(|(_, seen)| seen.note).collect();
         let elsewhere = self.new_hashes();
-        gone.retain(|(_, seen)| {
-            self.trashed.contains_key(&seen.note) && !elsewhere.contains(&seen.blake3)
-        });
-        if gone.len() > MOST {
-            let names: HashSet<&str> = self.moved.new.iter().map(|path| name(path)).collect();
-            gone.retain(|(path, _)| names.contains(name(path)));
-        }
-        let mut files = Vec::with_capacity(gone.len());
-        for (path, seen) in gone {
-            let lines = match self.vault.lines(seen.note, &seen.heads) {
-                // A note that can't be used keeps no other file from being taken in.
-                Err(error) if !is_for_all(&error) => None,
-                lines => lines?,
-            };
+        let is_left = |(path, seen): &(&String, &Seen)| {
+            // One that was gone before may have been deleted: only a note that is there still may be in it.
+            let is_missed = !seen.gone || self.live.at(path).contains(&seen.note);
+            let in_trash = self.trashed.get(&seen.note) != Some(&false);
+            is_missed && !in_trash && !elsewhere.contains(&seen.blake3)
+        };
+        let gone = gone.into_iter().filter(is_left).map(|(path, seen)| {
             let (file, has_other) = (self.stamps.file(path), there.contains(&seen.note));
-            files.extend(lines.map(|lines| Gone { path: path.clone(), file, has_other, lines }));
-        }
-        Ok(files)
+            Gone { path, seen, file, has_other }
+        });
+        gone.collect()
     }
-}
-
-fn name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
 }

@@ -48,13 +48,18 @@ pub(super) fn run(
     let is_empty = is_empty(folder)?;
     let _one_at_a_time = vault.folder_turn();
     let Loaded { bookmarks, found, problem, .. } = Bookmarks::load(vault, folder)?;
+    let is_imported = !bookmarks.notes.is_empty();
     let ours = match found {
         Found::Exported | Found::Restored => true,
         Found::Foreign => false,
-        Found::Nothing => is_empty,
+        Found::Nothing => is_empty || options.adopt && is_imported,
     };
     if !ours {
-        return Err(VaultError::NotExported(folder.clone()));
+        let folder = folder.clone();
+        return Err(match found {
+            Found::Nothing if is_imported => VaultError::OnlyImported(folder),
+            _ => VaultError::NotExported(folder),
+        });
     }
     let stamps = Stamps::load(vault, folder, false)?;
     write::clear_left(folder)?;
@@ -137,8 +142,11 @@ type Written = HashMap<(String, bool), BTreeSet<ImageId>>;
 impl Export<'_> {
     /// Gives each note its place.
     fn place(&mut self, notes: Vec<Listed>) -> Vec<(Listed, String)> {
+        let (gone, there): (Vec<_>, Vec<_>) =
+            self.bookmarks.notes.iter().partition(|(_, seen)| seen.gone);
+        // Of several files, one that is there.
         let before: HashMap<NoteId, &String> =
-            self.bookmarks.notes.iter().map(|(place, seen)| (seen.note, place)).collect();
+            gone.into_iter().chain(there).map(|(place, seen)| (seen.note, place)).collect();
         let mut wanted: Vec<(bool, Listed, String)> = notes
             .into_iter()
             .map(|note| {

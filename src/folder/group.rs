@@ -68,10 +68,10 @@ impl Import<'_> {
     fn edit(&mut self, edits: Vec<(Base, Work)>) -> Result<(), VaultError> {
         let vault = self.vault;
         let edit = |(base, work): &(Base, Work)| {
+            // Its path first: what is cut off between the two is found by that, and made once.
+            let is_moved = base.from.is_some() && vault.set_path(base.note, Some(&work.path))?;
             let mut edited = vault.edit_of_file(base.note, &base.heads, &work.body, work.at)?;
-            if base.from.is_some() {
-                edited.changed |= vault.set_path(base.note, Some(&work.path))?;
-            }
+            edited.changed |= is_moved;
             let in_trash = edited.changed && self.trashed.get(&base.note) == Some(&true);
             Ok::<_, VaultError>((edited, in_trash))
         };

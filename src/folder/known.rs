@@ -37,7 +37,7 @@ pub(super) struct Paths {
 pub(super) struct Live(HashMap<String, Vec<NoteId>>);
 
 impl Live {
-    fn at(&self, path: &str) -> &[NoteId] {
+    pub(super) fn at(&self, path: &str) -> &[NoteId] {
         self.0.get(&nfc(path)).map_or(&[], Vec::as_slice)
     }
 
@@ -324,16 +324,24 @@ impl Import<'_> {
     fn back(&mut self, blake3: &str) -> Result<Option<String>, VaultError> {
         let gone = self.moved.gone.remove(blake3).unwrap_or_default();
         let [old] = gone.as_slice() else { return Ok(None) };
-        let Some(Seen { note, heads, .. }) = self.bookmarks.notes.get(old) else { return Ok(None) };
+        let Some(seen) = self.bookmarks.notes.get(old) else { return Ok(None) };
         if self.moved.old.contains_key(blake3)
             || self.tree.contains(old)
-            || !self.live.at(old).contains(note)
-            || !self.vault.has_version(*note, heads)?
+            || !self.live.at(old).contains(&seen.note)
         {
             return Ok(None);
         }
+        Ok(self.is_as_it_was(seen)?.then(|| old.clone()))
+    }
+
+    /// Whether a note says what its file said.
+    pub(super) fn is_as_it_was(&self, seen: &Seen) -> Result<bool, VaultError> {
+        let Seen { note, heads, .. } = seen;
+        if !self.vault.has_version(*note, heads)? {
+            return Ok(false);
+        }
         let [now, then] = [None, Some(heads)].map(|heads| self.vault.read(*note, heads));
-        Ok((now?.body == then?.body).then(|| old.clone()))
+        Ok(now?.body == then?.body)
     }
 
     /// Whether the file at `path`, which was there before, is another now.

@@ -208,34 +208,6 @@ pub(super) fn file_in(folder: &Path, place: &str) -> Option<PathBuf> {
     is_file.then_some(path)
 }
 
-/// Deletes a file if `is_meant` by its hash; gives whether it did. One that somebody saves meanwhile stays.
-pub(super) fn delete(
-    path: &Path,
-    is_meant: impl Fn(blake3::Hash) -> bool,
-) -> Result<bool, VaultError> {
-    if !hash(path).is_ok_and(&is_meant) {
-        return Ok(false);
-    }
-    // Under this name nobody saves it any more. Where this is cut off, the next export clears it away.
-    let folder = path.parent().unwrap_or(path);
-    let aside = temporary(folder, PRIVATE).map_err(failed("create a file in", folder))?;
-    let aside = aside.into_temp_path();
-    fs::rename(path, &aside).map_err(failed("delete", path))?;
-    crash::point();
-    if hash(&aside).is_ok_and(is_meant) {
-        aside.close().map_err(failed("delete", path))?;
-        return Ok(true);
-    }
-    match aside.persist_noclobber(path) {
-        Ok(()) => Ok(false),
-        // Another is there now; what was there before has a name that somebody can find.
-        Err(error) => {
-            let kept = error.path.keep().map_err(|error| failed("keep", path)(error.error))?;
-            Err(failed("rename", kept)(error.error))
-        }
-    }
-}
-
 /// Which file of its disk is at a path, if one is: two names of one file are one place.
 pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
     let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;

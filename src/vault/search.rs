@@ -95,8 +95,13 @@ impl Vault {
         Ok(all)
     }
 
-    /// Reads what a search would have to read first, as long as it may go on: after that, searches are quick.
-    pub(crate) fn keep_texts(&self, may_go_on: impl Fn() -> bool) -> Result<(), VaultError> {
+    /// Reads what a [search](Self::search) would have to read first, one note after the other, as long as it may go
+    /// on: after that, searches are quick. Blocks; meant for a thread that nobody waits for.
+    ///
+    /// # Errors
+    ///
+    /// What the database said.
+    pub fn prepare_search(&self, may_go_on: impl Fn() -> bool) -> Result<(), VaultError> {
         let rows = catalog::list(self.db())?;
         for (note, _) in rows.into_iter().take_while(|_| may_go_on()) {
             self.text(note)?;

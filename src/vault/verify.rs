@@ -161,6 +161,8 @@ impl Vault {
                 found.find("log", error);
                 return Ok(loaded);
             }
+            // What came meanwhile was not counted.
+            let progress = if look == 1 { progress } else { &|_| () };
             loaded.extend(self.replay_catalog(&replay, progress)?);
             let differing = self.compare(&replay)?;
             // Rows that were written while they were compared say nothing, nor do those that a sync is about

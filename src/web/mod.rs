@@ -198,7 +198,7 @@ impl Server {
         tasks.spawn(live::follow(Arc::clone(&app)));
         tasks.spawn(steps::keep_in_step(Arc::clone(&app)));
         let (running, is_running) = watch::channel(());
-        let reading = tokio::spawn(keep_texts(Arc::clone(&app), is_running));
+        let reading = tokio::spawn(prepare_search(Arc::clone(&app), is_running));
         let router = router(&app);
         let stopping = async {
             stop.await;
@@ -213,8 +213,9 @@ impl Server {
 }
 
 /// Reads, while nobody waits for it, what the first search would have to read.
-async fn keep_texts(app: Arc<App>, is_running: watch::Receiver<()>) {
-    let read = app.ask(move |app| Ok(app.vault.keep_texts(|| is_running.has_changed().is_ok())?));
+async fn prepare_search(app: Arc<App>, is_running: watch::Receiver<()>) {
+    let read =
+        app.ask(move |app| Ok(app.vault.prepare_search(|| is_running.has_changed().is_ok())?));
     if let Err(problem) = read.await {
         tracing::warn!(?problem, "the texts of notes can't be kept for searches");
     }

@@ -3,15 +3,18 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    fs,
     path::{Path, PathBuf},
 };
 
 use super::Export;
 use crate::{
+    crash,
     db::sync_folder,
     folder::{
         Remark,
         bookmarks::Seen,
+        walk::walk,
         write::{self, file_at, file_in},
     },
     id::{ImageId, NoteId},
@@ -22,9 +25,12 @@ use crate::{
 pub(super) struct Stale {
     path: String,
     seen: Seen,
-    /// What there is to say of it, unless it is deleted.
+    /// Where the note is now.
     what: String,
 }
+
+/// Why a file is not deleted.
+type Why = String;
 
 impl Export<'_> {
     /// The files of before that are of notes that are elsewhere now.
@@ -38,8 +44,8 @@ impl Export<'_> {
                 continue;
             }
             let what = match now.get(&seen.note) {
-                Some(place) => format!("the note is {place} now; this file is as it was"),
-                None => "the note is in the trash, or gone; this file is as it was".to_owned(),
+                Some(place) => format!("the note is {place} now"),
+                None => "the note is in the trash, or gone".to_owned(),
             };
             stale.push(Stale { path: path.clone(), seen: seen.clone(), what });
         }
@@ -48,64 +54,112 @@ impl Export<'_> {
 
     /// Tells of files that are of notes that are elsewhere now.
     pub(super) fn tell(&mut self, stale: Vec<Stale>) {
-        let left = stale.into_iter().map(|Stale { path, what, .. }| Remark { path, what });
-        self.report.left.extend(left);
+        for Stale { path, what, .. } in stale {
+            self.leave(path, format!("{what}; this file is as it was"));
+        }
+    }
+
+    fn leave(&mut self, path: String, what: String) {
+        self.report.left.push(Remark { path, what });
     }
 
     /// Deletes them, and the images that an export wrote and no file shows any more: what nobody touched since, and
     /// the vault has. Tells of the others.
     pub(super) fn delete(&mut self, stale: Vec<Stale>) -> Result<(), VaultError> {
-        let (mut left, mut folders) = (Vec::new(), BTreeSet::new());
+        let mut folders = BTreeSet::new();
+        let deleted = self.delete_all(stale, &mut folders);
+        if folders.is_empty() {
+            return deleted;
+        }
+        // Whatever went wrong, what is gone is known to be. Only now: to an import, a file that nothing is known of is
+        // a new one.
+        let cleared = self.clear_folders(folders);
+        self.bookmarks.save(self.vault, self.folder, true)?;
+        deleted.and(cleared)
+    }
+
+    fn delete_all(
+        &mut self,
+        stale: Vec<Stale>,
+        folders: &mut BTreeSet<PathBuf>,
+    ) -> Result<(), VaultError> {
         let mut files: HashMap<NoteId, Vec<String>> = HashMap::new();
         for (path, seen) in &self.bookmarks.notes {
             files.entry(seen.note).or_default().push(path.clone());
         }
-        for stale in stale {
-            if self.is_needless(&stale, files.get(&stale.seen.note).map_or(&[], Vec::as_slice))?
-                && self.delete_file(&stale.path, &stale.seen.blake3, &mut folders)?
-            {
-                self.bookmarks.notes.remove(&stale.path);
-                self.report.deleted += 1;
-            } else {
-                left.push(stale);
-            }
-        }
-        for (place, image) in self.needless_images()? {
-            if self.delete_file(&place, &image.to_string(), &mut folders)? {
-                self.bookmarks.forget_image(&place);
+        for Stale { path, seen, what } in stale {
+            let others = files.get(&seen.note).map_or(&[][..], Vec::as_slice);
+            let why = match self.is_needed(&path, &seen, others)? {
+                None => self.delete_file(&path, &seen.blake3, folders),
+                why => why,
+            };
+            if let Some(why) = why {
+                self.leave(path, format!("{what}; this file stays: {why}"));
+            } else if let Some(seen) = self.bookmarks.notes.get_mut(&path) {
+                // Whatever comes there may be an edit of it.
+                seen.gone = true;
                 self.report.deleted += 1;
             }
         }
-        self.tell(left);
-        if folders.is_empty() {
+        let images = self.needless_images()?;
+        if images.is_empty() {
             return Ok(());
         }
-        self.clear_folders(folders)?;
-        // Only now: to an import, a file that nothing is known of is a new one.
-        self.bookmarks.save(self.vault, self.folder, true)
+        if let Some(path) = self.unknown_note()? {
+            let images = images.len();
+            let what = format!(
+                "it was written since the last import, so images that no note shows stay, {images} of them: import \
+                 the folder first"
+            );
+            self.leave(path, what);
+            return Ok(());
+        }
+        for (place, image) in images {
+            match self.delete_file(&place, &image.to_string(), folders) {
+                None => {
+                    self.bookmarks.forget_image(&place);
+                    self.report.deleted += 1;
+                }
+                Some(why) => self.leave(place, format!("no note shows it; this file stays: {why}")),
+            }
+        }
+        Ok(())
     }
 
-    /// Whether a note needs this one of its files no more: it is in the trash, or has another, and what was in the
-    /// file is one of its versions.
-    fn is_needless(&self, stale: &Stale, files: &[String]) -> Result<bool, VaultError> {
-        let Stale { path, seen, .. } = stale;
-        let is_known = self.bookmarks.notes.get(path) == Some(seen);
-        if !is_known || !self.vault.has_version(seen.note, &seen.heads)? {
-            return Ok(false);
+    /// Why a note needs this one of its `files` still, if it does: it is not in the trash and has no other, or what
+    /// was in the file is none of its versions here.
+    fn is_needed(
+        &self,
+        path: &str,
+        seen: &Seen,
+        files: &[String],
+    ) -> Result<Option<Why>, VaultError> {
+        if self.bookmarks.notes.get(path) != Some(seen) {
+            return Ok(Some("it is another note's".to_owned()));
         }
-        if self.trashed.contains(&seen.note) {
-            return Ok(true);
+        if !self.vault.has_version(seen.note, &seen.heads)? {
+            return Ok(Some(
+                "it shows a version that is not on this device; sync first".to_owned(),
+            ));
         }
         let file = file_at(&self.folder.join(path));
         let mut others = files.iter().map(|other| file_at(&self.folder.join(other)));
         // The disk may take two names for one.
-        Ok(others.any(|other| other.is_some() && other != file))
+        let has_other = others.any(|other| other.is_some() && other != file);
+        let is_needless = self.trashed.contains(&seen.note) || has_other;
+        Ok((!is_needless).then(|| "the note has no other here".to_owned()))
     }
 
-    /// The images that exports wrote, and that nothing in the folder shows.
+    /// The images that exports wrote, and that nothing in the folder shows, as far as is known.
     fn needless_images(&self) -> Result<Vec<(String, ImageId)>, VaultError> {
-        let there = self.bookmarks.notes.values().flat_map(|seen| &seen.images);
-        let shown: HashSet<&String> = there.filter_map(|shown| shown.place.as_ref()).collect();
+        let is_there = |(path, seen): &(&String, &Seen)| {
+            !self.trashed.contains(&seen.note) && !seen.gone || self.folder.join(path).is_file()
+        };
+        let there = self.bookmarks.notes.iter().filter(is_there);
+        let shown: HashSet<&String> = there
+            .flat_map(|(_, seen)| &seen.images)
+            .filter_map(|shown| shown.place.as_ref())
+            .collect();
         let mut needless = Vec::new();
         for place in self.bookmarks.images.keys().filter(|place| !shown.contains(place)) {
             let Some(image) = self.bookmarks.own_image(place) else { continue };
@@ -116,23 +170,42 @@ impl Export<'_> {
         Ok(needless)
     }
 
-    /// Deletes the file at `place` if it has this hash, also when it is about to go; gives whether it did. Its folder
-    /// is put to `folders`.
+    /// A note in the folder that is new, or was edited: it may show any image there.
+    fn unknown_note(&self) -> Result<Option<String>, VaultError> {
+        let is_known = |path: &String| {
+            let seen = self.bookmarks.notes.get(path);
+            let hash = write::hash(&self.folder.join(path));
+            seen.zip(hash.ok()).is_some_and(|(seen, hash)| hash.to_hex().as_str() == seen.blake3)
+        };
+        let notes = walk(self.folder, self.vault)?.notes;
+        Ok(notes.into_iter().find(|path| !is_known(path)))
+    }
+
+    /// Deletes the file at `place` if it has this hash; gives why it did not. Its folder is put to `folders`.
     fn delete_file(
         &self,
         place: &str,
         blake3: &str,
         folders: &mut BTreeSet<PathBuf>,
-    ) -> Result<bool, VaultError> {
-        let Some(path) = file_in(self.folder, place) else { return Ok(false) };
+    ) -> Option<Why> {
+        let Some(path) = file_in(self.folder, place) else {
+            return Some("it is no file, or a symbolic link leads there".to_owned());
+        };
         let there = file_at(&path).and_then(|file| self.files.get(&file));
         if there.is_some_and(|there| there != place) {
-            return Ok(false);
+            return Some("another note or image has this very file".to_owned());
         }
-        let is_this = |hash: blake3::Hash| hash.to_hex().as_str() == blake3;
-        let is_deleted = write::delete(&path, is_this)?;
-        folders.extend(path.parent().filter(|_| is_deleted).map(Path::to_owned));
-        Ok(is_deleted)
+        match write::hash(&path) {
+            Ok(hash) if hash.to_hex().as_str() == blake3 => {}
+            Ok(_) => return Some("it was edited since; import the folder first".to_owned()),
+            Err(error) => return Some(format!("could not read it: {error}")),
+        }
+        if let Err(error) = fs::remove_file(&path) {
+            return Some(format!("could not delete it: {error}"));
+        }
+        crash::point();
+        folders.extend(path.parent().map(Path::to_owned));
+        None
     }
 
     /// Takes away the folders that nothing is left in, and has all of it on disk.
@@ -142,7 +215,7 @@ impl Export<'_> {
         for folder in folders.into_iter().rev() {
             let mut folder = folder.as_path();
             while folder != self.folder
-                && std::fs::remove_dir(folder).is_ok()
+                && fs::remove_dir(folder).is_ok()
                 && let Some(parent) = folder.parent()
             {
                 touched.remove(folder);
