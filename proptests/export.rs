@@ -1,6 +1,5 @@
 //! A folder that was exported: nothing of anybody's is overwritten, and all of it comes back.
 
-mod adopted;
 mod stale;
 
 use std::{fs, sync::Arc};
@@ -389,7 +388,6 @@ proptest! {
     fn edits_in_a_folder_and_in_its_vault_are_all_kept(
         steps in vec(step(), 1..16),
         crlf in select(vec!["\n", "\r\n"]),
-        adopt: bool,
     ) {
         let desk = Desk::new();
         for number in 0..3 {
@@ -400,11 +398,7 @@ proptest! {
             desk.write(image, png(1, 1, image.as_bytes()));
         }
         desk.import();
-        // What was imported may go on as an export itself.
-        let folder = if adopt { desk.folder.clone() } else { desk.device.folder.path().join("export") };
-        let options = ExportOptions { adopt, ..ExportOptions::default() };
-        let export = || export(desk.device.vault(), &folder, &options, &|_| ()).unwrap();
-        export();
+        let (folder, _) = desk.export("export");
         let mut words = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
@@ -429,19 +423,19 @@ proptest! {
                     write(&folder, path, png(2, 2, &number.to_be_bytes()));
                 }
                 Step::Import => drop(desk.try_import(&folder)),
-                Step::Export => drop(export()),
+                Step::Export => drop(desk.export("export")),
             }
         }
         desk.try_import(&folder);
         desk.settled(&folder);
-        let report = export();
+        let (_, report) = desk.export("export");
         prop_assert_eq!(report.skipped, vec![]);
         for (path, word) in words {
             prop_assert_eq!(desk.source(&path).matches(&word).count(), 1);
         }
         let heads: Vec<Heads> = (0..3).map(|note| desk.heads(&format!("{note}.md"))).collect();
         desk.settled(&folder);
-        prop_assert_eq!(export().written, 0);
+        prop_assert_eq!(desk.export("export").1.written, 0);
         prop_assert_eq!(
             heads,
             (0..3).map(|note| desk.heads(&format!("{note}.md"))).collect::<Vec<_>>()

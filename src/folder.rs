@@ -61,9 +61,6 @@ pub struct ExportOptions {
     /// Whether files are deleted that nobody changed since they were written or imported, of notes that were moved
     /// or thrown away since, and of images that an export wrote and no note shows any more. Default: no.
     pub delete: bool,
-    /// Whether a folder may be exported to that was only imported so far; from then on it is an exported one.
-    /// Default: no.
-    pub adopt: bool,
 }
 
 /// How it is going; for whoever shows it.
@@ -215,7 +212,7 @@ pub struct Absent {
 /// it takes nothing out of a note that is a file of another folder; else it is a new note, as there is a
 /// README in many a folder. Where an image file was replaced, the notes
 /// that show it show the new one. A file that was moved since the last import takes its note along, and so does one that was edited as well,
-/// where its file system or its name in another folder shows that it is the same. No note is
+/// where its file system says that it is the same, or it has its name in another folder and only its links changed. No note is
 /// ever thrown away because its file is gone; that it is, is told. Folders in it that this vault was exported to
 /// are left out.
 ///
@@ -247,8 +244,8 @@ pub fn import(
 ///
 /// # Errors
 ///
-/// [`VaultError::NotExported`] where the folder holds anything that did not come from this vault,
-/// [`VaultError::OnlyImported`] where it was imported and is not to be [adopted](ExportOptions::adopt), and where reading or writing fails; exporting again goes on from there.
+/// [`VaultError::NotExported`] where the folder holds anything that did not come from this vault, and
+/// where reading or writing fails; exporting again goes on from there.
 pub fn export(
     vault: &Vault,
     folder: &Path,

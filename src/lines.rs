@@ -17,12 +17,25 @@ impl Lines {
     pub(crate) fn of(text: &str) -> Self {
         let mut lines = Self::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let mut hasher = DefaultHasher::new();
-            line.hash(&mut hasher);
-            *lines.times.entry(hasher.finish()).or_default() += 1;
-            lines.count += 1;
+            lines.add(line);
         }
         lines
+    }
+
+    /// The same, whatever the links and images in them lead to: those of a note that is moved are written anew.
+    pub(crate) fn without_links(text: &str) -> Self {
+        let mut lines = Self::default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            lines.add(&without_links(line));
+        }
+        lines
+    }
+
+    fn add(&mut self, line: &str) {
+        let mut hasher = DefaultHasher::new();
+        line.hash(&mut hasher);
+        *self.times.entry(hasher.finish()).or_default() += 1;
+        self.count += 1;
     }
 
     pub(crate) fn and(&self, other: &Self) -> Common {
@@ -33,6 +46,27 @@ impl Lines {
     fn times(&self, line: u64) -> usize {
         self.times.get(&line).copied().unwrap_or_default()
     }
+}
+
+/// What begins a destination, and what ends it.
+const LINKS: [(&str, &[char]); 5] =
+    [("](", &[')']), ("[[", &['|', ']']), ("]: ", &[]), ("src=\"", &['"']), ("href=\"", &['"'])];
+
+/// A line with nothing where its destinations were.
+fn without_links(line: &str) -> String {
+    let (mut left, mut kept) = (line, String::with_capacity(line.len()));
+    let first = |text: &str| {
+        let found =
+            LINKS.iter().filter_map(|(begin, ends)| Some((text.find(begin)? + begin.len(), *ends)));
+        found.min_by_key(|(at, _)| *at)
+    };
+    while let Some((at, ends)) = first(left) {
+        let (before, rest) = left.split_at(at);
+        kept.push_str(before);
+        let end = if ends.is_empty() { None } else { rest.find(ends) };
+        left = rest.get(end.unwrap_or(rest.len())..).unwrap_or_default();
+    }
+    kept + left
 }
 
 /// The lines of two texts, counted.
@@ -51,6 +85,11 @@ impl Common {
     /// version of it.
     pub(crate) const fn are_alike(self) -> bool {
         2 * self.both > self.one && 2 * self.both > self.other
+    }
+
+    /// Whether they are all there is, of texts that say something.
+    pub(crate) const fn are_same(self) -> bool {
+        self.both > 0 && self.both == self.one && self.both == self.other
     }
 
     /// Whether they are not more than half of either: what was a template and is filled in, or was cut down,

@@ -284,15 +284,15 @@ fn an_import_that_fails_takes_in_no_line_twice_of_a_file_that_was_renamed_and_ed
     if shim().is_none() {
         return;
     }
-    let text = "# A\n\none\ntwo\nthree\n";
+    let text = |link: &str, more: &str| format!("# A\n\n[one]({link})\ntwo\n{more}");
     let machine = machine();
     fs::create_dir(machine.path("in")).unwrap();
-    machine.file("in/a.md", text);
+    machine.file("in/a.md", text("b.md", ""));
     machine.run(&["import", "in"]).ok();
     machine.run(&["export", "out"]).ok();
     fs::create_dir(machine.path("out/sub")).unwrap();
     fs::rename(machine.path("out/a.md"), machine.path("out/sub/a.md")).unwrap();
-    machine.file("out/sub/a.md", format!("{text}first\n"));
+    machine.file("out/sub/a.md", text("../b.md", ""));
     for at in 1.. {
         let home = Machine::within(memory());
         copy_folder(&machine.path(""), &home.path(""));
@@ -302,7 +302,7 @@ fn an_import_that_fails_takes_in_no_line_twice_of_a_file_that_was_renamed_and_ed
         disk.under(&mut command, at);
         command.output().unwrap();
         let Some(file) = disk.failed() else { break };
-        let edited = format!("{text}first\nsecond\n");
+        let edited = text("../b.md", "three\n");
         home.file("out/sub/a.md", &edited);
         home.run(&["import", "out"]).ok();
         let list = home.run(&["--json", "list"]).json();

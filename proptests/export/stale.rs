@@ -129,6 +129,49 @@ fn a_picture_that_a_new_file_shows_is_not_deleted() {
     assert_eq!(names(&folder), BTreeSet::new());
 }
 
+/// Whoever begins another note under the name of one that was thrown away means another.
+#[test]
+fn a_new_file_of_an_old_name_is_not_in_the_trash() {
+    let desk = Desk::new();
+    desk.write("Untitled.md", "# Untitled\n");
+    desk.import();
+    let old = desk.note("Untitled.md");
+    let (folder, _) = desk.export("export");
+    desk.device.vault().set_trashed(old, true).unwrap();
+    assert_eq!(deleting(&desk, &folder).deleted, 1);
+    write(&folder, "Untitled.md", "# Untitled\n");
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    write(&folder, "Untitled.md", "# Untitled\n\nAnd all that I have to say.\n");
+    let report = desk.try_import(&folder);
+    assert_eq!((report.changed, report.remarks), (1, vec![]));
+    assert_ne!(desk.note("Untitled.md"), old);
+    assert_eq!(deleting(&desk, &folder).deleted, 0);
+}
+
+/// A picture that somebody put into the folder is theirs, also where no note shows it any more.
+#[test]
+fn a_picture_of_somebody_else_gives_way_to_no_other() {
+    let (mine, other) = (png(2, 2, b"mine"), png(3, 3, b"other"));
+    let desk = Desk::new();
+    desk.device.note("# First\n");
+    let (folder, _) = desk.export("export");
+    write(&folder, "c.md", "# C\n\n![](image.png)\n");
+    write(&folder, "image.png", &mine);
+    desk.try_import(&folder);
+    write(&folder, "c.md", "# C\n\n[a photo](image.png)\n");
+    desk.try_import(&folder);
+    desk.device.file("image.png", &other);
+    let note = desk.device.note("# B\n\n![](image.png)\n");
+    let report = deleting(&desk, &folder);
+    assert_eq!((report.images, report.skipped), (1, vec![]));
+    assert_eq!(fs::read(folder.join("image.png")).unwrap(), mine);
+    desk.settled(&folder);
+    assert_eq!(desk.device.body(note).images(), [id(&other)]);
+    desk.device.vault().set_trashed(note, true).unwrap();
+    deleting(&desk, &folder);
+    assert_eq!(fs::read(folder.join("image.png")).unwrap(), mine);
+}
+
 /// An editor, or whatever carries the folder, may have had it open.
 #[test]
 fn a_deleted_file_that_is_saved_again_is_an_edit() {

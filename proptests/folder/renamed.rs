@@ -237,23 +237,28 @@ fn files_of_which_one_has_all_of_the_other_make_no_third_note_when_they_swap_nam
 #[test]
 fn a_file_that_was_moved_and_edited_is_the_same_note() {
     let picture = png(2, 2, b"one");
-    let text = |link: &str| format!("# Trip\n\n![]({link})\nthere and back\n[home](home.md)\n");
+    let text = |up: &str| {
+        format!(
+            "# Trip\n\n![]({up}img/a.png)\nthere and [back]({up}home.md) or [[{up}home|home]]\n\
+             <img src=\"{up}img/a.png\"> [it][1]\n\n[1]: {up}img/a.png\n"
+        )
+    };
     let desk = Desk::new();
     desk.write("img/a.png", &picture);
-    desk.write("trip.md", text("img/a.png"));
+    desk.write("trip.md", text(""));
     desk.write("home.md", "# Home\n\n[trip](trip.md)\n");
     desk.import();
     let note = desk.note("trip.md");
     desk.device.edit(note, |source| source + "written elsewhere\n");
     rename(&desk, "trip.md", "old/trip.md");
-    desk.write("old/trip.md", text("../img/a.png"));
+    desk.write("old/trip.md", text("../"));
     desk.write("home.md", "# Home\n\n[trip](old/trip.md)\n");
     let report = desk.import();
     let remarks: Vec<_> = report.remarks.iter().map(|remark| remark.path.as_str()).collect();
     assert_eq!((report.changed, remarks), (2, vec!["old/trip.md"]));
     assert!(report.remarks[0].what.contains("taken for trip.md, renamed"), "{:?}", report.remarks);
     assert_eq!(desk.note("old/trip.md"), note);
-    assert_eq!(desk.source("old/trip.md"), text("../img/a.png") + "written elsewhere\n");
+    assert_eq!(desk.source("old/trip.md"), text("../") + "written elsewhere\n");
     assert_eq!(desk.images("old/trip.md"), [id(&picture)]);
     assert_eq!(desk.device.sources().len(), 2);
     desk.settled(&desk.folder);
@@ -289,6 +294,7 @@ fn a_new_file_is_no_note_that_is_gone_unless_it_is_like_it() {
         ("days/2.md", template(2, "bread\nmilk\n")),
         ("days/1b.md", template(1, "one\ntwo\nthree\nfour\nfive\nsix\nseven\n")),
         ("other/1.md", "# Quite another\n\n## To do\n".to_owned()),
+        ("other/1.md", template(1, "rain\nsnow\n")),
     ] {
         let desk = Desk::new();
         desk.write("days/1.md", template(1, "rain\nsun\n"));
@@ -308,7 +314,7 @@ fn a_new_file_is_no_note_that_is_gone_unless_it_is_like_it() {
 /// Which of two it is can't be told, so it is neither.
 #[test]
 fn a_new_file_that_is_as_like_one_as_another_is_a_note_of_its_own() {
-    let text = |line: &str| format!("# Index\n\none\ntwo\nthree\nfour\n{line}\n");
+    let text = |link: &str| format!("# Index\n\none\ntwo\n[link]({link})\n");
     let desk = Desk::new();
     let old = ["a/index.md", "b/index.md"];
     for path in old {
@@ -319,7 +325,7 @@ fn a_new_file_that_is_as_like_one_as_another_is_a_note_of_its_own() {
     for path in old {
         fs::remove_file(desk.folder.join(path)).unwrap();
     }
-    desk.write("c/index.md", text("of c"));
+    desk.write("c/index.md", text("c"));
     assert_eq!(desk.import().changed, 1);
     assert_eq!(old.map(|path| desk.note(path)), notes);
     assert!(!notes.contains(&desk.note("c/index.md")));
@@ -364,10 +370,10 @@ fn a_deleted_note_does_not_become_a_new_one_of_its_template() {
 /// What carries a folder deletes a file before it brings it elsewhere, and an import may come between.
 #[test]
 fn a_file_that_was_gone_for_an_import_and_was_edited_is_the_same_note() {
-    let text = "# A\n\none\ntwo\nthree\n";
+    let text = |link: &str| format!("# A\n\none\n[two]({link})\n");
     for edited in [false, true] {
         let desk = Desk::new();
-        desk.write("a.md", text);
+        desk.write("a.md", text("b.md"));
         desk.import();
         let note = desk.note("a.md");
         fs::remove_file(desk.folder.join("a.md")).unwrap();
@@ -376,7 +382,7 @@ fn a_file_that_was_gone_for_an_import_and_was_edited_is_the_same_note() {
         if edited {
             desk.device.edit(note, |text| text + "kept\n");
         }
-        desk.write("sub/a.md", text.to_owned() + "four\n");
+        desk.write("sub/a.md", text("../b.md"));
         desk.import();
         assert_eq!(desk.note("sub/a.md") == note, !edited);
         assert_eq!(desk.device.sources().len(), 1 + usize::from(edited));
@@ -388,16 +394,16 @@ fn a_file_that_was_gone_for_an_import_and_was_edited_is_the_same_note() {
 #[test]
 fn a_file_behind_a_link_is_not_gone() {
     let desk = Desk::new();
-    let text = "# A\n\none\ntwo\nthree\n";
-    desk.write("sub/a.md", text);
+    let text = |link: &str| format!("# A\n\none\n[two]({link})\n");
+    desk.write("sub/a.md", text("b.md"));
     desk.import();
     let note = desk.note("sub/a.md");
     let away = desk.device.folder.path().join("away");
     fs::rename(desk.folder.join("sub"), &away).unwrap();
     std::os::unix::fs::symlink(&away, desk.folder.join("sub")).unwrap();
-    desk.write("copy/a.md", text.to_owned() + "four\n");
+    desk.write("copy/a.md", text("c.md"));
     desk.try_import(&desk.folder);
-    assert_eq!((desk.note("sub/a.md"), desk.source("sub/a.md")), (note, text.to_owned()));
+    assert_eq!((desk.note("sub/a.md"), desk.source("sub/a.md")), (note, text("b.md")));
     assert_ne!(desk.note("copy/a.md"), note);
 }
 

@@ -12,10 +12,6 @@ pub(super) fn in_commands(hint: String) -> String {
         of::EXISTS => "name another folder with --vault, or use this vault as it is",
         of::NOT_EMPTY => "name an empty or a new folder with --vault",
         of::NOT_A_FOLDER => "name a folder; `everleaf new FILE` makes a note of one file",
-        of::ONLY_IMPORTED => {
-            "name an empty or a new folder, or say --adopt: what was edited in this one since stays, and \
-             so does all that is no note"
-        }
         of::UNKNOWN_NOTE => "`everleaf list` shows ids, paths and titles",
         of::UNKNOWN_IMAGE => "`everleaf images` shows their ids",
         of::UNKNOWN_REMOTE => "`everleaf remote list` shows the names",

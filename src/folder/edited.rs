@@ -1,7 +1,8 @@
 //! Files that were renamed and edited since: what is new is compared with what is gone.
 //!
 //! A wrong guess puts one note's text into the place of another's, so little counts as evidence: the file system says
-//! that it is the same file, or it has the same name in another folder. Most of what it said must be there as well.
+//! that it is the same file, and most of what it said is there; or it has the same name in another folder, and only
+//! what its links lead to is another, as where an app moved a note.
 
 use std::{
     cmp::Reverse,
@@ -47,12 +48,26 @@ struct Likeness {
 
 impl Likeness {
     /// `None` where it is more likely another file.
-    fn of(is_same: bool, names: usize, common: Common) -> Option<Self> {
-        let Common { both, one, other } = common;
+    fn of(is_same: bool, names: usize, old: &Said, new: &Said) -> Option<Self> {
+        let Common { both, one, other } = old.all.and(&new.all);
         // What was begun may have been written since.
-        let is_likely = if is_same { one == 0 || 2 * both > one } else { common.are_alike() };
+        let is_written_on = is_same && (one == 0 || 2 * both > one);
+        let is_likely = is_written_on || names > 0 && old.rest.and(&new.rest).are_same();
         let lacking = Reverse(one - both + other - both);
         is_likely.then_some(Self { is_same, names, both, lacking })
+    }
+}
+
+/// What a file says.
+struct Said {
+    all: Lines,
+    /// But for what its links lead to.
+    rest: Lines,
+}
+
+impl Said {
+    fn by(text: &str) -> Self {
+        Self { all: Lines::of(text), rest: Lines::without_links(text) }
     }
 }
 
@@ -157,7 +172,7 @@ impl Import<'_> {
         if lost.files.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let mut lines: HashMap<&str, Option<Lines>> = HashMap::new();
+        let mut said: HashMap<&str, Option<Said>> = HashMap::new();
         let mut likely = Vec::new();
         // What is known by its name is no other file.
         for path in self.moved.new.iter().filter(|path| !self.bookmarks.notes.contains_key(*path)) {
@@ -172,34 +187,39 @@ impl Import<'_> {
             if self.moved.old.contains_key(blake3.as_str()) {
                 continue;
             }
-            let new = Lines::of(&text);
+            let new = Said::by(&text);
             for (gone, is_same) in like {
                 // Another note has its path already.
                 if self.live.has(path) && !self.live.at(path).contains(&gone.seen.note) {
                     continue;
                 }
-                // One that was gone before may have been deleted, unless nobody did anything to its note.
-                if gone.seen.gone && !self.is_as_it_was(gone.seen)? {
-                    continue;
-                }
-                let old = match lines.get(gone.path) {
+                let old = match said.get(gone.path) {
                     Some(old) => old,
-                    None => lines.entry(gone.path).or_insert(self.lines_of(gone)?),
+                    None => said.entry(gone.path).or_insert(self.said(gone)?),
                 };
                 let names = common_names(gone.path, path);
-                let likeness = old.as_ref().map(|old| Likeness::of(is_same, names, old.and(&new)));
-                likely.extend(likeness.flatten().map(|like| (like, gone.path, path.as_str())));
+                let likeness = old.as_ref().and_then(|old| Likeness::of(is_same, names, old, &new));
+                likely.extend(likeness.map(|likeness| (likeness, gone.path, path.as_str())));
             }
         }
         Ok(matched(likely))
     }
 
-    /// What a file that is gone said; `None` where that is not here, or can't be used, which keeps no other file from
-    /// being taken in.
-    fn lines_of(&self, gone: &Gone<'_>) -> Result<Option<Lines>, VaultError> {
-        match self.vault.lines(gone.seen.note, &gone.seen.heads) {
+    /// What a file that is gone said; `None` where it may as well have been deleted, and where that is not here or can't
+    /// be used, which keeps no other file from being taken in.
+    fn said(&self, gone: &Gone<'_>) -> Result<Option<Said>, VaultError> {
+        let Seen { note, heads, gone: was_gone, .. } = gone.seen;
+        let read = || {
+            // What was gone before is followed only while nobody did anything to its note.
+            let is_followed = !*was_gone || self.is_as_it_was(gone.seen)?;
+            if !is_followed || !self.vault.has_version(*note, heads)? {
+                return Ok(None);
+            }
+            Ok(Some(Said::by(&self.vault.read(*note, Some(heads))?.body.written())))
+        };
+        match read() {
             Err(error) if !is_for_all(&error) => Ok(None),
-            lines => lines,
+            said => said,
         }
     }
 

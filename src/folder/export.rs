@@ -48,18 +48,13 @@ pub(super) fn run(
     let is_empty = is_empty(folder)?;
     let _one_at_a_time = vault.folder_turn();
     let Loaded { bookmarks, found, problem, .. } = Bookmarks::load(vault, folder)?;
-    let is_imported = !bookmarks.notes.is_empty();
     let ours = match found {
         Found::Exported | Found::Restored => true,
         Found::Foreign => false,
-        Found::Nothing => is_empty || options.adopt && is_imported,
+        Found::Nothing => is_empty,
     };
     if !ours {
-        let folder = folder.clone();
-        return Err(match found {
-            Found::Nothing if is_imported => VaultError::OnlyImported(folder),
-            _ => VaultError::NotExported(folder),
-        });
+        return Err(VaultError::NotExported(folder.clone()));
     }
     let stamps = Stamps::load(vault, folder, false)?;
     write::clear_left(folder)?;

@@ -129,8 +129,8 @@ enum Held {
     /// A note in which no destination could be an image, so that it shows the same whatever happens to other files:
     /// the hash of its bytes and of the version that it shows, which is in the vault.
     Note([u8; 32]),
-    /// A note that is read each time: what it shows depends on other files, or it was written a moment before. Only
-    /// which file it was is of use.
+    /// What is to be read: what it shows depends on other files, it was written a moment before it was read, or
+    /// nothing is believed. Only which file it was is of use.
     Read,
 }
 
@@ -168,7 +168,10 @@ impl Stamps {
     /// What is known of the files of a folder; nothing, if all are to be read again.
     pub(super) fn load(vault: &Vault, folder: &Path, reread: bool) -> Result<Self, VaultError> {
         let path = in_vault(vault, folder).with_extension("stamps");
-        let kept = if reread { None } else { read(&path) }.unwrap_or_default();
+        let mut kept = read(&path).unwrap_or_default();
+        if reread {
+            kept.files.values_mut().for_each(|known| known.held = Held::Read);
+        }
         // A vault that lost its end, and was given another, may not have the versions.
         let has_versions = vault.has_event(kept.log)?;
         let now = tempfile::tempfile_in(vault.folder()).and_then(|file| file.metadata()).ok();
@@ -183,7 +186,9 @@ impl Stamps {
 
     /// Takes no note for what it was.
     pub(super) fn forget_notes(&mut self) {
-        self.kept.files.retain(|_, known| !matches!(known.held, Held::Note(_)));
+        let notes =
+            self.kept.files.values_mut().filter(|known| matches!(known.held, Held::Note(_)));
+        notes.for_each(|known| known.held = Held::Read);
     }
 
     /// Whether the file at `place` looks as it did, and shows what it showed when it was last `seen`, whatever other

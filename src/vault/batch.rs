@@ -268,22 +268,18 @@ impl Vault {
         Ok(self.common_lines(note, heads, text)?.is_some_and(Common::are_unlike))
     }
 
+    /// The lines of a version of a note, if it is here, and of a text.
     fn common_lines(
         &self,
         note: NoteId,
         heads: &Heads,
         text: &str,
     ) -> Result<Option<Common>, VaultError> {
-        let version = self.lines(note, heads)?;
-        Ok(version.map(|version| version.and(&Lines::of(text))))
-    }
-
-    /// The lines of a version of a note, if it is here.
-    pub(crate) fn lines(&self, note: NoteId, heads: &Heads) -> Result<Option<Lines>, VaultError> {
         if !self.has_version(note, heads)? {
             return Ok(None);
         }
-        Ok(Some(Lines::of(&self.read(note, Some(heads))?.body.written())))
+        let version = Lines::of(&self.read(note, Some(heads))?.body.written());
+        Ok(Some(version.and(&Lines::of(text))))
     }
 
     /// The same as [`has_version`](Self::has_version), for a version that this vault named: where its changes

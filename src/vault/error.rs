@@ -36,9 +36,6 @@ pub enum VaultError {
     /// What is in a folder did not come from this vault, so an export might destroy it.
     #[error("{} is not empty, and this vault did not export what is in it", .0.display())]
     NotExported(PathBuf),
-    /// A folder was imported, and never exported to: whoever keeps it may not want all notes in it.
-    #[error("{} was imported, and an export would write all notes of the vault there", .0.display())]
-    OnlyImported(PathBuf),
     /// A folder of Markdown files was to be named, and it is none.
     #[error("{} is no folder", .0.display())]
     NotAFolder(PathBuf),

@@ -22,8 +22,6 @@ pub const EXISTS: &str = "name another folder, or use this vault as it is";
 pub const NOT_EMPTY: &str = "name an empty or a new folder";
 /// Of [`VaultError::NotAFolder`].
 pub const NOT_A_FOLDER: &str = "name a folder; one file is taken in as a new note";
-/// Of [`VaultError::OnlyImported`].
-pub const ONLY_IMPORTED: &str = "export to an empty or a new folder, or adopt this one";
 /// Of [`VaultError::UnknownNote`].
 pub const UNKNOWN_NOTE: &str = "the list of the notes has their ids, paths and titles";
 /// Of [`VaultError::UnknownImage`].
@@ -86,7 +84,6 @@ impl VaultError {
             Self::Exists(_) => EXISTS,
             Self::NotEmpty(_) => NOT_EMPTY,
             Self::NotExported(_) => "export to an empty or a new folder",
-            Self::OnlyImported(_) => ONLY_IMPORTED,
             Self::NotAFolder(_) => NOT_A_FOLDER,
             Self::Newer { .. } => "use the everleaf that made it, or a newer one",
             Self::Incomplete(_)

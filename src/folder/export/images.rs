@@ -164,8 +164,10 @@ impl Export<'_> {
                 self.bookmarks.found(place, image);
                 return Ok(Put::There);
             }
+            // What somebody else put there is given up only by the notes that show it.
             There::File(path, there)
-                if before.is_some_and(|before| before.as_bytes() == there.as_bytes()) =>
+                if before.is_some_and(|before| before.as_bytes() == there.as_bytes())
+                    && (self.bookmarks.own_image(place) == before || self.is_shown(place)) =>
             {
                 (path, Over::Only(there))
             }

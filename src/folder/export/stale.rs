@@ -95,10 +95,15 @@ impl Export<'_> {
             };
             if let Some(why) = why {
                 self.leave(path, format!("{what}; this file stays: {why}"));
+                continue;
+            }
+            self.report.deleted += 1;
+            if self.trashed.contains(&seen.note) {
+                // Whatever comes there is something new.
+                self.bookmarks.notes.remove(&path);
             } else if let Some(seen) = self.bookmarks.notes.get_mut(&path) {
-                // Whatever comes there may be an edit of it.
+                // It may be an edit of the note, which is elsewhere.
                 seen.gone = true;
-                self.report.deleted += 1;
             }
         }
         let images = self.needless_images()?;
