@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{DefaultHasher, Hash, Hasher as _},
 };
 
 /// The lines of a text that say something, without what surrounds them, in any order: how often each is there,
@@ -15,27 +15,23 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn of(text: &str) -> Self {
-        let mut lines = Self::default();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            lines.add(line);
-        }
-        lines
+        Self::counted(said(text))
     }
 
     /// The same, whatever the links and images in them lead to: those of a note that is moved are written anew.
     pub(crate) fn without_links(text: &str) -> Self {
-        let mut lines = Self::default();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            lines.add(&without_links(line));
-        }
-        lines
+        Self::counted(said(text).map(without_links))
     }
 
-    fn add(&mut self, line: &str) {
-        let mut hasher = DefaultHasher::new();
-        line.hash(&mut hasher);
-        *self.times.entry(hasher.finish()).or_default() += 1;
-        self.count += 1;
+    fn counted(said: impl Iterator<Item: Hash>) -> Self {
+        let mut lines = Self::default();
+        for line in said {
+            let mut hasher = DefaultHasher::new();
+            line.hash(&mut hasher);
+            *lines.times.entry(hasher.finish()).or_default() += 1;
+            lines.count += 1;
+        }
+        lines
     }
 
     pub(crate) fn and(&self, other: &Self) -> Common {
@@ -46,6 +42,10 @@ impl Lines {
     fn times(&self, line: u64) -> usize {
         self.times.get(&line).copied().unwrap_or_default()
     }
+}
+
+fn said(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
 /// What begins a destination, and what ends it.

@@ -247,6 +247,22 @@ fn fail_commands(step: usize) {
     assert!(clear > 3, "{clear} commands failed");
 }
 
+/// Imports `out` in copies of a machine, in each of which another call fails that puts something on disk, and has
+/// `check` look at what is left; it is told which call that was.
+fn after_each_import_that_fails(machine: &Machine, check: impl Fn(&Machine, &str)) {
+    for at in 1.. {
+        let home = Machine::within(memory());
+        copy_folder(&machine.path(""), &home.path(""));
+        let disk = Disk::new(&home.vault("vault"));
+        let mut command = home.command("vault");
+        command.args(["import", "out"]);
+        disk.under(&mut command, at);
+        command.output().unwrap();
+        let Some(file) = disk.failed() else { break };
+        check(&home, &format!("call {at} of {file}"));
+    }
+}
+
 /// Whichever call fails, the next import finds the note of a file that was renamed in an exported folder.
 #[test]
 fn an_import_that_fails_makes_no_second_note_of_a_file_that_was_renamed() {
@@ -260,22 +276,14 @@ fn an_import_that_fails_makes_no_second_note_of_a_file_that_was_renamed() {
     machine.run(&["import", "in"]).ok();
     machine.run(&["export", "out"]).ok();
     fs::rename(machine.path("out/a.md"), machine.path("out/c.md")).unwrap();
-    for at in 1.. {
-        let home = Machine::within(memory());
-        copy_folder(&machine.path(""), &home.path(""));
-        let disk = Disk::new(&home.vault("vault"));
-        let mut command = home.command("vault");
-        command.args(["import", "out"]);
-        disk.under(&mut command, at);
-        command.output().unwrap();
-        let Some(file) = disk.failed() else { break };
+    after_each_import_that_fails(&machine, |home, call| {
         home.run(&["import", "out"]).ok();
         let list = home.run(&["--json", "list"]).json();
         let mut paths: Vec<&str> =
             list.as_array().unwrap().iter().filter_map(|row| row["path"].as_str()).collect();
         paths.sort_unstable();
-        assert_eq!(paths, ["b.md", "c.md"], "call {at} of {file}");
-    }
+        assert_eq!(paths, ["b.md", "c.md"], "{call}");
+    });
 }
 
 /// Likewise where it was edited as well, and is edited again before the next import.
@@ -293,24 +301,16 @@ fn an_import_that_fails_makes_no_edit_twice_of_a_file_that_was_renamed() {
     fs::create_dir(machine.path("out/sub")).unwrap();
     fs::rename(machine.path("out/a.md"), machine.path("out/sub/a.md")).unwrap();
     machine.file("out/sub/a.md", text("../b.md"));
-    for at in 1.. {
-        let home = Machine::within(memory());
-        copy_folder(&machine.path(""), &home.path(""));
-        let disk = Disk::new(&home.vault("vault"));
-        let mut command = home.command("vault");
-        command.args(["import", "out"]);
-        disk.under(&mut command, at);
-        command.output().unwrap();
-        let Some(file) = disk.failed() else { break };
+    after_each_import_that_fails(&machine, |home, call| {
         let edited = text("../c.md");
         home.file("out/sub/a.md", &edited);
         home.run(&["import", "out"]).ok();
         let list = home.run(&["--json", "list"]).json();
         let paths: Vec<&str> =
             list.as_array().unwrap().iter().filter_map(|row| row["path"].as_str()).collect();
-        assert_eq!(paths, ["sub/a.md"], "call {at} of {file}");
-        assert_eq!(home.run(&["show", "sub/a.md"]).ok(), edited, "call {at} of {file}");
-    }
+        assert_eq!(paths, ["sub/a.md"], "{call}");
+        assert_eq!(home.run(&["show", "sub/a.md"]).ok(), edited, "{call}");
+    });
 }
 
 /// Kills a program and takes away what was not on disk, again and again on the same vault.

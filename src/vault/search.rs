@@ -164,8 +164,8 @@ fn key(note: NoteId) -> Vec<u8> {
     [b"text/".as_slice(), note.as_bytes()].concat()
 }
 
-/// What a text is kept as: the last event that it holds (8 bytes, big-endian) · its length in bytes (4, likewise) · the text, packed by
-/// zstd. `None` where it is too long to be kept.
+/// What a text is kept as: the last event that it holds (8 bytes, big-endian) · its length in bytes (4, likewise) ·
+/// the text, packed by zstd. `None` where it is too long to be kept.
 fn packed(text: &str, through: Seq) -> Option<Vec<u8>> {
     let length = u32::try_from(text.len()).ok().filter(|_| text.len() <= LONGEST)?;
     let packed = zstd::bulk::compress(text.as_bytes(), LEVEL).ok()?;
