@@ -362,3 +362,30 @@ fn no_editor() {
         error: the editor `false` ended with exit status: 1
         ");
 }
+
+#[test]
+fn a_folder_that_was_only_imported() {
+    let machine = with_note();
+    fs::create_dir_all(machine.path("notes/within")).unwrap();
+    machine.file("notes/walk.md", "# Walk\n");
+    machine.run(&["import", "notes"]).ok();
+    assert_snapshot!(machine.said(&machine.run(&["export", "notes"])), @r"
+        exit 1
+        error: <dir>/notes was imported, and an export would write all notes of the vault there
+        hint: export to an empty or a new folder; or, to have all notes in this one and keep it in step with the vault from now on, add --adopt
+        ");
+    machine.file("notes/walk.md", "another\n");
+    assert_snapshot!(machine.said(&machine.run(&["export", "notes", "--adopt"])), @r"
+        exit 1
+        error: <dir>/notes was not imported, or is not as it was then
+        hint: `everleaf import` it first, and export then
+        ");
+    machine.file("notes/within/a.md", "# A\n");
+    machine.run(&["import", "notes"]).ok();
+    machine.run(&["import", "notes/within"]).ok();
+    assert_snapshot!(machine.said(&machine.run(&["export", "notes", "--adopt"])), @r"
+        exit 1
+        error: <dir>/notes is to be exported to, and <dir>/notes/within was imported or exported as well: one of them is in the other
+        hint: export to an empty or a new folder
+        ");
+}

@@ -1,5 +1,6 @@
 //! A folder that was exported: nothing of anybody's is overwritten, and all of it comes back.
 
+mod adopted;
 mod stale;
 
 use std::{fs, sync::Arc};

@@ -63,8 +63,10 @@ fn every_command_works_as_it_is_written() {
     fs::write(laptop.join("Notes/Walk.md"), "# Walk\n\n![[hill.png|300]]\n").unwrap();
     fs::write(laptop.join("Notes/hill.png"), png(9, 9, b"hill")).unwrap();
 
+    let adopted = laptop.join("Notes/Bread.md");
     let edit = |old: &str, new: &str| format!("sed -i 's/{old}/{new}/'");
     run(&laptop, &block("laptop"), &edit("Flour", "Rye flour"), "");
+    assert!(fs::read_to_string(adopted).unwrap().contains("Rye flour and water."));
     let key = run(&laptop, "everleaf key", "false", "");
     let shown = run(&phone, &block("phone"), &edit("water", "water, salt"), &key);
     assert!(shown.contains("Rye flour and water."), "{shown}");

@@ -16,6 +16,7 @@ mod bookmarks;
 mod edited;
 mod export;
 mod files;
+mod gone;
 mod group;
 mod import;
 mod kept;
@@ -59,8 +60,12 @@ pub struct ExportOptions {
     /// Whether images that have a public URL are shown by it, and left out of the folder. Default: no.
     pub urls: bool,
     /// Whether files are deleted that nobody changed since they were written or imported, of notes that were moved
-    /// or thrown away since, and of images that an export wrote and no note shows any more. Default: no.
+    /// or thrown away since, and of images that an export wrote and no note shows any more, if no file names them.
+    /// Default: no.
     pub delete: bool,
+    /// Whether a folder that was imported, and not exported to before, may be exported to as well; from then on it is
+    /// one of the vault's exports. Default: no.
+    pub adopt: bool,
 }
 
 /// How it is going; for whoever shows it.
@@ -240,11 +245,18 @@ pub fn import(
 /// edited since they were exported are left alone: import them first. So is a file that stands where an
 /// image should go and that no note shows; the image goes beside it. Files of notes that were moved or
 /// thrown away meanwhile are left, too. What somebody moved or deleted in the folder since is not written again
-/// before an import saw that, unless the folder was emptied. Nothing is written outside of the folder.
+/// before an import saw that, unless the folder was emptied. A name that is there already is kept, though it be none
+/// on other systems, and so is the place of an image that somebody moved and that is found by the same name. Nothing
+/// is written outside of the folder.
+///
+/// The folder has to be empty, new, or one that this vault was exported to before; with [`ExportOptions::adopt`] it may
+/// also be one that was imported.
 ///
 /// # Errors
 ///
-/// [`VaultError::NotExported`] where the folder holds anything that did not come from this vault, and
+/// [`VaultError::NotExported`] where the folder holds anything that did not come from this vault,
+/// [`VaultError::OnlyImported`] where it was imported and [`ExportOptions::adopt`] is not set,
+/// [`VaultError::NotAsImported`] and [`VaultError::FolderWithin`] where it is and the folder can't be adopted, and
 /// where reading or writing fails; exporting again goes on from there.
 pub fn export(
     vault: &Vault,

@@ -92,6 +92,11 @@ impl Tree {
         tree
     }
 
+    /// The paths of all files, in order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &String> {
+        self.paths.iter()
+    }
+
     /// Whether a file has exactly this path.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {

@@ -330,3 +330,28 @@ proptest! {
         desk.device.check();
     }
 }
+
+/// Whoever names a picture has no use for it once it is gone, though no note shows it.
+#[test]
+fn an_image_that_a_file_names_is_not_deleted() {
+    let desk = Desk::new();
+    let names = ["canvas.png", "a link.png", "front.png", "none.png"];
+    for name in names {
+        desk.write(name, png(2, 2, name.as_bytes()));
+    }
+    desk.write("a.md", names.map(|name| format!("![[{name}]]\n")).concat());
+    desk.import();
+    let (folder, _) = desk.export("export");
+    write(&folder, "board.canvas", r#"{"nodes":[{"file":"canvas.png"}]}"#);
+    write(&folder, "b.md", "---\ncover: front.png\n---\n[see](a%20link.png)\n");
+    desk.device.edit(desk.note("a.md"), |_| "none\n".to_owned());
+    assert_eq!(desk.try_import(&folder).changed, 1);
+    let report = deleting(&desk, &folder);
+    let left: Vec<(&str, &str)> =
+        report.left.iter().map(|left| (left.path.as_str(), left.what.as_str())).collect();
+    let by = |file: &str| format!("no note shows it; this file stays: {file} names it");
+    let (canvas, note) = (by("board.canvas"), by("b.md"));
+    let expected = [("a link.png", &*note), ("canvas.png", &*canvas), ("front.png", &*note)];
+    assert_eq!((left, report.deleted), (expected.to_vec(), 1));
+    assert!(!folder.join("none.png").exists());
+}

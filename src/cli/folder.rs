@@ -85,14 +85,15 @@ impl Import {
 /// Write all notes and their images into a folder
 ///
 /// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
-/// empty, new, or one that this vault was exported to before. Files of notes that were moved or thrown
-/// away since stay there, and are listed, or are deleted with --delete. What was renamed or deleted in the
+/// empty, new, or one that this vault was exported to before; --adopt takes one that was imported, your
+/// Obsidian vault say. Files of notes that were moved or thrown away since stay there, and are listed, or are deleted with --delete. What was renamed or deleted in the
 /// folder since is for an import to see first; the export after that brings back what was deleted.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   everleaf export ~/Notes
   everleaf export ~/Notes --delete
+  everleaf export ~/Obsidian --adopt    after an import of it; later it needs no --adopt
   everleaf export site --urls")]
 pub(super) struct Export {
     /// The folder
@@ -105,13 +106,17 @@ pub(super) struct Export {
     /// images that an export wrote and no note shows any more; the vault keeps all of it
     #[arg(long)]
     delete: bool,
+    /// Write to a folder that was imported, too: all notes of the vault come there, and from then on an import
+    /// and an export keep the two in step. What is no note, and what was edited there since, stays
+    #[arg(long)]
+    adopt: bool,
 }
 
 impl Export {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
         let shown = Shown::new(context);
-        let options = ExportOptions { urls: self.urls, delete: self.delete };
+        let options = ExportOptions { urls: self.urls, delete: self.delete, adopt: self.adopt };
         let call = calls::Export { folder: path_at(&vault, &self.dir)?, options };
         let exported = vault.ask_telling(call, shown.tell_of("exporting")).await;
         shown.clear();

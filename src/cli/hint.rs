@@ -12,6 +12,11 @@ pub(super) fn in_commands(hint: String) -> String {
         of::EXISTS => "name another folder with --vault, or use this vault as it is",
         of::NOT_EMPTY => "name an empty or a new folder with --vault",
         of::NOT_A_FOLDER => "name a folder; `everleaf new FILE` makes a note of one file",
+        of::ONLY_IMPORTED => {
+            "export to an empty or a new folder; or, to have all notes in this one and keep it in step \
+             with the vault from now on, add --adopt"
+        }
+        of::NOT_AS_IMPORTED => "`everleaf import` it first, and export then",
         of::UNKNOWN_NOTE => "`everleaf list` shows ids, paths and titles",
         of::UNKNOWN_IMAGE => "`everleaf images` shows their ids",
         of::UNKNOWN_REMOTE => "`everleaf remote list` shows the names",

@@ -11,7 +11,7 @@
 //! `.everleaf-export` that was damaged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
 };
 
@@ -139,7 +139,7 @@ impl Shown {
 
 impl Seen {
     /// Whether it was the file of this hash.
-    fn is(&self, hash: blake3::Hash) -> bool {
+    pub(super) fn is(&self, hash: blake3::Hash) -> bool {
         hash.to_hex().as_str() == self.blake3
     }
 }
@@ -217,6 +217,11 @@ impl Bookmarks {
         Ok(Loaded { bookmarks, found, is_kept, problem })
     }
 
+    /// The format that they were in, and the vault that they are of.
+    pub(super) const fn of(&self) -> (u32, VaultId) {
+        (self.format, self.vault)
+    }
+
     /// Something may carry what a folder says of itself before the files that it says it of. A file that is as
     /// this vault last saw it shows what it showed then, and is nobody's edit. One that it saw is not gone because
     /// another device has yet to get it.
@@ -286,14 +291,34 @@ impl Bookmarks {
 
     /// Calls the files as the folder does now: whatever carried it may have spelled accents otherwise.
     pub(super) fn respell(&mut self, tree: &Tree) {
-        let is_lost = |path: &&String| !path.is_ascii() && !tree.contains(path);
-        let lost: Vec<String> = self.notes.keys().filter(is_lost).cloned().collect();
-        for path in lost {
-            if let Some(now) = tree.spelled(&path)
-                && !self.notes.contains_key(now)
+        let now = |path: &String| {
+            let is_lost = !path.is_ascii() && !tree.contains(path);
+            Some((path.clone(), tree.spelled(path).filter(|_| is_lost)?.clone()))
+        };
+        let notes: Vec<_> = self.notes.keys().filter_map(now).collect();
+        for (path, now) in notes {
+            if !self.notes.contains_key(&now)
                 && let Some(seen) = self.notes.remove(&path)
             {
-                self.notes.insert(now.clone(), seen);
+                self.notes.insert(now, seen);
+            }
+        }
+        let images: HashMap<_, _> = self.images.keys().filter_map(now).collect();
+        if images.is_empty() {
+            return;
+        }
+        for (place, now) in &images {
+            if let Some(image) = self.images.remove(place) {
+                self.images.entry(now.clone()).or_insert(image);
+            }
+            if let Some(ours) = self.ours.as_mut().filter(|ours| ours.contains(place)) {
+                ours.remove(place);
+                ours.insert(now.clone());
+            }
+        }
+        for shown in self.notes.values_mut().flat_map(|seen| &mut seen.images) {
+            if let Some(now) = shown.place.as_ref().and_then(|place| images.get(place)) {
+                shown.place = Some(now.clone());
             }
         }
     }

@@ -1,7 +1,10 @@
 //! From notes to files.
 
+mod adopt;
+mod before;
 mod images;
 mod missed;
+mod names;
 mod stale;
 mod wiki;
 
@@ -13,13 +16,14 @@ use std::{
     path::Path,
 };
 
-use self::{images::Put, missed::Missed, wiki::WikiNames};
+use self::{adopt::may_adopt, images::Put, missed::Missed, wiki::WikiNames};
 use super::{
     Absent, ExportOptions, Exported, Progress, Renamed, Skipped,
     bookmarks::{Bookmarks, Found, Loaded, Seen, Shown},
     named::At,
-    place::{Places, safe_note, titled},
+    place::{Places, is_below, safe_note, titled},
     stamps::{Look, Stamps},
+    walk::{is_note, walk},
     write::{self, Draft, Over, There, file_at, folder_at, is_empty, look},
 };
 use crate::{
@@ -32,6 +36,9 @@ use crate::{
 
 /// How many notes are written between two times that the bookmarks are.
 const GROUP: usize = 256;
+/// Of a file that was there, and is not.
+const MISSED: &str = "it was moved or deleted since it was exported; import the folder, and the next export brings \
+                      back what is gone";
 
 pub(super) fn run(
     vault: &Vault,
@@ -45,16 +52,24 @@ pub(super) fn run(
     fs::create_dir_all(folder).map_err(io("create", folder))?;
     let folder = &folder.canonicalize().map_err(io("open", folder))?;
     vault.refuse_inside(folder)?;
-    let is_empty = is_empty(folder)?;
+    let was_empty = is_empty(folder)?;
     let _one_at_a_time = vault.folder_turn();
     let Loaded { bookmarks, found, problem, .. } = Bookmarks::load(vault, folder)?;
     let ours = match found {
         Found::Exported | Found::Restored => true,
         Found::Foreign => false,
-        Found::Nothing => is_empty,
+        Found::Nothing if options.adopt && !was_empty => {
+            may_adopt(vault, folder, &bookmarks)?;
+            true
+        }
+        Found::Nothing => was_empty,
     };
     if !ours {
-        return Err(VaultError::NotExported(folder.clone()));
+        let folder = folder.clone();
+        return Err(match found {
+            Found::Nothing if !bookmarks.notes.is_empty() => VaultError::OnlyImported(folder),
+            _ => VaultError::NotExported(folder),
+        });
     }
     let stamps = Stamps::load(vault, folder, false)?;
     write::clear_left(folder)?;
@@ -65,17 +80,24 @@ pub(super) fn run(
     progress(Progress::Notes(notes.len() as u64));
     // One that was emptied is filled again: nothing in it could be what was moved.
     let missed =
-        if is_empty { Missed::default() } else { Missed::of_notes(&bookmarks, folder, &notes) };
+        if was_empty { Missed::default() } else { Missed::of_notes(&bookmarks, folder, &notes) };
+    let there = walk(folder, vault)?.tree;
+    let is_stray = |path: &&String| !is_note(path) && !bookmarks.images.contains_key(*path);
+    let strays = there.paths().filter(is_stray);
     let mut export = Export {
         vault,
         folder,
         urls: options.urls,
         places: Places::default(),
         names: WikiNames::of(bookmarks.images.keys()),
+        strays: WikiNames::of(strays),
         images: BTreeMap::new(),
         shown: OnceCell::new(),
+        held: OnceCell::new(),
+        before: HashMap::new(),
         files: HashMap::new(),
         trashed: trashed.into_iter().map(|listed| listed.note).collect(),
+        was_empty,
         missed,
         bookmarks,
         stamps: &stamps,
@@ -110,14 +132,22 @@ struct Export<'a> {
     places: Places,
     /// What `![[name]]` finds.
     names: WikiNames,
+    /// The same among those that are there, and that nobody took in.
+    strays: WikiNames,
     /// What came of the images, by their places.
     images: BTreeMap<String, Put>,
     /// The places of the images that files showed before, once somebody asked.
     shown: OnceCell<HashSet<String>>,
+    /// Where which images were, once somebody asked.
+    held: OnceCell<HashMap<ImageId, Vec<String>>>,
+    /// Where the notes were.
+    before: HashMap<NoteId, String>,
     /// The files that were written or found to be as they should, and their places: where the disk does
     /// not tell `A.md` from `a.md`, the second has to go elsewhere.
     files: HashMap<(u64, u64), String>,
     trashed: HashSet<NoteId>,
+    /// Whether nothing was in the folder.
+    was_empty: bool,
     missed: Missed,
     bookmarks: Bookmarks,
     stamps: &'a Stamps,
@@ -140,18 +170,20 @@ impl Export<'_> {
         let (gone, there): (Vec<_>, Vec<_>) =
             self.bookmarks.notes.iter().partition(|(_, seen)| seen.gone);
         // Of several files, one that is there.
-        let before: HashMap<NoteId, &String> =
-            gone.into_iter().chain(there).map(|(place, seen)| (seen.note, place)).collect();
+        let before = gone.into_iter().chain(there);
+        self.before = before.map(|(place, seen)| (seen.note, place.clone())).collect();
         let mut wanted: Vec<(bool, Listed, String)> = notes
             .into_iter()
             .map(|note| {
-                let before = before.get(&note.note).copied();
+                let before = self.before.get(&note.note);
                 let wanted = match &note.path {
                     // The folder may spell it otherwise.
                     Some(path) if before.is_none_or(|place| nfc(place) != nfc(path)) => {
-                        safe_note(path)
+                        safe_note(self.folder, path)
                     }
-                    _ => before.and_then(|place| safe_note(place)),
+                    // What was there once has a name that can be there.
+                    _ if before.is_some_and(|place| is_below(place)) => before.cloned(),
+                    _ => before.and_then(|place| safe_note(self.folder, place)),
                 };
                 let wanted = wanted
                     .or_else(|| titled(&note.title))
@@ -248,9 +280,7 @@ impl Export<'_> {
 
     fn note(&mut self, listed: &Listed, place: &str) -> Result<(), VaultError> {
         if let Some(missed) = self.missed.at(&self.bookmarks, listed.note, place).cloned() {
-            let reason = "it was moved or deleted since it was exported; import the folder, and the next \
-                          export brings back what is gone";
-            self.skip(&missed, reason);
+            self.skip(&missed, MISSED);
             return Ok(());
         }
         let mut place = place;
@@ -348,16 +378,17 @@ impl Export<'_> {
         let urls: HashMap<_, _> = self.vault.image_urls(reading.note)?.into_iter().collect();
         let (mut told, mut shown, mut failed) = (Told::new(), Vec::new(), None);
         let mut others = Written::new();
+        let is_new = !self.before.contains_key(&listed.note);
         let text = reading.body.render(|embed, syntax| {
             let syntax = syntax?;
             let key = (embed.clone(), syntax == Syntax::Wiki);
             if let Some(told) = told.get(&key) {
-                // Images that share a URL are told apart by their order.
-                shown.extend(told.place.is_none().then(|| told.clone()));
+                // Whoever reads the file tells those that are written alike apart by their order.
+                shown.push(told.clone());
                 return Some(told.written.clone());
             }
             let url = urls.get(&embed.image).and_then(Option::as_deref).filter(|_| self.urls);
-            let at = At { listed, place, embed, syntax };
+            let at = At { listed, place, embed, syntax, is_new };
             match self.destination(&at, url, &others) {
                 Ok(one) => {
                     others.entry((one.written.clone(), one.wiki)).or_default().insert(one.image);

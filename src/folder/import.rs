@@ -104,6 +104,7 @@ pub(super) fn run(
         Ok::<_, VaultError>(())
     })?;
     import.miss();
+    import.miss_images();
     if import.bookmarks != before {
         import.save()?;
     } else if !is_kept {
@@ -277,6 +278,7 @@ impl<'a> Import<'a> {
         let moves = base.as_ref().is_some_and(|base| base.from.is_some());
         let look = look.filter(|_| stands_alone);
         if same && !moves {
+            self.replaced(path, &images);
             if let Some(base) = &base {
                 if version.as_ref() == Some(&base.heads)
                     || self.vault.knows_version(base.note, &base.heads)?

@@ -1,9 +1,13 @@
 //! Where bookmarks are kept, and what is found there.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{ErrorKind, Read as _},
-    os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::DirBuilderExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -18,7 +22,9 @@ use crate::{
 /// The name of the file that an export leaves.
 pub(super) const EXPORT_FILE: &str = ".everleaf-export";
 /// How the name of the file ends that says which folder the bookmarks beside it are of.
-pub(super) const FOLDER: &str = "folder";
+const FOLDER: &str = "folder";
+/// How that of the bookmarks ends.
+const BOOKMARKS: &str = "json";
 pub(super) const FORMAT: u32 = 1;
 /// Room for some hundred thousand notes.
 pub(super) const LIMIT: u64 = 256 << 20;
@@ -31,8 +37,20 @@ pub(super) enum Useless {
 }
 
 /// Where the vault remembers what it knows of all folders.
-pub(super) fn all(vault: &Vault) -> PathBuf {
+fn all(vault: &Vault) -> PathBuf {
     vault.folder().join("folders")
+}
+
+/// The folders of which the vault remembers something, each with the path of that.
+pub(super) fn folders(vault: &Vault) -> Vec<(PathBuf, PathBuf)> {
+    let Ok(entries) = fs::read_dir(all(vault)) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let of_folders = paths.filter(|path| path.extension().is_some_and(|is| is == FOLDER));
+    let read = |path: PathBuf| {
+        let folder = fs::read(&path).ok()?;
+        Some((PathBuf::from(OsString::from_vec(folder)), path.with_extension(BOOKMARKS)))
+    };
+    of_folders.filter_map(read).collect()
 }
 
 /// Makes the place in the vault for what is remembered of a folder, and says there which that is.
@@ -56,7 +74,7 @@ pub(super) fn announcements(vault: &Vault, folder: &Path) -> PathBuf {
 pub(super) fn in_vault(vault: &Vault, folder: &Path) -> PathBuf {
     let hash = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
     let name: String = hash.chars().take(32).collect();
-    all(vault).join(format!("{name}.json"))
+    all(vault).join(name).with_extension(BOOKMARKS)
 }
 
 /// What every format of bookmarks begins with.
@@ -95,14 +113,21 @@ pub(super) fn parse(
 ) -> Result<Option<Bookmarks>, Useless> {
     let Some(bytes) = bytes.as_ref().map_err(Clone::clone)? else { return Ok(None) };
     let damaged = |_| Useless::Damaged("it is damaged, so it was not used".to_owned());
-    let envelope: Envelope = serde_json::from_slice(bytes).map_err(damaged)?;
-    if envelope.format > FORMAT {
+    let read = serde_json::from_slice::<Bookmarks>(bytes);
+    // They may be many, so what they begin with is not read by itself unless the rest means nothing here.
+    let (format, vault) = if let Ok(bookmarks) = &read {
+        bookmarks.of()
+    } else {
+        let Envelope { format, vault } = serde_json::from_slice(bytes).map_err(damaged)?;
+        (format, vault)
+    };
+    if format > FORMAT {
         return Err(foreign("a newer everleaf wrote it"));
     }
-    if envelope.vault != own {
+    if vault != own {
         return Err(foreign("it belongs to another vault"));
     }
-    serde_json::from_slice(bytes).map(Some).map_err(damaged)
+    read.map(Some).map_err(damaged)
 }
 
 /// Whether the vault `own` was exported to a folder.

@@ -11,7 +11,7 @@ use super::{
     group::Base,
     import::Import,
     others::Others,
-    write::{self, is_nothing},
+    write,
 };
 use crate::{
     id::NoteId,
@@ -353,26 +353,5 @@ impl Import<'_> {
         let seen = self.bookmarks.notes.get(path);
         self.moved.reused.contains_key(path)
             || seen.is_some_and(|seen| is_unlike(seen).unwrap_or(false))
-    }
-
-    /// Remembers which files are gone, and tells of those of which that is news.
-    pub(super) fn miss(&mut self) {
-        let mut missed = Vec::new();
-        for (path, seen) in &mut self.bookmarks.notes {
-            let is_gone = !(self.tree.contains(path) || self.unmoved.contains(path));
-            let is_news = is_gone && !seen.gone && self.trashed.get(&seen.note) == Some(&false);
-            seen.gone = is_gone;
-            // What an import leaves out may be there all the same.
-            if is_news && is_nothing(self.folder, path) {
-                missed.push((path.clone(), seen.note));
-            }
-        }
-        let there = self.bookmarks.notes.values().filter(|seen| !missed.is_empty() && !seen.gone);
-        let there: HashSet<NoteId> = there.map(|seen| seen.note).collect();
-        for (path, _) in missed.iter().filter(|(_, note)| !there.contains(note)) {
-            let what = "the file is gone, and its note stays until it is put into the trash; an export \
-                        writes the file again";
-            self.remark(path, what);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a file says for an image, and where that leads.
 
-use super::place::{leading, safe};
+use super::place::leading;
 use crate::{
     note::{
         Embed,
@@ -17,6 +17,8 @@ pub(super) struct At<'a> {
     pub(super) place: &'a str,
     pub(super) embed: &'a Embed,
     pub(super) syntax: Syntax,
+    /// Whether no file of the note is known.
+    pub(super) is_new: bool,
 }
 
 impl At<'_> {
@@ -61,7 +63,7 @@ impl At<'_> {
         }
     }
 
-    /// A place beside the note, for an image whose name gives none.
+    /// A path beside the note, for an image whose name gives none.
     pub(super) fn beside(&self, extension: &str) -> String {
         let short = self.embed.image.short();
         let folder = self.place.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -70,7 +72,7 @@ impl At<'_> {
         let name = path.rsplit(['/', '\\', ':']).next().unwrap_or_default();
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let stem = if stem.is_empty() { "image" } else { stem };
-        safe(&format!("{folder}/{stem}-{short}.{extension}")).unwrap_or(short)
+        format!("{folder}/{stem}-{short}.{extension}")
     }
 
     /// A destination that leads to `place`, and says besides what the name said.

@@ -2,14 +2,11 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
-    fs,
-    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{
-    kept::{FOLDER, all, bytes, is_export, parse},
+    kept::{bytes, folders, is_export, parse},
     write::file_at,
 };
 use crate::{id::NoteId, vault::Vault};
@@ -27,18 +24,11 @@ impl Others {
     pub(super) fn load(vault: &Vault, but: &Path) -> Self {
         let mut others = Self::default();
         let Ok(own) = vault.id() else { return others };
-        let Ok(entries) = fs::read_dir(all(vault)) else { return others };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.extension().is_none_or(|extension| extension != FOLDER) {
-                continue;
-            }
-            let Ok(folder) = fs::read(&path) else { continue };
-            let folder = PathBuf::from(OsString::from_vec(folder));
+        for (folder, kept) in folders(vault) {
             if folder == but {
                 continue;
             }
-            let bookmarks = parse(&bytes(&path.with_extension("json")), own);
-            let Ok(Some(bookmarks)) = bookmarks else { continue };
+            let Ok(Some(bookmarks)) = parse(&bytes(&kept), own) else { continue };
             let of_kind =
                 if is_export(&folder, own) { &mut others.exported } else { &mut others.imported };
             for (place, seen) in bookmarks.notes {

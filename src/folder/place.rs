@@ -1,6 +1,10 @@
 //! Names that are safe in any folder, and who has which.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -25,16 +29,40 @@ const SUFFIX: &AsciiSet = &DESTINATION.remove(b'?').remove(b'#').remove(b'%').re
 /// would lead elsewhere, is hidden, or is no name on Windows.
 pub(super) fn safe(path: &str) -> Option<String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
-    let parts: Vec<String> = parts.map(safe_name).collect();
+    fitting(parts.map(safe_name).collect())
+}
+
+/// A path of these names, or the last alone where it is too long.
+fn fitting(parts: Vec<String>) -> Option<String> {
     let path = parts.join("/");
     if path.len() > LONGEST_PATH { parts.into_iter().next_back() } else { Some(path) }
         .filter(|path| !path.is_empty())
 }
 
-/// The place of a note that came from `path`.
-pub(super) fn safe_note(path: &str) -> Option<String> {
-    let place = safe(path)?;
-    Some(if is_note(&place) { place } else { safe(&format!("{place}.md"))? })
+/// The same below `folder`, where what is there already is called what it is called, whoever named it.
+pub(super) fn safe_in(folder: &Path, path: &str) -> Option<String> {
+    let mut below = folder.to_path_buf();
+    let mut is_there = true;
+    let mut kept = Vec::new();
+    for part in path.split('/').filter(|part| !matches!(*part, "" | "." | "..")) {
+        below.push(part);
+        is_there &= !part.starts_with('.')
+            && fs::symlink_metadata(&below).is_ok_and(|there| !there.is_symlink());
+        kept.push(if is_there { part.to_owned() } else { safe_name(part) });
+    }
+    fitting(kept)
+}
+
+/// Whether `path` leads to nothing but a file below a folder, and one that is not hidden.
+pub(super) fn is_below(path: &str) -> bool {
+    path.len() <= LONGEST_PATH
+        && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
+}
+
+/// The place of a note that came from `path`, below `folder`.
+pub(super) fn safe_note(folder: &Path, path: &str) -> Option<String> {
+    let place = safe_in(folder, path)?;
+    Some(if is_note(&place) { place } else { safe_in(folder, &format!("{place}.md"))? })
 }
 
 /// The place of a note that came from nowhere.

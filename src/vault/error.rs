@@ -36,6 +36,20 @@ pub enum VaultError {
     /// What is in a folder did not come from this vault, so an export might destroy it.
     #[error("{} is not empty, and this vault did not export what is in it", .0.display())]
     NotExported(PathBuf),
+    /// A folder was imported, and never exported to: whoever keeps it may not want all notes in it.
+    #[error("{} was imported, and an export would write all notes of the vault there", .0.display())]
+    OnlyImported(PathBuf),
+    /// Nothing was imported from there, or most of that is not there now: it may be another folder.
+    #[error("{} was not imported, or is not as it was then", .0.display())]
+    NotAsImported(PathBuf),
+    /// Of two folders that are kept in step with the vault, one is in the other.
+    #[error("{} is to be exported to, and {} was imported or exported as well: one of them is in the other", .folder.display(), .other.display())]
+    FolderWithin {
+        /// The one that an export was to write to.
+        folder: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// A folder of Markdown files was to be named, and it is none.
     #[error("{} is no folder", .0.display())]
     NotAFolder(PathBuf),

@@ -22,6 +22,10 @@ pub const EXISTS: &str = "name another folder, or use this vault as it is";
 pub const NOT_EMPTY: &str = "name an empty or a new folder";
 /// Of [`VaultError::NotAFolder`].
 pub const NOT_A_FOLDER: &str = "name a folder; one file is taken in as a new note";
+/// Of [`VaultError::OnlyImported`].
+pub const ONLY_IMPORTED: &str = "export to an empty or a new folder, or adopt this one";
+/// Of [`VaultError::NotAsImported`].
+pub const NOT_AS_IMPORTED: &str = "import it first, and export then";
 /// Of [`VaultError::UnknownNote`].
 pub const UNKNOWN_NOTE: &str = "the list of the notes has their ids, paths and titles";
 /// Of [`VaultError::UnknownImage`].
@@ -83,7 +87,11 @@ impl VaultError {
             Self::NoVault(_) => NO_VAULT,
             Self::Exists(_) => EXISTS,
             Self::NotEmpty(_) => NOT_EMPTY,
-            Self::NotExported(_) => "export to an empty or a new folder",
+            Self::NotExported(_) | Self::FolderWithin { .. } => {
+                "export to an empty or a new folder"
+            }
+            Self::OnlyImported(_) => ONLY_IMPORTED,
+            Self::NotAsImported(_) => NOT_AS_IMPORTED,
             Self::NotAFolder(_) => NOT_A_FOLDER,
             Self::Newer { .. } => "use the everleaf that made it, or a newer one",
             Self::Incomplete(_)

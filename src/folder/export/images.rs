@@ -2,18 +2,18 @@
 
 use std::{collections::HashSet, path::Path};
 
-use super::{Export, Written};
+use super::{Export, MISSED, Written, before::Before};
 use crate::{
     folder::{
         Renamed,
         bookmarks::Shown,
         named::{At, is_plain},
-        place::safe,
+        place::{is_below, safe_in},
         write::{Over, There, look},
     },
     id::ImageId,
     images::ImageError,
-    resolve::{self, is_relative},
+    resolve::{self, is_relative, nfc},
     vault::VaultError,
 };
 
@@ -24,6 +24,8 @@ pub(super) enum Put {
     There,
     /// It is not, for a reason that was reported.
     Left,
+    /// It was, and an import has yet to see where it went.
+    Missed,
     /// A file is there that no export wrote and no note shows, so that no import would take it either.
     Stray,
 }
@@ -54,15 +56,31 @@ impl Export<'_> {
         if !is_here {
             self.absent(at, "its bytes are not on this device; sync to fetch them");
         }
+        let before = self.before(at);
+        if let Before::Missed { place, written } = before {
+            self.miss(&place, embed.image);
+            // Whatever it says leads to where that is now, or nowhere.
+            return Ok(shown(written, Some(place)));
+        }
         let wanted = at.wanted();
+        let stands = match before {
+            Before::Stands(place) => Some(place),
+            _ => wanted.as_deref().and_then(|wanted| self.elsewhere(at, wanted)),
+        };
         // What it is may be known where its bytes are not: its place is the same whether they are or not.
         let extension = record.map(|record| record.media_type.extension());
-        let own = wanted.as_deref().and_then(safe);
-        let Some(own) = own.or_else(|| extension.map(|extension| at.beside(extension))) else {
+        let safe = |path: String| safe_in(self.folder, &path);
+        // What was there once has a name that can be there.
+        let own = stands.clone().filter(|place| is_below(place));
+        let wanted = stands.or(wanted);
+        let own = own.or_else(|| wanted.clone().and_then(safe));
+        let Some(own) = own.or_else(|| extension.and_then(|is| safe(at.beside(is)))) else {
             return Ok(shown(embed.name.clone(), None));
         };
         let (place, put) = self.put(at, &own, is_here)?;
-        let written = if wanted.as_ref() == Some(&place) && self.leads(at, &place, others) {
+        let is_kept =
+            put == Put::Missed || wanted.as_ref() == Some(&place) && self.leads(at, &place, others);
+        let written = if is_kept {
             embed.name.clone()
         } else {
             let written = at.rewritten(&place);
@@ -84,6 +102,11 @@ impl Export<'_> {
             return false;
         }
         if at.is_wiki() {
+            // One that nobody took in leads no name astray that was there before it; a new one it would.
+            let strays = if at.is_new { self.strays.find(at.place, name) } else { None };
+            if strays.is_some_and(|stray| stray != place) {
+                return false;
+            }
             let leads = match self.names.find(at.place, name) {
                 Some(found) => found == place || self.shows(found, image),
                 // One that says where it is leads there, or was taken for near.
@@ -95,7 +118,8 @@ impl Export<'_> {
             return leads;
         }
         match resolve::relative(at.place, &at.target()) {
-            Some(found) if found == place => true,
+            // However its accents are spelled.
+            Some(found) if found == place || nfc(&found) == nfc(place) => true,
             // The name never led there strictly; it is kept where it leads to nothing else.
             found if at.embed.path.is_some() => {
                 found.is_none_or(|found| self.places.image_at(&found).is_none())
@@ -158,6 +182,10 @@ impl Export<'_> {
     fn write_image(&mut self, at: &At<'_>, place: &str) -> Result<Put, VaultError> {
         let image = at.embed.image;
         let before = self.bookmarks.images.get(place).copied();
+        if before.is_some() && self.is_missed(place) {
+            self.skip(place, MISSED);
+            return Ok(Put::Missed);
+        }
         let hash = |path: &Path| self.stamps.image(place, path).map(|is| (*is.as_bytes()).into());
         let (path, over) = match look(self.folder, place, hash)? {
             There::File(_, there) if there.as_bytes() == image.as_bytes() => {

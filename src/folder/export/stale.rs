@@ -2,12 +2,12 @@
 //! was asked for.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
 
-use super::Export;
+use super::{Export, names::named};
 use crate::{
     crash,
     db::sync_folder,
@@ -110,7 +110,8 @@ impl Export<'_> {
         if images.is_empty() {
             return Ok(());
         }
-        if let Some(path) = self.unknown_note()? {
+        let there = walk(self.folder, self.vault)?;
+        if let Some(path) = self.unknown_note(there.notes) {
             let images = images.len();
             let what = format!(
                 "it was written since the last import, so images that no note shows stay, {images} of them: import \
@@ -119,14 +120,18 @@ impl Export<'_> {
             self.leave(path, what);
             return Ok(());
         }
-        for (place, image) in images {
-            match self.delete_file(&place, &image.to_string(), folders) {
-                None => {
-                    self.bookmarks.forget_image(&place);
-                    self.report.deleted += 1;
-                }
-                Some(why) => self.leave(place, format!("no note shows it; this file stays: {why}")),
+        let named = named(self.folder, &self.bookmarks, images.keys(), there.tree.paths());
+        for (place, image) in &images {
+            let why = match named.get(place) {
+                None => self.delete_file(place, &image.to_string(), folders),
+                Some(by) => Some(format!("{by} names it")),
+            };
+            if let Some(why) = why {
+                self.leave(place.clone(), format!("no note shows it; this file stays: {why}"));
+                continue;
             }
+            self.bookmarks.forget_image(place);
+            self.report.deleted += 1;
         }
         Ok(())
     }
@@ -156,7 +161,7 @@ impl Export<'_> {
     }
 
     /// The images that exports wrote, and that nothing in the folder shows, as far as is known.
-    fn needless_images(&self) -> Result<Vec<(String, ImageId)>, VaultError> {
+    fn needless_images(&self) -> Result<BTreeMap<String, ImageId>, VaultError> {
         let is_there = |(path, seen): &(&String, &Seen)| {
             !self.trashed.contains(&seen.note) && !seen.gone || self.folder.join(path).is_file()
         };
@@ -165,25 +170,24 @@ impl Export<'_> {
             .flat_map(|(_, seen)| &seen.images)
             .filter_map(|shown| shown.place.as_ref())
             .collect();
-        let mut needless = Vec::new();
+        let mut needless = BTreeMap::new();
         for place in self.bookmarks.images.keys().filter(|place| !shown.contains(place)) {
             let Some(image) = self.bookmarks.own_image(place) else { continue };
             if self.vault.image_record(image)?.is_some_and(|record| record.local) {
-                needless.push((place.clone(), image));
+                needless.insert(place.clone(), image);
             }
         }
         Ok(needless)
     }
 
-    /// A note in the folder that is new, or was edited: it may show any image there.
-    fn unknown_note(&self) -> Result<Option<String>, VaultError> {
+    /// A note of these that is new, or was edited: it may show any image of the folder.
+    fn unknown_note(&self, notes: Vec<String>) -> Option<String> {
         let is_known = |path: &String| {
             let seen = self.bookmarks.notes.get(path);
             let hash = write::hash(&self.folder.join(path));
             seen.zip(hash.ok()).is_some_and(|(seen, hash)| hash.to_hex().as_str() == seen.blake3)
         };
-        let notes = walk(self.folder, self.vault)?.notes;
-        Ok(notes.into_iter().find(|path| !is_known(path)))
+        notes.into_iter().find(|path| !is_known(path))
     }
 
     /// Deletes the file at `place` if it has this hash; gives why it did not. Its folder is put to `folders`.
