@@ -242,6 +242,39 @@ fn every_vault_comes_in_as_the_manifest_says_and_goes_out_byte_for_byte() {
     }
 }
 
+/// In a copy, since nothing is to be written beside what others made.
+#[test]
+fn a_vault_that_is_adopted_is_as_it_was() {
+    let Some((folder, manifest)) = vaults() else { return };
+    for name in manifest["vaults"].as_object().unwrap().keys() {
+        let told = Told::of(&manifest, name);
+        let device = Device::new("laptop", 1);
+        let copy = device.folder.path().join(name);
+        copy_all(&folder.join(name), &copy);
+        let before = hashes(&copy);
+        let options = ImportOptions::default();
+        import(device.vault(), &copy, &options, &|_| ()).unwrap();
+        let options = ExportOptions { adopt: true, ..ExportOptions::default() };
+        let report = export(device.vault(), &copy, &options, &|_| ()).unwrap();
+        assert_eq!((report.notes, report.written), (told.notes.len() as u64, 0), "{name}");
+        assert_eq!((report.renamed, report.skipped), (vec![], vec![]), "{name}");
+        assert_eq!(hashes(&copy), before, "{name}");
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let there = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy_all(&entry.path(), &there);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), there).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_lenient_import_finds_what_others_find_and_keeps_every_byte() {
     let Some((folder, manifest)) = vaults() else { return };
