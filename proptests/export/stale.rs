@@ -354,4 +354,9 @@ fn an_image_that_a_file_names_is_not_deleted() {
     let expected = [("a link.png", &*note), ("canvas.png", &*canvas), ("front.png", &*note)];
     assert_eq!((left, report.deleted), (expected.to_vec(), 1));
     assert!(!folder.join("none.png").exists());
+    // One that somebody deleted is no news.
+    fs::remove_file(folder.join("canvas.png")).unwrap();
+    let left: Vec<String> =
+        deleting(&desk, &folder).left.into_iter().map(|left| left.path).collect();
+    assert_eq!(left, ["a link.png", "front.png"]);
 }

@@ -172,7 +172,10 @@ impl Export<'_> {
             .collect();
         let mut needless = BTreeMap::new();
         for place in self.bookmarks.images.keys().filter(|place| !shown.contains(place)) {
-            let Some(image) = self.bookmarks.own_image(place) else { continue };
+            let image = self.bookmarks.own_image(place);
+            let Some(image) = image.filter(|_| !write::is_nothing(self.folder, place)) else {
+                continue;
+            };
             if self.vault.image_record(image)?.is_some_and(|record| record.local) {
                 needless.insert(place.clone(), image);
             }
