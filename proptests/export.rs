@@ -1,6 +1,7 @@
 //! A folder that was exported: nothing of anybody's is overwritten, and all of it comes back.
 
 mod adopted;
+mod leads;
 mod stale;
 
 use std::{fs, sync::Arc};

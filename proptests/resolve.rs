@@ -221,6 +221,31 @@ fn a_wiki_name_means_what_lies_beside_the_note_before_others() {
     }
 }
 
+/// In any case where there is none in that of the name; and a shorter one before that.
+#[test]
+fn a_wiki_name_means_the_file_of_that_name_before_one_in_other_case() {
+    let all = ["att/P.png", "att/p.png", "deep/Q.png", "deep/er/q.png", "n/X.png", "n/x.png"];
+    let tree = Tree::new(all.map(String::from));
+    for (name, path) in [
+        ("att/p.png", "att/p.png"),
+        ("att/P.png", "att/P.png"),
+        ("ATT/p.png", "att/p.png"),
+        ("p.png", "att/p.png"),
+        ("P.png", "att/P.png"),
+        ("P.PNG", "att/P.png"),
+        ("q.png", "deep/Q.png"),
+        ("x.png", "n/x.png"),
+        ("./x.png", "n/x.png"),
+    ] {
+        let (target, syntax) = (name.to_owned(), Syntax::Wiki);
+        let one = Destination { range: 0..0, target, syntax, uses: Vec::new() };
+        let Resolution::Found { path: is, .. } = resolve(&tree, "n/Day.md", &one, false) else {
+            panic!("{name}")
+        };
+        assert_eq!(is, path, "{name}");
+    }
+}
+
 #[test]
 fn what_is_not_a_file_is_told_apart() {
     for (target, kind) in [

@@ -3,7 +3,8 @@
 //! Markdown and HTML destinations are relative to the note, percent-decoded, in exact case; `/x` is
 //! relative to the folder, and nothing above the folder is ever meant. Wiki names are looked for by
 //! file name everywhere, in any case; given with folders, the path must end so; the path itself comes first,
-//! then the note's own folder, then the shortest path. `./x` and `../x` are relative to the note.
+//! then the note's own folder, then the shortest path, and of several that are as long one in the case of the
+//! name. `./x` and `../x` are relative to the note.
 
 use std::{
     borrow::Cow,
@@ -86,7 +87,7 @@ impl Tree {
             tree.folded.entry(folded).or_default().push(path.clone());
         }
         for paths in tree.names.values_mut() {
-            paths.sort_by(|one, other| wiki_order(one).cmp(&wiki_order(other)));
+            paths.sort_by_cached_key(|path| (path.chars().count(), path.clone()));
         }
         tree.paths = paths;
         tree
@@ -132,17 +133,24 @@ impl Tree {
 
     /// The file of a path; equal after `same`.
     fn like(&self, path: &str, same: fn(&str) -> String) -> Option<&String> {
-        self.folded.get(&fold(path))?.iter().find(|other| same(other) == same(path))
+        let same_path = same(path);
+        let like = self.folded.get(&fold(path))?.iter().filter(|other| same(other) == same_path);
+        like.min_by(|one, other| wiki_order(one, path).cmp(&wiki_order(other, path)))
     }
 
     /// The shortest path that ends in a name; equal after `same`.
     fn ending(&self, name: &str, same: fn(&str) -> String) -> Option<&String> {
         let wanted = same(name);
-        self.names.get(file_name(&fold(name)))?.iter().find(|path| {
-            same(path)
-                .strip_suffix(&wanted)
-                .is_some_and(|front| front.is_empty() || front.ends_with('/'))
-        })
+        let ends = |path: &&String| {
+            let path = same(path);
+            let front = path.strip_suffix(&wanted);
+            front.is_some_and(|front| front.is_empty() || front.ends_with('/'))
+        };
+        // They are in order, but for the case of the name.
+        let mut ending = self.names.get(file_name(&fold(name)))?.iter().filter(ends).peekable();
+        let length = ending.peek()?.chars().count();
+        let shortest = ending.take_while(|path| path.chars().count() == length);
+        shortest.min_by(|one, other| wiki_order(one, name).cmp(&wiki_order(other, name)))
     }
 }
 
@@ -303,16 +311,26 @@ pub(crate) fn is_relative(name: &str) -> bool {
     name.starts_with("./") || name.starts_with("../")
 }
 
-/// The order in which `![[name]]` looks at paths that end so: the shortest first.
-pub(crate) fn wiki_order(path: &str) -> (usize, &str) {
-    (path.chars().count(), path)
+/// The order in which `![[name]]` looks at paths that end so: the shortest first, then those in the same case, if
+/// only that of the file's name.
+pub(crate) fn wiki_order<'a>(path: &'a str, name: &str) -> (usize, bool, bool, &'a str) {
+    let (exact, nearly) = (path.ends_with(name), path.ends_with(file_name(name)));
+    (path.chars().count(), !exact, !nearly, path)
+}
+
+/// Whether a forgiving reader takes the file at `path` for `![[name]]` in the note at `note_path`, if it is the only
+/// one that is like it.
+pub(crate) fn is_near(note_path: &str, name: &str, path: &str) -> bool {
+    let tree = Tree::new([path.to_owned()]);
+    tree.named(note_path, without_fragment(name), fold).is_some()
 }
 
 pub(crate) fn without_fragment(target: &str) -> &str {
     target.split('#').next().unwrap_or_default().trim_end()
 }
 
-fn file_name(path: &str) -> &str {
+/// The last name of a path.
+pub(crate) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
@@ -321,6 +339,7 @@ pub(crate) fn nfc(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 
-fn fold(text: &str) -> String {
+/// A text without case and Unicode composition.
+pub(crate) fn fold(text: &str) -> String {
     nfc(&nfc(text).to_lowercase())
 }

@@ -360,3 +360,75 @@ fn an_image_that_a_file_names_is_not_deleted() {
         deleting(&desk, &folder).left.into_iter().map(|left| left.path).collect();
     assert_eq!(left, ["a link.png", "front.png"]);
 }
+
+/// However it is written there: a name stands in many a file that no note shows.
+#[test]
+fn an_image_is_named_in_any_case_and_escape() {
+    let desk = Desk::new();
+    let named = [
+        ("Case.png", "wiki.md", "[[case.PNG]]\n"),
+        ("r(1).png", "escaped.md", r"[x](r\(1\).png)"),
+        ("a_b.png", "escaped too.md", r"[y](a\_b.png)"),
+        ("ent.png", "entity.md", "[e](&#x65;nt.png)"),
+        ("\u{e9}1.png", "c.canvas", r#"{"nodes":[{"file":"\u00e91.png"}]}"#),
+        ("\u{1f331}.png", "d.canvas", r#"{"nodes":[{"file":"\ud83c\udf31.png"}]}"#),
+        ("\u{e9}2.png", "apart.txt", "e\u{301}2.png"),
+        ("a&b.png", "page.html", r#"<a href="a&amp;b.png">"#),
+        ("percent%20.png", "percent.md", "[p](percent%2520.png)"),
+        ("yaml.png", "list.yaml", "cover: yaml.png"),
+        ("tex.png", "paper.tex", r"\includegraphics{tex.png}"),
+        (
+            "svg.png",
+            "drawing.svg",
+            r#"<svg xmlns="http://www.w3.org/2000/svg"><image href="svg.png"/></svg>"#,
+        ),
+        ("hidden.png", ".obsidian/snippets/a.css", "body{background:url(hidden.png)}"),
+    ];
+    desk.write("none.png", png(2, 2, b"none"));
+    for (name, ..) in &named {
+        desk.write(name, png(2, 2, name.as_bytes()));
+    }
+    let shown = named.iter().map(|(name, ..)| *name).chain(["none.png"]);
+    let shown: Vec<String> = shown.map(|name| format!("![[{name}]]\n")).collect();
+    desk.write("a.md", shown.concat());
+    assert_eq!(desk.import().images.distinct, 14);
+    let (folder, _) = desk.export("export");
+    for (_, file, text) in &named {
+        write(&folder, file, text);
+    }
+    desk.device.edit(desk.note("a.md"), |_| "none\n".to_owned());
+    desk.try_import(&folder);
+    let report = deleting(&desk, &folder);
+    assert_eq!(report.deleted, 1, "{:?}", report.left);
+    for (name, ..) in named {
+        assert!(folder.join(name).exists(), "{name}");
+    }
+    // What is in the vault itself, should that be here, names all of them.
+    fs::remove_file(folder.join("list.yaml")).unwrap();
+    assert_eq!(deleting(&desk, &folder).deleted, 1);
+}
+
+/// Nothing is deleted that there is no other of.
+#[test]
+fn an_image_stays_that_is_damaged_in_the_vault() {
+    let desk = Desk::new();
+    let picture = png(2, 2, b"picture");
+    desk.write("a.md", "![](p.png)\n");
+    desk.write("p.png", &picture);
+    desk.import();
+    let (folder, _) = desk.export("export");
+    desk.device.edit(desk.note("a.md"), |_| "none\n".to_owned());
+    let image = id(&picture);
+    let kept = desk.device.vault().local_file(image).unwrap().unwrap();
+    let whole = fs::read(&kept).unwrap();
+    fs::remove_file(&kept).unwrap();
+    fs::write(&kept, b"damaged").unwrap();
+    let report = deleting(&desk, &folder);
+    assert!(folder.join("p.png").exists());
+    let [left] = &*report.left else { panic!("{report:?}") };
+    assert!(left.what.contains("the vault has no whole one"), "{}", left.what);
+    fs::remove_file(&kept).unwrap();
+    assert_eq!(deleting(&desk, &folder).left.len(), 1);
+    fs::write(&kept, whole).unwrap();
+    assert_eq!(deleting(&desk, &folder).deleted, 1);
+}

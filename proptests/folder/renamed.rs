@@ -264,6 +264,27 @@ fn a_file_that_was_moved_and_edited_is_the_same_note() {
     desk.settled(&desk.folder);
 }
 
+/// An app that moves and renames a note writes its links anew, and little else may be in it.
+#[test]
+fn a_file_of_links_that_was_moved_renamed_and_written_in_place_keeps_its_note() {
+    let text = |to: &str| {
+        let image = |n: u8| format!("![]({to}att/{n}.png)\n\n");
+        format!("# Trip\n\n{}", (1..4).map(image).collect::<String>())
+    };
+    let desk = Desk::new();
+    for n in 1..4 {
+        desk.write(&format!("att/{n}.png"), png(2, 2, &[n]));
+    }
+    desk.write("d/Trip.md", text("../"));
+    desk.import();
+    let note = desk.note("d/Trip.md");
+    rename(&desk, "d/Trip.md", "x/y/Rome.md");
+    desk.write("x/y/Rome.md", text("../../"));
+    assert_eq!(desk.import().changed, 1);
+    assert_eq!((desk.note("x/y/Rome.md"), desk.device.sources().len()), (note, 1));
+    desk.settled(&desk.folder);
+}
+
 /// Many at once, some of which say nearly the same.
 #[test]
 fn a_folder_that_was_renamed_and_edited_keeps_its_notes() {

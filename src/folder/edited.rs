@@ -52,7 +52,8 @@ impl Likeness {
         let Common { both, one, other } = old.all.and(&new.all);
         // What was begun may have been written since.
         let is_written_on = is_same && (one == 0 || 2 * both > one);
-        let is_likely = is_written_on || names > 0 && old.rest.and(&new.rest).are_same();
+        let is_likely =
+            is_written_on || (is_same || names > 0) && old.rest.and(&new.rest).are_same();
         let lacking = Reverse(one - both + other - both);
         is_likely.then_some(Self { is_same, names, both, lacking })
     }

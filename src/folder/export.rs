@@ -93,7 +93,6 @@ pub(super) fn run(
         strays: WikiNames::of(strays),
         images: BTreeMap::new(),
         shown: OnceCell::new(),
-        held: OnceCell::new(),
         before: HashMap::new(),
         files: HashMap::new(),
         trashed: trashed.into_iter().map(|listed| listed.note).collect(),
@@ -138,8 +137,6 @@ struct Export<'a> {
     images: BTreeMap<String, Put>,
     /// The places of the images that files showed before, once somebody asked.
     shown: OnceCell<HashSet<String>>,
-    /// Where which images were, once somebody asked.
-    held: OnceCell<HashMap<ImageId, Vec<String>>>,
     /// Where the notes were.
     before: HashMap<NoteId, String>,
     /// The files that were written or found to be as they should, and their places: where the disk does
@@ -378,7 +375,6 @@ impl Export<'_> {
         let urls: HashMap<_, _> = self.vault.image_urls(reading.note)?.into_iter().collect();
         let (mut told, mut shown, mut failed) = (Told::new(), Vec::new(), None);
         let mut others = Written::new();
-        let is_new = !self.before.contains_key(&listed.note);
         let text = reading.body.render(|embed, syntax| {
             let syntax = syntax?;
             let key = (embed.clone(), syntax == Syntax::Wiki);
@@ -388,7 +384,7 @@ impl Export<'_> {
                 return Some(told.written.clone());
             }
             let url = urls.get(&embed.image).and_then(Option::as_deref).filter(|_| self.urls);
-            let at = At { listed, place, embed, syntax, is_new };
+            let at = At { listed, place, embed, syntax };
             match self.destination(&at, url, &others) {
                 Ok(one) => {
                     others.entry((one.written.clone(), one.wiki)).or_default().insert(one.image);

@@ -15,7 +15,7 @@ use super::{
     others::Others,
     reader::Reader,
     stamps::{Look, Stamps},
-    stood::Stood,
+    stood::{Said, Stood, said},
     walk::{Files, walk},
 };
 use crate::{
@@ -239,10 +239,10 @@ impl<'a> Import<'a> {
         let (seen, base) = self.known(path, &text, &blake3)?;
         let same_text = seen.as_ref().is_some_and(|seen| seen.blake3 == blake3);
         // Of a file that is as it was, all that can be known was remembered.
-        let names = match &base {
+        let (names, said) = match &base {
             Some(base) if !same_text && self.vault.has_version(base.note, &base.heads)? => {
                 let reading = self.vault.read(base.note, Some(&base.heads))?;
-                self.vault.names(&reading)?
+                (self.vault.names(&reading)?, said(&reading.body))
             }
             Some(_) if !same_text => {
                 let reason = "it was edited in a version of the note that is not on this device; sync, \
@@ -251,12 +251,12 @@ impl<'a> Import<'a> {
                 self.skip(path, reason.to_owned());
                 return Ok(None);
             }
-            _ => Vec::new(),
+            _ => (Vec::new(), Said::new()),
         };
         let mut reader = Reader {
             path,
             text: &text,
-            stood: Stood::of(seen.as_ref(), &names),
+            stood: Stood::of(seen.as_ref(), &names, &said),
             unchanged: same_text,
             same: same_text,
             shown: Vec::new(),

@@ -17,8 +17,6 @@ pub(super) struct At<'a> {
     pub(super) place: &'a str,
     pub(super) embed: &'a Embed,
     pub(super) syntax: Syntax,
-    /// Whether no file of the note is known.
-    pub(super) is_new: bool,
 }
 
 impl At<'_> {

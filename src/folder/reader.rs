@@ -106,7 +106,10 @@ impl Reader<'_> {
                         Target { image, path: path.clone(), name }
                     }
                     None => {
-                        self.stood.named(written, Some(image)).cloned().unwrap_or_else(|| Target {
+                        // Where the note says the same, the file may have been elsewhere.
+                        let named = self.stood.named(written, wiki, Some(image));
+                        let named = named.filter(|named| named.name.as_deref() != Some(written));
+                        named.cloned().unwrap_or_else(|| Target {
                             image,
                             path: place.filter(|_| !derived).map(str::to_owned),
                             name: None,
@@ -121,8 +124,8 @@ impl Reader<'_> {
                 Target { image: *image, path: path.clone(), name: name.clone() }
             }
             (content, None) => {
-                let named = self.stood.named(written, None);
-                let named = named.or_else(|| self.stood.named(&destination.target, None)).cloned();
+                let named = |name: &str| self.stood.named(name, wiki, None);
+                let named = named(written).or_else(|| named(&destination.target)).cloned();
                 if named.is_none() && !matches!(content, Content::Unusable) {
                     self.report_missing(import, destination, &meant, content);
                 }

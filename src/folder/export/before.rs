@@ -1,6 +1,6 @@
 //! Where the images of a folder were when it was last seen: whoever moved one there wants it there.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{Export, MISSED, images::Put};
 use crate::{
@@ -61,7 +61,7 @@ impl Export<'_> {
         called.find(|shown| shown.image == embed.image).or_else(|| is_replaced.then_some(first))
     }
 
-    /// Where an image is already under the name that `![[…]]` gives it, if nothing is where it would go.
+    /// Where an image is already that the name in `![[…]]` finds there, if nothing is where it would go.
     pub(super) fn elsewhere(&self, at: &At<'_>, wanted: &str) -> Option<String> {
         let is_free = self.places.image_at(wanted).is_none()
             && !self.bookmarks.images.contains_key(wanted)
@@ -69,19 +69,19 @@ impl Export<'_> {
         if !at.is_wiki() || !is_free {
             return None;
         }
-        let held = self.held.get_or_init(|| {
-            let mut held: HashMap<ImageId, Vec<String>> = HashMap::new();
-            for (place, image) in &self.bookmarks.images {
-                held.entry(*image).or_default().push(place.clone());
-            }
-            held
-        });
-        let is_it = |place: &&String| {
-            let path = file_in(self.folder, place).filter(|_| name(place) == name(wanted));
-            let there = path.and_then(|path| self.stamps.image(place, &path).ok());
-            there == Some(at.embed.image)
-        };
-        held.get(&at.embed.image)?.iter().find(is_it).cloned()
+        let found = self.names.find(at.place, &at.embed.name)?;
+        self.is_there(found, at.embed.image).then(|| found.clone())
+    }
+
+    /// Whether the file at `place` is this image.
+    pub(super) fn is_there(&self, place: &str, image: ImageId) -> bool {
+        let there = file_in(self.folder, place).map(|path| self.stamps.image(place, &path));
+        there.is_some_and(|there| there.is_ok_and(|there| there == image))
+    }
+
+    /// Whether the file of the note says for an embed what the note does.
+    pub(super) fn is_said(&self, at: &At<'_>) -> bool {
+        self.shown_before(at).is_some_and(|shown| shown.written == at.embed.name)
     }
 
     /// Whether what was at a place is there no more, and an import has yet to see that.
@@ -96,8 +96,4 @@ impl Export<'_> {
             self.skip(place, MISSED);
         }
     }
-}
-
-fn name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
 }

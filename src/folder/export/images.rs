@@ -9,11 +9,11 @@ use crate::{
         bookmarks::Shown,
         named::{At, is_plain},
         place::{is_below, safe_in},
-        write::{Over, There, look},
+        write::{Over, There, file_in, look},
     },
     id::ImageId,
     images::ImageError,
-    resolve::{self, is_relative, nfc},
+    resolve::{self, is_near, nfc},
     vault::VaultError,
 };
 
@@ -102,15 +102,15 @@ impl Export<'_> {
             return false;
         }
         if at.is_wiki() {
-            // One that nobody took in leads no name astray that was there before it; a new one it would.
-            let strays = if at.is_new { self.strays.find(at.place, name) } else { None };
-            if strays.is_some_and(|stray| stray != place) {
+            // One that nobody took in leads no name astray that stood there before it; a new one it would.
+            let stray = self.strays.find(at.place, name).filter(|stray| *stray != place);
+            if stray.is_some() && !self.is_said(at) {
                 return false;
             }
             let leads = match self.names.find(at.place, name) {
                 Some(found) => found == place || self.shows(found, image),
-                // One that says where it is leads there, or was taken for near.
-                None => at.embed.path.is_some() || !is_relative(name),
+                // It was taken for one that is near.
+                None => is_near(at.place, name, place),
             };
             if leads {
                 self.names.leave(at.place, name, place);
@@ -121,17 +121,17 @@ impl Export<'_> {
             // However its accents are spelled.
             Some(found) if found == place || nfc(&found) == nfc(place) => true,
             // The name never led there strictly; it is kept where it leads to nothing else.
-            found if at.embed.path.is_some() => {
-                found.is_none_or(|found| self.places.image_at(&found).is_none())
-            }
+            found if at.embed.path.is_some() => found.is_none_or(|found| {
+                self.places.image_at(&found).is_none()
+                    && (file_in(self.folder, &found).is_none() || self.is_there(&found, image))
+            }),
             _ => false,
         }
     }
 
     /// Whether `image` is what the file at a place is, or is to be.
     fn shows(&self, place: &str, image: ImageId) -> bool {
-        let there = self.places.image_at(place);
-        there.or_else(|| self.bookmarks.images.get(place).copied()) == Some(image)
+        self.places.image_at(place).or_else(|| self.own_file(place)) == Some(image)
     }
 
     /// Whether a wiki name that was left for another image would find the one at `place`, were it there.

@@ -14,7 +14,7 @@ use crate::{
     folder::{
         Remark,
         bookmarks::Seen,
-        walk::walk,
+        walk::{is_note, walk},
         write::{self, file_at, file_in},
     },
     id::{ImageId, NoteId},
@@ -120,11 +120,13 @@ impl Export<'_> {
             self.leave(path, what);
             return Ok(());
         }
-        let named = named(self.folder, &self.bookmarks, images.keys(), there.tree.paths());
+        let named = named(self.folder, self.vault.folder(), &self.bookmarks, images.keys());
         for (place, image) in &images {
-            let why = match named.get(place) {
-                None => self.delete_file(place, &image.to_string(), folders),
-                Some(by) => Some(format!("{by} names it")),
+            let why = match (named.get(place), self.vault.verified_image(*image)) {
+                (Some(by), _) => Some(format!("{by} names it")),
+                (None, Ok(Some(_))) => self.delete_file(place, &image.to_string(), folders),
+                (None, Ok(None)) => Some("the vault has no other".to_owned()),
+                (None, Err(error)) => Some(format!("the vault has no whole one: {error}")),
             };
             if let Some(why) = why {
                 self.leave(place.clone(), format!("no note shows it; this file stays: {why}"));
@@ -144,6 +146,9 @@ impl Export<'_> {
         seen: &Seen,
         files: &[String],
     ) -> Result<Option<Why>, VaultError> {
+        if !is_note(path) {
+            return Ok(Some("it is no note".to_owned()));
+        }
         if self.bookmarks.notes.get(path) != Some(seen) {
             return Ok(Some("it is another note's".to_owned()));
         }

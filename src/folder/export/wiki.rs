@@ -1,6 +1,6 @@
 //! What `![[name]]` finds among the pictures of an export.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use crate::resolve::{wiki_order, wiki_paths, without_fragment};
 
@@ -8,12 +8,20 @@ use crate::resolve::{wiki_order, wiki_paths, without_fragment};
 /// and the names that were left in notes.
 #[derive(Debug, Default)]
 pub(super) struct WikiNames {
-    /// The shortest path, by each of the ends that it has in common with others, in lower case.
-    found: HashMap<String, String>,
-    /// The place that a name which was left in a note leads to, if nothing stands where it looks first.
-    left: HashMap<String, String>,
-    /// The places that such names lead to, by the paths where they look first.
-    first: HashMap<String, BTreeSet<String>>,
+    /// The shortest paths, by each of the ends that they have in common with others, in lower case.
+    found: HashMap<String, Vec<String>>,
+    /// The names that were left in notes and would find anything that ends so if nothing stands where they look
+    /// first, in lower case.
+    left: HashMap<String, Vec<Left>>,
+    /// The same, by the paths where they look first.
+    first: HashMap<String, Vec<Left>>,
+}
+
+/// A name that was left in a note, or a path where one looks first; and the place that it leads to.
+#[derive(Debug)]
+struct Left {
+    name: String,
+    place: String,
 }
 
 impl WikiNames {
@@ -25,53 +33,68 @@ impl WikiNames {
 
     /// Adds a picture.
     pub(super) fn insert(&mut self, place: &str) {
+        let length = |path: &str| path.chars().count();
         for end in ends(&place.to_lowercase()) {
-            match self.found.get_mut(end) {
-                Some(other) if wiki_order(other) < wiki_order(place) => {}
-                Some(other) => place.clone_into(other),
-                None => drop(self.found.insert(end.to_owned(), place.to_owned())),
+            let found = self.found.entry(end.to_owned()).or_default();
+            let shortest = found.first().map_or(usize::MAX, |other| length(other));
+            if length(place) < shortest {
+                found.clear();
+            }
+            // Those that are as long may be in other case.
+            if length(place) <= shortest && found.iter().all(|other| other != place) {
+                found.push(place.to_owned());
             }
         }
     }
 
     /// The place that a name finds in a note.
     pub(super) fn find(&self, note: &str, name: &str) -> Option<&String> {
-        let name = plain(name);
-        let (paths, is_anywhere) = wiki_paths(&note.to_lowercase(), &name);
-        let exactly =
-            |path: &String| self.found.get(path).filter(|found| found.to_lowercase() == *path);
+        let name = without_fragment(name);
+        let (paths, is_anywhere) = wiki_paths(note, name);
+        let exactly = |path: &String| {
+            let lower = path.to_lowercase();
+            let found = self.found.get(&lower)?.iter();
+            let like = found.filter(|found| found.to_lowercase() == lower);
+            like.min_by(|one, other| wiki_order(one, path).cmp(&wiki_order(other, path)))
+        };
         let first = paths.iter().find_map(exactly);
-        first.or_else(|| self.found.get(name.trim_start_matches('/')).filter(|_| is_anywhere))
+        first.or_else(|| {
+            let name = name.trim_start_matches('/');
+            let found = self.found.get(&name.to_lowercase()).filter(|_| is_anywhere)?;
+            found.iter().min_by(|one, other| wiki_order(one, name).cmp(&wiki_order(other, name)))
+        })
     }
 
     /// Notes that a name was left in a note, and leads to `place`.
     pub(super) fn leave(&mut self, note: &str, name: &str, place: &str) {
-        let name = plain(name);
-        let (paths, is_anywhere) = wiki_paths(&note.to_lowercase(), &name);
+        let left = |name: &str| Left { name: name.to_owned(), place: place.to_owned() };
+        let name = without_fragment(name);
+        let (paths, is_anywhere) = wiki_paths(note, name);
         for path in paths {
-            if path == place.to_lowercase() {
+            let lower = path.to_lowercase();
+            let is_here = lower == place.to_lowercase();
+            self.first.entry(lower).or_default().push(left(&path));
+            if is_here {
                 return;
             }
-            self.first.entry(path).or_default().insert(place.to_owned());
         }
         if is_anywhere {
-            self.left.insert(name.trim_start_matches('/').to_owned(), place.to_owned());
+            let name = name.trim_start_matches('/');
+            self.left.entry(name.to_lowercase()).or_default().push(left(name));
         }
     }
 
     /// The places of which a name that was left in a note would be misled by a picture at `place`.
     pub(super) fn misled(&self, place: &str) -> impl Iterator<Item = &String> {
         let lower = place.to_lowercase();
-        let left: Vec<_> = ends(&lower).filter_map(|end| self.left.get(end)).collect();
-        let place = place.to_owned();
-        let longer = left.into_iter().filter(move |other| wiki_order(&place) < wiki_order(other));
-        longer.chain(self.first.get(&lower).into_iter().flatten())
+        let before =
+            |left: &Left| wiki_order(place, &left.name) < wiki_order(&left.place, &left.name);
+        let first = self.first.get(&lower).into_iter().flatten();
+        let first = first.filter(|left| left.place.to_lowercase() != lower || before(left));
+        let named = ends(&lower).filter_map(|end| self.left.get(end)).flatten();
+        let misled: Vec<&Left> = first.chain(named.filter(|left| before(left))).collect();
+        misled.into_iter().map(|left| &left.place)
     }
-}
-
-/// A name without `#…`, in lower case.
-fn plain(name: &str) -> String {
-    without_fragment(name).to_lowercase()
 }
 
 /// A path, and what is left of it behind each slash.
