@@ -60,8 +60,8 @@ pub struct ExportOptions {
     /// Whether images that have a public URL are shown by it, and left out of the folder. Default: no.
     pub urls: bool,
     /// Whether files are deleted that nobody changed since they were written or imported, of notes that were moved
-    /// or thrown away since, and of images that an export wrote and no note shows any more, if no file names them.
-    /// Default: no.
+    /// or thrown away since, and of images that an export wrote, there or elsewhere since, and no note shows any more,
+    /// if no file names them. Default: no.
     pub delete: bool,
     /// Whether a folder that was imported, and not exported to before, may be exported to as well; from then on it is
     /// one of the vault's exports. Default: no.
@@ -179,7 +179,7 @@ pub struct Exported {
     pub skipped: Vec<Skipped>,
     /// Images whose bytes are not here; the notes name them all the same.
     pub missing: Vec<Absent>,
-    /// Files of notes that have gone elsewhere since, and are still there.
+    /// Files of notes that have gone elsewhere since, and of images that no note shows any more, that are still there.
     #[serde(default)]
     pub left: Vec<Remark>,
     /// How many files were [deleted](ExportOptions::delete).

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use everleaf::folder::{ExportOptions, export};
+use everleaf::folder::{ExportOptions, Exported, export};
 
 use crate::{
     folder::{Desk, id, read, write},
@@ -133,4 +133,46 @@ fn what_leads_nowhere_is_no_picture_because_another_syntax_leads_there() {
         write(&copy, path, fs::read(desk.folder.join(path)).unwrap());
     }
     desk.settled(&copy);
+}
+
+/// Where it was is the user's own file, which the export did not write.
+#[test]
+fn a_picture_that_another_device_moved_is_told_of_and_cleared_if_that_is_asked_for() {
+    let desk = Desk::new();
+    desk.write("n.md", "# N\n\n![](img/p.png)\n");
+    for picture in ["img/p.png", "img/mine.png", "img/named.png"] {
+        desk.write(picture, png(2, 2, picture.as_bytes()));
+    }
+    desk.import();
+    exported(&desk);
+    let (there, _) = desk.export("there");
+    go(&there, "img/p.png", "att/p.png");
+    write(&there, "n.md", "# N\n\n![](att/p.png)\n");
+    assert_eq!(desk.try_import(&there).changed, 1);
+    let said = |exported: Exported| {
+        let left = exported.left.into_iter();
+        left.map(|left| (left.path, left.what)).collect::<Vec<_>>()
+    };
+    let moved = |what: &str| vec![("img/p.png".to_owned(), what.to_owned())];
+    let export = |delete| {
+        let options = ExportOptions { delete, ..ExportOptions::default() };
+        export(desk.device.vault(), &desk.folder, &options, &|_| ()).unwrap()
+    };
+    let as_it_was = "the image is att/p.png now; this file is as it was";
+    for _ in 0..2 {
+        assert_eq!(said(export(false)), moved(as_it_was));
+    }
+    desk.write("canvas.canvas", r#"{"nodes":[{"file":"img/p.png"}]}"#);
+    desk.write("n2.md", "![](img/named.png)\n");
+    let named = "the image is att/p.png now; this file stays: canvas.canvas names it";
+    // What is new in the folder may show any of them.
+    assert_eq!(export(true).deleted, 0);
+    desk.import();
+    assert_eq!(said(export(true)), moved(named));
+    fs::remove_file(desk.folder.join("canvas.canvas")).unwrap();
+    let report = export(true);
+    assert_eq!((report.deleted, said(report)), (1, vec![]));
+    let there: Vec<String> = hashes(&desk.folder).into_keys().collect();
+    assert_eq!(there, ["att/p.png", "img/mine.png", "img/named.png", "n.md", "n2.md"]);
+    desk.settled(&desk.folder);
 }

@@ -86,8 +86,8 @@ impl Import {
 ///
 /// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
 /// empty, new, or one that this vault was exported to before; --adopt takes one that was imported, your
-/// Obsidian vault say. Files of notes that were moved or thrown away since stay there, and are listed, or
-/// are deleted with --delete. What was renamed or deleted in the folder since is for an import to see
+/// Obsidian vault say. Files of notes that were moved or thrown away since, and of images that no note shows
+/// any more, stay there, and are listed, or are deleted with --delete. What was renamed or deleted in the folder since is for an import to see
 /// first; the export after that brings back what was deleted.
 #[derive(Args)]
 #[command(after_help = "\
@@ -104,7 +104,8 @@ pub(super) struct Export {
     #[arg(long)]
     urls: bool,
     /// Delete the files, unless somebody changed them, of notes that were moved or thrown away since, and
-    /// images that an export wrote and no note shows any more; the vault keeps all of it
+    /// images that an export wrote, there or elsewhere since, and no note shows any more; the vault keeps all
+    /// of it
     #[arg(long)]
     delete: bool,
     /// Write to a folder that was imported, too: all notes of the vault come there, and from then on an import

@@ -117,7 +117,7 @@ pub(super) fn run(
     if options.delete {
         export.delete(stale)?;
     } else {
-        export.tell(stale);
+        export.tell(stale)?;
     }
     let report = export.report;
     stamps.save(vault, |_| true);

@@ -29,6 +29,13 @@ pub(super) struct Stale {
     what: String,
 }
 
+/// An image in a file that nothing shows any more.
+struct Needless {
+    image: ImageId,
+    /// What became of it.
+    what: String,
+}
+
 /// Why a file is not deleted.
 type Why = String;
 
@@ -52,11 +59,14 @@ impl Export<'_> {
         stale
     }
 
-    /// Tells of files that are of notes that are elsewhere now.
-    pub(super) fn tell(&mut self, stale: Vec<Stale>) {
-        for Stale { path, what, .. } in stale {
+    /// Tells of files that are of notes that are elsewhere now, and of images that no file shows any more.
+    pub(super) fn tell(&mut self, stale: Vec<Stale>) -> Result<(), VaultError> {
+        let stale = stale.into_iter().map(|stale| (stale.path, stale.what));
+        let needless = self.needless_images()?.into_iter();
+        for (path, what) in stale.chain(needless.map(|(place, needless)| (place, needless.what))) {
             self.leave(path, format!("{what}; this file is as it was"));
         }
+        Ok(())
     }
 
     fn leave(&mut self, path: String, what: String) {
@@ -121,7 +131,7 @@ impl Export<'_> {
             return Ok(());
         }
         let named = named(self.folder, self.vault.folder(), &self.bookmarks, images.keys());
-        for (place, image) in &images {
+        for (place, Needless { image, what }) in &images {
             let why = match (named.get(place), self.vault.verified_image(*image)) {
                 (Some(by), _) => Some(format!("{by} names it")),
                 (None, Ok(Some(_))) => self.delete_file(place, &image.to_string(), folders),
@@ -129,7 +139,7 @@ impl Export<'_> {
                 (None, Err(error)) => Some(format!("the vault has no whole one: {error}")),
             };
             if let Some(why) = why {
-                self.leave(place.clone(), format!("no note shows it; this file stays: {why}"));
+                self.leave(place.clone(), format!("{what}; this file stays: {why}"));
                 continue;
             }
             self.bookmarks.forget_image(place);
@@ -165,24 +175,33 @@ impl Export<'_> {
         Ok((!is_needless).then(|| "the note has no other here".to_owned()))
     }
 
-    /// The images that exports wrote, and that nothing in the folder shows, as far as is known.
-    fn needless_images(&self) -> Result<BTreeMap<String, ImageId>, VaultError> {
+    /// The images that nothing in the folder shows, as far as is known: those that exports wrote, and those that they
+    /// wrote to another place since.
+    fn needless_images(&self) -> Result<BTreeMap<String, Needless>, VaultError> {
+        let bookmarks = &self.bookmarks;
         let is_there = |(path, seen): &(&String, &Seen)| {
             !self.trashed.contains(&seen.note) && !seen.gone || self.folder.join(path).is_file()
         };
-        let there = self.bookmarks.notes.iter().filter(is_there);
+        let there = bookmarks.notes.iter().filter(is_there);
         let shown: HashSet<&String> = there
             .flat_map(|(_, seen)| &seen.images)
             .filter_map(|shown| shown.place.as_ref())
             .collect();
+        let own = shown.iter().filter_map(|place| Some((bookmarks.own_image(place)?, *place)));
+        let moved: HashMap<ImageId, &String> = own.collect();
         let mut needless = BTreeMap::new();
-        for place in self.bookmarks.images.keys().filter(|place| !shown.contains(place)) {
-            let image = self.bookmarks.own_image(place);
-            let Some(image) = image.filter(|_| !write::is_nothing(self.folder, place)) else {
+        for (place, image) in bookmarks.images.iter().filter(|(place, _)| !shown.contains(place)) {
+            let is_ours = bookmarks.own_image(place).is_some();
+            let now = moved.get(image).filter(|now| self.is_there(now, *image));
+            if !(is_ours || now.is_some()) || write::is_nothing(self.folder, place) {
                 continue;
+            }
+            let what = match now {
+                Some(now) => format!("the image is {now} now"),
+                None => "no note shows it".to_owned(),
             };
-            if self.vault.image_record(image)?.is_some_and(|record| record.local) {
-                needless.insert(place.clone(), image);
+            if self.vault.image_record(*image)?.is_some_and(|record| record.local) {
+                needless.insert(place.clone(), Needless { image: *image, what });
             }
         }
         Ok(needless)
