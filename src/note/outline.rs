@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     bounds::START,
     document::NoteError,
-    history::{CHANGE, COMPRESSED, MAGIC, inspect, seconds},
+    history::{CHANGE, COMPRESSED, ChangeInfo, MAGIC, inspect, seconds},
     numbers::{signed, skip, take, text, unsigned},
 };
 use crate::{clock::Timestamp, id::ChangeHash};
@@ -21,6 +21,12 @@ pub struct Outline {
     pub at: Timestamp,
 }
 
+impl From<ChangeInfo> for Outline {
+    fn from(ChangeInfo { hash, deps, at, .. }: ChangeInfo) -> Self {
+        Self { hash, deps, at }
+    }
+}
+
 /// Reads the outline of a change, and checks that its bytes are whole. That they make sense was found
 /// out by [`inspect`] when they came, or was known of those that were made here; to unfold them again
 /// takes as long as to load them.
@@ -30,8 +36,7 @@ pub struct Outline {
 /// [`NoteError::Damaged`] where the bytes are not whole, or are no change.
 pub fn outline(bytes: &[u8]) -> Result<Outline, NoteError> {
     if bytes.get(START - 1) == Some(&COMPRESSED) {
-        let info = inspect(bytes)?;
-        return Ok(Outline { hash: info.hash, deps: info.deps, at: info.at });
+        return inspect(bytes).map(Into::into);
     }
     read(bytes).ok_or_else(|| NoteError::Damaged {
         reason: "it is no change, or the checksum of a change is wrong".to_owned(),

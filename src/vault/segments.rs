@@ -15,7 +15,6 @@ use crate::{
     event::{Event, Origin, RemoteName, RenewReason},
     id::{DeviceId, ImageId, SegmentHash, Seq},
     mutant::{self, Mutant},
-    note,
     projection::{catalog, devices, receipts::Chain, recent},
     remote::{After, Key, Prefix, Remote as _, RemoteError, RemoteExt as _},
     segment::{self, Item, Segment},
@@ -316,19 +315,18 @@ impl Vault {
         for item in items {
             match item {
                 Item::Change { note, change, projector } => {
-                    let info = note::inspect(&change.0)
-                        .map_err(|source| VaultError::Note { note, source })?;
-                    if let Some(seq) = self.known_change(note, &info, &coming)? {
+                    let (outline, known_by) = self.look_up(note, &change, &coming)?;
+                    if let Some(seq) = known_by {
                         // A note that came whole is more than this change of it.
                         if is_on_the_way && !self.is_received(note, seq)? {
                             known.push(seq);
                         }
                         continue;
                     }
-                    if mutant::is(Mutant::SkipsFuture) && info.at > self.0.clock.now() {
+                    if mutant::is(Mutant::SkipsFuture) && outline.at > self.0.clock.now() {
                         continue;
                     }
-                    coming.insert(info.hash);
+                    coming.insert(outline.hash);
                     let remote = remote.clone();
                     let origin = Origin::Device { remote, device, seq, projector };
                     events.push((origin, Event::NoteChanged { note, change }));
@@ -374,9 +372,10 @@ impl Vault {
         let coming = HashSet::new();
         for item in &segment.items {
             let Item::Change { note, change, .. } = item else { continue };
-            let Ok(info) = note::inspect(&change.0) else { return Ok(true) };
-            if self.known_change(*note, &info, &coming)?.is_none() {
-                return Ok(true);
+            match self.look_up(*note, change, &coming) {
+                Ok((_, Some(_))) => {}
+                Ok((_, None)) | Err(VaultError::Note { .. }) => return Ok(true),
+                Err(error) => return Err(error),
             }
         }
         Ok(false)

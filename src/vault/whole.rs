@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::{Vault, VaultError};
 use crate::{
-    event::{Event, Origin},
+    event::{ChangeBytes, Event, Origin},
     id::{ChangeHash, NoteId, Seq},
-    note::{Change, ChangeInfo, Note},
+    note::{Change, Note, Outline, inspect, outline},
     projection::documents::{self, Document},
 };
 
@@ -56,20 +56,41 @@ impl Vault {
         })
     }
 
-    /// The event that brought a change, if one did; `coming` are about to be appended.
-    pub(super) fn known_change(
+    /// What a change from elsewhere is, and the event that brought it, if one did; `coming` are about to be
+    /// appended. What is here was looked at when it came, and to unfold it again takes most of the time.
+    pub(super) fn look_up(
         &self,
         note: NoteId,
-        info: &ChangeInfo,
+        change: &ChangeBytes,
+        coming: &HashSet<ChangeHash>,
+    ) -> Result<(Outline, Option<Seq>), VaultError> {
+        let inspect = || inspect(&change.0).map_err(|source| VaultError::Note { note, source });
+        let outline = match outline(&change.0) {
+            Ok(outline) => outline,
+            // That says better what is wrong.
+            Err(_) => inspect()?.into(),
+        };
+        let known = self.known_change(note, &outline, coming)?;
+        if known.is_none() {
+            inspect()?;
+        }
+        Ok((outline, known))
+    }
+
+    /// The event that brought a change, if one did.
+    fn known_change(
+        &self,
+        note: NoteId,
+        change: &Outline,
         coming: &HashSet<ChangeHash>,
     ) -> Result<Option<Seq>, VaultError> {
-        let known = documents::seq_of(self.db(), info.hash)?;
+        let known = documents::seq_of(self.db(), change.hash)?;
         if known.is_none()
             && let Some(document) = documents::get(self.db(), note)?
-            && self.is_doubtful(&document, &info.deps, coming)?
+            && self.is_doubtful(&document, &change.deps, coming)?
         {
             self.index(note, &document)?;
-            return Ok(documents::seq_of(self.db(), info.hash)?);
+            return Ok(documents::seq_of(self.db(), change.hash)?);
         }
         Ok(known)
     }

@@ -223,9 +223,9 @@ impl Taking<'_> {
     }
 
     fn change(&mut self, note: NoteId, change: ChangeBytes) -> Result<(), VaultError> {
-        let info = note::inspect(&change.0).map_err(|source| VaultError::Note { note, source })?;
-        if self.vault.known_change(note, &info, &self.coming)?.is_none() {
-            self.coming.insert(info.hash);
+        let (outline, known_by) = self.vault.look_up(note, &change, &self.coming)?;
+        if known_by.is_none() {
+            self.coming.insert(outline.hash);
             self.events.push((self.origin.clone(), Event::NoteChanged { note, change }));
             self.changes = self.changes.saturating_add(1);
         }
