@@ -9,7 +9,7 @@ use everleaf::{
 };
 use serde_json::json;
 
-use super::{Context, Result, context::path_at, progress::Shown, text::Table};
+use super::{Context, Result, context::path_at, progress::ask, text::Table};
 
 /// Append images to a note
 ///
@@ -66,11 +66,8 @@ impl Attach {
 }
 
 async fn sync(context: &Context, vault: &Door) -> Result<(), AskError> {
-    let shown = Shown::new(context);
     let sync = calls::Sync { remote: None, options: context.sync_options(), hasty: true };
-    let synced = vault.ask_telling(sync, shown.tell()).await;
-    shown.clear();
-    synced.map(drop)
+    ask(context, vault, sync, "syncing").await.map(drop)
 }
 
 async fn refresh(vault: &Door, attached: &mut [AttachedImage]) -> Result<()> {

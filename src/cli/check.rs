@@ -9,7 +9,7 @@ use everleaf::{
 };
 use serde_json::json;
 
-use super::{Context, Result, progress::Shown, text::count};
+use super::{Context, Result, progress::ask, text::count};
 
 /// Check that nothing is damaged or missing
 ///
@@ -39,10 +39,7 @@ impl Verify {
         let vault = context.vault().await?;
         let call =
             calls::Verify { remote: self.remote.clone(), images: self.images, repair: self.repair };
-        let shown = Shown::new(context);
-        let verified = vault.ask_telling(call, shown.tell_of("checking")).await;
-        shown.clear();
-        let Verified { given_up, found } = verified?;
+        let Verified { given_up, found } = ask(context, &vault, call, "checking").await?;
         for image in given_up {
             context.tell(format!("gave up image {image}: `everleaf sync` fetches it again"));
         }

@@ -12,7 +12,7 @@ use super::{
     Context, Result,
     context::path_at,
     hint::in_commands,
-    progress::Shown,
+    progress::ask,
     text::{clean, count, size},
 };
 
@@ -44,12 +44,9 @@ pub(super) struct Import {
 impl Import {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
-        let shown = Shown::new(context);
         let options = ImportOptions { lenient: self.lenient, reread: self.reread };
         let call = calls::Import { folder: path_at(&vault, &self.dir)?, options };
-        let imported = vault.ask_telling(call, shown.tell_of("importing")).await;
-        shown.clear();
-        let mut imported = imported?;
+        let mut imported = ask(context, &vault, call, "importing").await?;
         for file in &mut imported.skipped {
             file.hint = file.hint.take().map(in_commands);
         }
@@ -117,12 +114,9 @@ pub(super) struct Export {
 impl Export {
     pub(super) async fn run(self, context: &Context) -> Result {
         let vault = context.vault().await?;
-        let shown = Shown::new(context);
         let options = ExportOptions { urls: self.urls, delete: self.delete, adopt: self.adopt };
         let call = calls::Export { folder: path_at(&vault, &self.dir)?, options };
-        let exported = vault.ask_telling(call, shown.tell_of("exporting")).await;
-        shown.clear();
-        let exported = exported?;
+        let exported = ask(context, &vault, call, "exporting").await?;
         context.show(&exported, |out| {
             let Exported { notes, images, written, deleted, .. } = &exported;
             let deleted = if self.delete { format!(", {deleted} deleted") } else { String::new() };

@@ -7,7 +7,7 @@ use std::{
 
 use everleaf::{
     folder,
-    socket::{Step, Tell},
+    socket::{AskError, Call, Door, Step, Tell},
     vault::{Checking, Progress},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +19,19 @@ pub(super) enum Shown {
     Nothing,
     Lines,
     Bar(ProgressBar),
+}
+
+/// Asks what may take long, and shows how it is going until it is answered; `doing` says what is done to notes.
+pub(super) async fn ask<C: Call>(
+    context: &Context,
+    vault: &Door,
+    call: C,
+    doing: &'static str,
+) -> Result<C::Answer, AskError> {
+    let shown = Shown::new(context);
+    let answer = vault.ask_telling(call, shown.tell(doing)).await;
+    shown.clear();
+    answer
 }
 
 impl Shown {
@@ -36,13 +49,8 @@ impl Shown {
         Self::Bar(bar)
     }
 
-    /// What a sync is to tell.
-    pub(super) fn tell(&self) -> Tell {
-        self.tell_of("working on")
-    }
-
     /// What a call is to tell that does `what`.
-    pub(super) fn tell_of(&self, what: &'static str) -> Tell {
+    fn tell(&self, what: &'static str) -> Tell {
         let shown = self.clone();
         Arc::new(move |step| match step {
             Step::Sync(step) => shown.sync(step),

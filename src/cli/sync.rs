@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CliError, Context, Result, error,
     hint::in_commands,
-    progress::Shown,
+    progress::{Shown, ask},
     signal::stopped,
     text::{count, size, time},
 };
@@ -82,10 +82,9 @@ impl Sync {
             verify_public: self.verify_public,
             ..context.sync_options()
         };
-        let shown = Shown::new(context);
         if self.watch {
             return match vault {
-                Door::Here(vault) => watch(context, &vault, self.name, options, shown).await,
+                Door::Here(vault) => watch(context, &vault, self.name, options).await,
                 Door::There(_) => Err(CliError::Served {
                     process: vault.process().await.unwrap_or_default(),
                     hint: "`everleaf sync` asks it to sync at once",
@@ -93,9 +92,7 @@ impl Sync {
             };
         }
         let call = calls::Sync { remote: self.name.clone(), options, hasty: false };
-        let synced = vault.ask_telling(call, shown.tell()).await;
-        shown.clear();
-        let outcome = match synced {
+        let outcome = match ask(context, &vault, call, "syncing").await {
             Err(error) if self.offline_ok && error.is_offline() => {
                 Outcome::offline(&name_of(&vault, self.name).await?)
             }
@@ -119,8 +116,8 @@ async fn watch(
     vault: &Vault,
     name: Option<RemoteName>,
     options: SyncOptions,
-    shown: Shown,
 ) -> Result {
+    let shown = Shown::new(context);
     let (name, _) = vault.remote(name.as_ref())?;
     let remote = vault.connect(&name, RetryPolicy::of(2)).await?;
     // In the order in which they came: a sync is told of before the next one begins.
