@@ -70,7 +70,7 @@ mutants! {
     a_key_by_the_written_name: KeyByWrittenName, 0, 150;
     a_url_before_the_receipt: SwapBeforeReceipt, 0, 150;
     a_cleanup_that_ignores_receipts: EvictsUnproved, 0, 150;
-    an_event_before_its_bytes: EventBeforeBytes, 6, 150;
+    an_event_before_its_bytes: EventBeforeBytes, 4, 150;
     a_receipt_before_the_put: ReceiptBeforePut, 0, 150;
     a_status_from_intention: StatusFromIntention, 0, 150;
     a_cursor_apart_from_its_state: CursorApart, 0, 150;

@@ -6,6 +6,7 @@ mod asked;
 mod remotes;
 mod sizes;
 mod texts;
+mod two;
 
 use std::{path::PathBuf, sync::Arc};
 

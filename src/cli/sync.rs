@@ -84,7 +84,7 @@ impl Sync {
         };
         if self.watch {
             return match vault {
-                Door::Here(vault) => watch(context, &vault, self.name, options).await,
+                Door::Here(vault) => Box::pin(watch(context, &vault, self.name, options)).await,
                 Door::There(_) => Err(CliError::Served {
                     process: vault.process().await.unwrap_or_default(),
                     hint: "`everleaf sync` asks it to sync at once",
@@ -119,7 +119,7 @@ async fn watch(
 ) -> Result {
     let shown = Shown::new(context);
     let (name, _) = vault.remote(name.as_ref())?;
-    let remote = vault.connect(&name, RetryPolicy::of(2)).await?;
+    let mut remote = vault.connect(&name, RetryPolicy::of(2)).await?;
     // In the order in which they came: a sync is told of before the next one begins.
     let (reports, mut reported) = mpsc::unbounded_channel();
     let each = |result: std::result::Result<&SyncReport, &VaultError>| {
@@ -141,9 +141,23 @@ async fn watch(
             context.tell(format!("note: other commands have to wait: {}", chain(&error)));
         }
     };
-    let syncing = vault.watch(&name, remote, &options, &step, &each, end.cancelled());
+    let syncing = async {
+        let ended = loop {
+            vault.watch(&name, remote, &options, &step, &each, end.cancelled()).await;
+            if end.is_cancelled() {
+                break Ok(());
+            }
+            // Somebody said that it is elsewhere, or that there is none.
+            remote = match vault.connect(&name, RetryPolicy::of(2)).await {
+                Ok(remote) => remote,
+                Err(error) => break Err(error),
+            };
+        };
+        end.cancel();
+        ended
+    };
     tokio::select! {
-        ((), ()) = async { tokio::join!(syncing, serving) } => {}
+        (ended, ()) = async { tokio::join!(syncing, serving) } => ended?,
         () = telling => {}
         () = async {
             interrupted.await;

@@ -71,6 +71,12 @@ impl Queued {
         unanswered: false,
     };
 
+    /// Begins anew.
+    fn retry(&mut self) {
+        let Self { attempts, unanswered, .. } = *self;
+        *self = Self { attempts, unanswered, ..Self::NEW };
+    }
+
     /// Whether the remote holds the image.
     #[must_use]
     pub const fn is_done(&self) -> bool {
@@ -126,10 +132,7 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
             })?;
         }
         Event::UploadRetried { image, remote } => {
-            change(draft, remote, *image, |upload| {
-                let Queued { attempts, unanswered, .. } = *upload;
-                *upload = Queued { attempts, unanswered, ..Queued::NEW };
-            })?;
+            change(draft, remote, *image, Queued::retry)?;
         }
         Event::ImageUploaded { image, remote, already_there, .. } => {
             change(draft, remote, *image, |upload| {
@@ -159,8 +162,12 @@ pub(super) fn fold(event: &Recorded, draft: &mut Draft<'_>) -> Result<(), FoldEr
     Ok(())
 }
 
+/// Its bytes are here: what was blocked since they were not is tried again.
 fn queue_everywhere(draft: &mut Draft<'_>, image: ImageId) -> Result<(), DbError> {
     for remote in receipts::names(draft)? {
+        if get(draft, &remote, image)?.is_some_and(|upload| upload.stage == Stage::Blocked) {
+            change(draft, &remote, image, Queued::retry)?;
+        }
         queue(draft, &remote, image)?;
     }
     Ok(())

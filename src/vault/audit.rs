@@ -93,7 +93,7 @@ impl Vault {
                 }
                 None => found.find(key, "the remote confirmed it and does not hold it now"),
             }
-            if repair && record.local {
+            if repair {
                 events.push(Event::UploadRetried { image, remote: name.clone() });
             }
         }

@@ -174,6 +174,8 @@ pub(super) struct Session<'a> {
     pub(super) memory: Memory,
     /// Something was noticed after which the remote must be read again.
     pub(super) again: bool,
+    /// The remote has lost something, and nothing was read since.
+    pub(super) lost: bool,
 }
 
 impl Vault {
@@ -196,6 +198,17 @@ impl Vault {
     ) -> Result<SyncReport, VaultError> {
         let _one_at_a_time = self.exchange().await;
         self.remote(Some(name))?;
+        self.sync_in_turn(name, remote, options, progress).await
+    }
+
+    /// Syncs; while this goes on there is no other exchange.
+    async fn sync_in_turn(
+        &self,
+        name: &RemoteName,
+        remote: Arc<dyn Remote>,
+        options: &SyncOptions,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<SyncReport, VaultError> {
         let mut session = Session {
             vault: self,
             name: name.clone(),
@@ -205,6 +218,7 @@ impl Vault {
             report: SyncReport::default(),
             memory: self.memory(name)?,
             again: false,
+            lost: false,
         };
         for _ in 0..PASSES {
             if !session.pass().await? {
@@ -220,7 +234,8 @@ impl Vault {
 
     /// Syncs, then goes on: at once when something happens here, or elsewhere where the remote tells
     /// of it, and every 2 to 60 seconds otherwise. `remote` is as for [`Vault::sync`]. `each` is told what came of
-    /// every sync. Ends when `stop` does: an upload that is cut off then is begun again by the next sync.
+    /// every sync. Ends when `stop` does: an upload that is cut off then is begun again by the next sync. Ends as well
+    /// once the remote is configured otherwise, or removed: what `remote` leads to is not what is called so then.
     pub async fn watch(
         &self,
         name: &RemoteName,
@@ -253,11 +268,17 @@ impl Vault {
     ) {
         let mut appended = self.follow();
         let mut poll = SHORTEST_POLL;
+        let Ok((_, meant)) = self.remote(Some(name)) else { return };
         loop {
             // Before, so that what is written while the sync runs is not taken for its own doing.
             appended.borrow_and_update();
             let acted_on = heard.borrow_and_update().pulse.clone();
-            let result = self.sync(name, Arc::clone(remote), options, progress).await;
+            let turn = self.exchange().await;
+            if !self.remote(Some(name)).is_ok_and(|(_, now)| now == meant) {
+                return;
+            }
+            let result = self.sync_in_turn(name, Arc::clone(remote), options, progress).await;
+            drop(turn);
             each(result.as_ref());
             // What fails or can't be read is not worth asking for more often.
             let well = result.as_ref().is_ok_and(SyncReport::is_well);
@@ -373,6 +394,10 @@ impl Session<'_> {
     /// Gives whether anything was put, so that another pass has to look.
     async fn pass(&mut self) -> Result<bool, VaultError> {
         self.pull().await?;
+        if std::mem::take(&mut self.lost) {
+            // Somebody may have filled it again: what is there need not be put once more.
+            return Ok(true);
+        }
         let pushed = self.push().await?;
         let uploaded = self.upload().await?;
         let linked = self.link().await?;

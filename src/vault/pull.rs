@@ -119,7 +119,7 @@ impl Session<'_> {
         if mutant::is(Mutant::ForgetsLoss) {
             return Ok(());
         }
-        self.again = true;
+        (self.again, self.lost) = (true, true);
         self.memory.heads.clear();
         self.memory.refused.clear();
         tracing::warn!(remote = %self.name, ?reason, "the remote has lost what it had confirmed");

@@ -83,7 +83,11 @@ impl Session<'_> {
         let width = Width::new(self.options.parallel.or(narrow));
         let verify_public = self.options.verify_public;
         let broke_off = &AtomicBool::new(false);
+        let missed = &self.memory.missed;
         let attempt = |start: Start| async move {
+            // What it shows there was asked for, and was not the image, or could not be had.
+            let start =
+                Start { anyway: start.anyway || missed.contains_key(&start.image), ..start };
             if unreachable.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -195,7 +199,14 @@ impl Drop for InFlight<'_> {
 impl Vault {
     /// What is due, and how many bytes it has; and when the next of a round that was begun is.
     fn plan_uploads(&self, remote: &RemoteName) -> Result<PlannedUploads, VaultError> {
-        let candidates = self.candidates(remote, outbox::active(self.db(), remote)?)?;
+        let mut here = Vec::new();
+        for (image, upload) in outbox::active(self.db(), remote)? {
+            // What is not here is put once it is.
+            if self.image_record(image)?.is_some_and(|record| record.local) {
+                here.push((image, upload));
+            }
+        }
+        let candidates = self.candidates(remote, here)?;
         let plan = upload::plan(&candidates, self.0.clock.now());
         Ok((self.by_size(plan.due, |start| start.image)?, plan.next_in_round))
     }
@@ -264,16 +275,10 @@ impl Vault {
         Ok(Outcome::Confirmed { url, already_there: confirmed })
     }
 
-    /// Takes back the receipts of images that can be put again.
+    /// Takes back the receipts of all images. Those that are not here may be put again once they are.
     fn doubt_images(&self, remote: &RemoteName) -> Result<(), VaultError> {
-        let mut events = Vec::new();
-        for (image, upload) in outbox::list(self.db(), remote)? {
-            let is_here = catalog::image_record(self.db(), image)?.is_some_and(|r| r.local);
-            if upload.is_done() && is_here {
-                events.push(Event::UploadRetried { image, remote: remote.clone() });
-            }
-        }
-        self.record(events)
+        let done = outbox::list(self.db(), remote)?.into_iter().filter(|(_, up)| up.is_done());
+        self.record(done.map(|(image, _)| Event::UploadRetried { image, remote: remote.clone() }))
     }
 
     /// The bytes of an image, their hash verified.
@@ -301,7 +306,7 @@ impl Vault {
         if known.options.public_url.is_none() {
             return Ok(linked);
         }
-        let former = &known.former_public_urls;
+        let former = &self.former_addresses(&known)?;
         let mut due: BTreeMap<NoteId, Vec<(ImageId, String)>> = BTreeMap::new();
         for (image, note, current) in self.link_candidates(&known, looked != through)? {
             let done = mutant::is(Mutant::SwapBeforeReceipt)
@@ -323,6 +328,18 @@ impl Vault {
             }
         }
         Ok(linked)
+    }
+
+    /// The public addresses that a remote had, but for those that are some remote's now: what is there leads to
+    /// the image, and who has it there puts nothing else in its place.
+    fn former_addresses(&self, known: &receipts::Remote) -> Result<Vec<String>, VaultError> {
+        let remotes = receipts::list(self.db())?.into_iter();
+        let now: Vec<String> =
+            remotes.filter_map(|(_, remote)| remote.options.public_url).collect();
+        let is_same =
+            |one: &str, other: &str| one.trim_end_matches('/') == other.trim_end_matches('/');
+        let is_former = |url: &&String| !now.iter().any(|now| is_same(now, url));
+        Ok(known.former_public_urls.iter().filter(is_former).cloned().collect())
     }
 
     /// Puts the URLs of images into a note, where they are to be put; gives how many were.
