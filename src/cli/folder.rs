@@ -83,9 +83,9 @@ impl Import {
 ///
 /// Every file is as it was imported, byte for byte, but for what was edited. The folder has to be
 /// empty, new, or one that this vault was exported to before; --adopt takes one that was imported, your
-/// Obsidian vault say. Files of notes that were moved or thrown away since, and of images that no note shows
-/// any more, stay there, and are listed, or are deleted with --delete. What was renamed or deleted in the folder since is for an import to see
-/// first; the export after that brings back what was deleted.
+/// Obsidian vault say. Files of notes that were moved or thrown away since, and of images that no note
+/// shows any more, stay there, and are listed, or are deleted with --delete. What was renamed or deleted
+/// in the folder since is for an import to see first; the export after that brings back what was deleted.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
